@@ -1,0 +1,509 @@
+//! Many samples over threads. A sample's bits depend on nothing but the network, its own input and its own random numbers, so threads only decide who computes it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::engine::{InputMode, OnStop, Options, Run, Slot, Worker};
+use crate::error::Error;
+use crate::float::Float;
+use crate::input::Input;
+use crate::layered::{Emitted, VisitingOrder, visiting_order};
+use crate::measures::Measures;
+use crate::network::Network;
+use crate::schedule::{
+    Custom, Fifo, Lifo, Momentum, Priority, Random, Replay, Schedule, ScheduleSpec,
+};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, thread};
+use crate::trace::{Trace, TraceHeader};
+
+/// What a run gives, sample by sample; empty where it was not kept.
+#[derive(Clone, Debug)]
+pub struct Output<T> {
+    /// Spikes of the output neurons: `[n_samples, n_timesteps, n_output]`.
+    pub counts: Vec<f32>,
+    /// Spikes of all neurons: `[n_samples, n_neurons]`.
+    pub spike_counts: Vec<u32>,
+    /// Final potentials: `[n_samples, n_neurons]`.
+    pub v: Vec<T>,
+    /// Measures of each sample.
+    pub measures: Vec<Measures>,
+    /// (spikes before it, output neuron) of the output spikes of sample `s`: `output_spikes[output_offsets[s]..output_offsets[s + 1]]`.
+    pub output_spikes: Vec<(u32, u32)>,
+    /// See `output_spikes`.
+    pub output_offsets: Vec<u64>,
+    /// The recorded ordering.
+    pub trace: Option<Trace>,
+}
+
+/// Time between two calls of a run's `progress`.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Runs every sample of `input`. `progress` is called on the calling thread every now and then with the number of finished samples; when it returns false, the run stops
+/// with [`Error::Interrupted`]. Of several samples that fail, the first one's error is returned.
+pub fn simulate<T: Float>(
+    network: &Network<T>,
+    input: &Input<'_, T>,
+    schedule: &ScheduleSpec,
+    options: &Options,
+    progress: &mut dyn FnMut(usize) -> bool,
+) -> Result<Output<T>, Error> {
+    check(network, input, schedule, options)?;
+    let run = Run {
+        network,
+        input,
+        options,
+        beta: network.decay(options.dt)?,
+    };
+    match schedule {
+        ScheduleSpec::Layered { feedback } => layered(&run, schedule, *feedback, progress, || {
+            Fifo::new(usize::MAX)
+        }),
+        ScheduleSpec::Replay { trace } if trace.is_layered() => {
+            layered(&run, schedule, true, progress, || {
+                Replay::new(Arc::clone(trace))
+            })
+        }
+        ScheduleSpec::Replay { trace } => {
+            asynchronous(&run, schedule, progress, || Replay::new(Arc::clone(trace)))
+        }
+        ScheduleSpec::Random { group_size, seed } => {
+            asynchronous(&run, schedule, progress, || Random::new(*group_size, *seed))
+        }
+        ScheduleSpec::Momentum {
+            group_size,
+            noise,
+            seed,
+        } => asynchronous(&run, schedule, progress, || {
+            Momentum::new(*group_size, *noise, *seed)
+        }),
+        ScheduleSpec::Fifo { group_size } => {
+            asynchronous(&run, schedule, progress, || Fifo::new(*group_size))
+        }
+        ScheduleSpec::Lifo { group_size } => {
+            asynchronous(&run, schedule, progress, || Lifo::new(*group_size))
+        }
+        ScheduleSpec::Priority { group_size, values } => {
+            asynchronous(&run, schedule, progress, || {
+                Priority::new(*group_size, Arc::clone(values))
+            })
+        }
+        ScheduleSpec::Custom {
+            group_size,
+            seed,
+            pick,
+        } => asynchronous(&run, schedule, progress, || {
+            Custom::new(*group_size, *seed, network.n_neurons(), Arc::clone(pick))
+        }),
+    }
+}
+
+fn check<T: Float>(
+    network: &Network<T>,
+    input: &Input<'_, T>,
+    schedule: &ScheduleSpec,
+    options: &Options,
+) -> Result<(), Error> {
+    schedule.check(network)?;
+    if input.n_inputs() != network.n_inputs() {
+        return Err(Error::input(
+            "x",
+            format!("{} input channels", input.n_inputs()),
+            format!("the network's {}", network.n_inputs()),
+        ));
+    }
+    if let Some(ids) = options
+        .sample_ids
+        .as_ref()
+        .filter(|ids| ids.len() != input.n_samples())
+    {
+        return Err(Error::input(
+            "sample_ids",
+            format!("{} ids", ids.len()),
+            format!("{}, one a sample", input.n_samples()),
+        ));
+    }
+    for (name, value) in [
+        ("threads", options.threads as u64),
+        ("max_forward_steps", options.max_forward_steps),
+        ("max_spikes", options.max_spikes.unwrap_or(1)),
+    ] {
+        if value == 0 {
+            return Err(Error::input(name, 0, "an integer of 1 or more"));
+        }
+    }
+    if schedule.name() == "layered" && options.input_mode == InputMode::Scheduled {
+        return Err(Error::input(
+            "input_mode",
+            "\"scheduled\" with a layered schedule",
+            "\"at_once\"",
+        ));
+    }
+    if schedule.name() == "layered" && options.on_stop == OnStop::Carry {
+        return Err(Error::input(
+            "on_stop",
+            "\"carry\" with a layered schedule",
+            "\"discard\"",
+        ));
+    }
+    if let ScheduleSpec::Replay { trace } = schedule {
+        let recorded = trace.header();
+        if (trace.n_samples(), recorded.n_timesteps) != (input.n_samples(), input.n_timesteps()) {
+            let given = format!(
+                "{} samples of {} timesteps",
+                input.n_samples(),
+                input.n_timesteps()
+            );
+            return Err(Error::input(
+                "x",
+                given,
+                format!(
+                    "the trace's {} samples of {} timesteps",
+                    trace.n_samples(),
+                    recorded.n_timesteps
+                ),
+            ));
+        }
+        if recorded.dt.to_bits() != options.dt.to_bits() {
+            return Err(Error::input(
+                "dt",
+                options.dt,
+                format!("the trace's {}", recorded.dt),
+            ));
+        }
+        if recorded.input_mode != options.input_mode {
+            return Err(Error::input(
+                "input_mode",
+                format!("{:?}", options.input_mode),
+                format!("the trace's {:?}", recorded.input_mode),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn asynchronous<'a, T: Float, S: Schedule<T>>(
+    run: &'a Run<'a, T>,
+    spec: &ScheduleSpec,
+    progress: &mut dyn FnMut(usize) -> bool,
+    schedule: impl Fn() -> S + Sync,
+) -> Result<Output<T>, Error> {
+    over_samples(run, spec, progress, || {
+        let mut schedule = schedule();
+        move |worker: &mut Worker<'a, T>,
+              sample: usize,
+              slot: &mut Slot<'_, T>,
+              watch: &mut Watch<'_>| worker.sample(&mut schedule, sample, slot, watch)
+    })
+}
+
+fn layered<'a, T: Float, S: Schedule<T>>(
+    run: &'a Run<'a, T>,
+    spec: &ScheduleSpec,
+    feedback: bool,
+    progress: &mut dyn FnMut(usize) -> bool,
+    schedule: impl Fn() -> S + Sync,
+) -> Result<Output<T>, Error> {
+    let order: &VisitingOrder = &visiting_order(run.network, feedback)?;
+    over_samples(run, spec, progress, || {
+        let (mut schedule, mut emitted) = (schedule(), Emitted::new(run.network));
+        move |worker: &mut Worker<'a, T>,
+              sample: usize,
+              slot: &mut Slot<'_, T>,
+              watch: &mut Watch<'_>| {
+            worker.layered_sample(order, &mut emitted, &mut schedule, sample, slot, watch)
+        }
+    })
+}
+
+/// Asked between steps whether the run goes on.
+pub(crate) enum Watch<'a> {
+    /// On a thread of its own: another thread says.
+    Shared(&'a AtomicBool),
+    /// On the calling thread: its own `progress` says, every now and then.
+    Calling {
+        progress: &'a mut dyn FnMut(usize) -> bool,
+        done: usize,
+        asked: Instant,
+        since: u32,
+    },
+}
+
+impl Watch<'_> {
+    /// False: stop now. Cheap, because it is asked in every step.
+    #[inline]
+    pub(crate) fn go_on(&mut self) -> bool {
+        match self {
+            // Relaxed: the flag guards no memory; it only has to be seen some time.
+            Self::Shared(stopped) => !stopped.load(Ordering::Relaxed),
+            Self::Calling {
+                progress,
+                done,
+                asked,
+                since,
+            } => {
+                *since += 1;
+                if *since % 64 != 0 || asked.elapsed() < POLL {
+                    return true;
+                }
+                *asked = Instant::now();
+                progress(*done)
+            }
+        }
+    }
+}
+
+/// Hands out samples in their order, each with its part of the output.
+struct Queue<'o, T> {
+    next: usize,
+    widths: [usize; 3],
+    counts: &'o mut [f32],
+    spike_counts: &'o mut [u32],
+    v: &'o mut [T],
+    measures: std::slice::IterMut<'o, Measures>,
+}
+
+impl<'o, T> Queue<'o, T> {
+    fn next(&mut self) -> Option<(usize, Slot<'o, T>, &'o mut Measures)> {
+        let measures = self.measures.next()?;
+        let [counts, spike_counts, v] = self.widths;
+        let slot = Slot {
+            counts: split(&mut self.counts, counts),
+            spike_counts: split(&mut self.spike_counts, spike_counts),
+            v: split(&mut self.v, v),
+        };
+        self.next += 1;
+        Some((self.next - 1, slot, measures))
+    }
+}
+
+fn split<'o, E>(rest: &mut &'o mut [E], n: usize) -> &'o mut [E] {
+    let (head, tail) = std::mem::take(rest).split_at_mut(n);
+    *rest = tail;
+    head
+}
+
+/// What one worker collects that has a different length in each sample: buffers, and where each sample it ran ends in them.
+struct Ragged {
+    bytes: Vec<u8>,
+    v: Vec<f32>,
+    output_spikes: Vec<(u32, u32)>,
+    /// (sample, end in `bytes`, in `v`, in `output_spikes`).
+    ends: Vec<(usize, usize, usize, usize)>,
+    error: Option<(usize, Error)>,
+}
+
+fn over_samples<'a, T: Float, F>(
+    run: &'a Run<'a, T>,
+    spec: &ScheduleSpec,
+    progress: &mut dyn FnMut(usize) -> bool,
+    make: impl Fn() -> F + Sync,
+) -> Result<Output<T>, Error>
+where
+    F: FnMut(&mut Worker<'a, T>, usize, &mut Slot<'_, T>, &mut Watch<'_>) -> Result<(), Error>,
+{
+    let Run {
+        network,
+        input,
+        options,
+        ..
+    } = run;
+    let n_samples = input.n_samples();
+    let width = |keep: bool, width: usize| if keep { width } else { 0 };
+    let n_output = network.output().end - network.output().start;
+    let widths = [
+        width(options.keep_counts, input.n_timesteps() * n_output),
+        width(options.keep_spike_counts, network.n_neurons()),
+        width(options.keep_v, network.n_neurons()),
+    ];
+    let mut output = Output {
+        counts: vec![0.0; n_samples * widths[0]],
+        spike_counts: vec![0; n_samples * widths[1]],
+        v: vec![T::ZERO; n_samples * widths[2]],
+        measures: vec![Measures::default(); n_samples],
+        output_spikes: Vec::new(),
+        output_offsets: Vec::new(),
+        trace: None,
+    };
+    let queue = Mutex::new(Queue {
+        next: 0,
+        widths,
+        counts: &mut output.counts,
+        spike_counts: &mut output.spike_counts,
+        v: &mut output.v,
+        measures: output.measures.iter_mut(),
+    });
+    let (done, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let work = |watch: &mut Watch<'_>| {
+        let (mut worker, mut run_sample, mut ends, mut error) =
+            (Worker::new(run), make(), Vec::new(), None);
+        // Samples are claimed in order and no claimed one is given up, so the first sample that fails is among those that ran.
+        while !failed.load(Ordering::Relaxed) {
+            let claimed = queue
+                .lock()
+                .expect("no worker panics while it claims")
+                .next();
+            let Some((sample, mut slot, measures)) = claimed else {
+                break;
+            };
+            if let Err(cause) = run_sample(&mut worker, sample, &mut slot, watch) {
+                failed.store(true, Ordering::Relaxed);
+                error = Some((sample, cause));
+                break;
+            }
+            *measures = worker.measures;
+            ends.push((
+                sample,
+                worker.writer.bytes.len(),
+                worker.writer.v.len(),
+                worker.output_spikes.len(),
+            ));
+            let finished = done.fetch_add(1, Ordering::Relaxed) + 1;
+            if let Watch::Calling { done, .. } = watch {
+                *done = finished;
+            }
+        }
+        Ragged {
+            bytes: worker.writer.bytes,
+            v: worker.writer.v,
+            output_spikes: worker.output_spikes,
+            ends,
+            error,
+        }
+    };
+    let threads = options.threads.min(n_samples);
+    let parts = if threads == 1 {
+        vec![work(&mut Watch::Calling {
+            progress,
+            done: 0,
+            asked: Instant::now(),
+            since: 0,
+        })]
+    } else {
+        on_threads(threads, &work, &done, progress)?
+    };
+    merge(&mut output, parts, run, spec)?;
+    Ok(output)
+}
+
+/// Runs `work` on so many threads, and `progress` on this one meanwhile.
+fn on_threads(
+    threads: usize,
+    work: &(dyn Fn(&mut Watch<'_>) -> Ragged + Sync),
+    done: &AtomicUsize,
+    progress: &mut dyn FnMut(usize) -> bool,
+) -> Result<Vec<Ragged>, Error> {
+    let stopped = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let caller = thread::current();
+        let workers: Vec<_> = (0..threads)
+            .map(|_| {
+                let (caller, stopped) = (caller.clone(), &stopped);
+                scope.spawn(move || {
+                    let _wake = Wake(caller);
+                    work(&mut Watch::Shared(stopped))
+                })
+            })
+            .collect();
+        while !workers.iter().all(thread::ScopedJoinHandle::is_finished) {
+            thread::park_timeout(POLL);
+            if !progress(done.load(Ordering::Relaxed)) {
+                stopped.store(true, Ordering::Relaxed);
+            }
+        }
+        let panicked = |payload: Box<dyn std::any::Any + Send>| {
+            let text = payload
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| payload.downcast_ref::<&str>().copied());
+            Error::Panic(text.unwrap_or("no message").to_owned())
+        };
+        workers
+            .into_iter()
+            .map(|worker| worker.join().map_err(panicked))
+            .collect()
+    })
+}
+
+/// Wakes a thread when dropped, in a panic too.
+struct Wake(thread::Thread);
+
+impl Drop for Wake {
+    fn drop(&mut self) {
+        self.0.unpark();
+    }
+}
+
+/// Puts what the workers collected into the order of the samples.
+fn merge<T: Float>(
+    output: &mut Output<T>,
+    mut parts: Vec<Ragged>,
+    run: &Run<'_, T>,
+    spec: &ScheduleSpec,
+) -> Result<(), Error> {
+    if let Some((_, error)) = parts
+        .iter_mut()
+        .filter_map(|part| part.error.take())
+        .min_by_key(|(sample, error)| (matches!(error, Error::Interrupted), *sample))
+    {
+        return Err(error);
+    }
+    let options = run.options;
+    let mut places: Vec<(usize, usize, usize)> = Vec::with_capacity(output.measures.len());
+    for (part, ragged) in parts.iter().enumerate() {
+        places.extend(
+            ragged
+                .ends
+                .iter()
+                .enumerate()
+                .map(|(number, end)| (end.0, part, number)),
+        );
+    }
+    places.sort_unstable();
+    let mut trace = options.record.then(|| Trace::new(header(run, spec)));
+    output.output_offsets.push(0);
+    for (_, part, number) in places {
+        let ragged = &parts[part];
+        let start = number
+            .checked_sub(1)
+            .map_or((0, 0, 0, 0), |before| ragged.ends[before]);
+        let end = ragged.ends[number];
+        if let Some(trace) = &mut trace {
+            trace.push(&ragged.bytes[start.1..end.1], &ragged.v[start.2..end.2]);
+        }
+        if options.keep_output_spikes {
+            output
+                .output_spikes
+                .extend_from_slice(&ragged.output_spikes[start.3..end.3]);
+            output
+                .output_offsets
+                .push(output.output_spikes.len() as u64);
+        }
+    }
+    output.trace = trace;
+    Ok(())
+}
+
+fn header<T: Float>(run: &Run<'_, T>, spec: &ScheduleSpec) -> TraceHeader {
+    let Run {
+        network,
+        input,
+        options,
+        ..
+    } = run;
+    TraceHeader {
+        n_inputs: network.n_inputs(),
+        n_neurons: network.n_neurons(),
+        n_timesteps: input.n_timesteps(),
+        dt: options.dt,
+        dtype: T::NAME.to_owned(),
+        schedule: spec.name().to_owned(),
+        group_size: spec.group_size(),
+        input_mode: options.input_mode,
+        on_stop: if let ScheduleSpec::Replay { trace } = spec {
+            trace.header().on_stop
+        } else {
+            options.on_stop
+        },
+        fingerprint: network.fingerprint(),
+    }
+}

@@ -1,0 +1,68 @@
+//! The two number types that a network can compute in.
+
+use crate::kernels::Kernels;
+
+/// `f32` or `f64`; sealed, because bits are promised for these two only.
+pub trait Float:
+    Kernels
+    + Copy
+    + Default
+    + PartialOrd
+    + std::fmt::Debug
+    + std::fmt::Display
+    + std::ops::Add<Output = Self>
+    + std::ops::Sub<Output = Self>
+    + std::ops::Mul<Output = Self>
+    + std::ops::AddAssign
+    + std::ops::MulAssign
+    + Send
+    + Sync
+    + 'static
+{
+    /// 0.
+    const ZERO: Self;
+    /// 1.
+    const ONE: Self;
+    /// The threshold of a neuron that cannot fire now.
+    const INFINITY: Self;
+    /// NumPy's name of the type.
+    const NAME: &'static str;
+    /// Rounds once.
+    fn from_f64(value: f64) -> Self;
+    /// Exact.
+    fn to_f64(self) -> f64;
+    /// Rounds once.
+    fn to_f32(self) -> f32;
+    /// Neither infinite nor NaN.
+    fn is_finite(self) -> bool;
+}
+
+macro_rules! float {
+    ($type:ident, $name:literal) => {
+        impl Float for $type {
+            const ZERO: Self = 0.0;
+            const ONE: Self = 1.0;
+            const INFINITY: Self = $type::INFINITY;
+            const NAME: &'static str = $name;
+            #[inline]
+            fn from_f64(value: f64) -> Self {
+                value as $type
+            }
+            #[inline]
+            fn to_f64(self) -> f64 {
+                f64::from(self)
+            }
+            #[inline]
+            fn to_f32(self) -> f32 {
+                self as f32
+            }
+            #[inline]
+            fn is_finite(self) -> bool {
+                $type::is_finite(self)
+            }
+        }
+    };
+}
+
+float!(f32, "float32");
+float!(f64, "float64");

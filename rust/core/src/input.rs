@@ -1,0 +1,256 @@
+//! What a network is driven with: a batch of spikes or currents, dense or by event.
+
+use crate::error::Error;
+use crate::float::Float;
+
+/// A batch of input. Every entry that is not zero is an input spike with that multiplicity.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a, T> {
+    n_timesteps: usize,
+    n_samples: usize,
+    n_inputs: usize,
+    form: Form<'a, T>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Form<'a, T> {
+    /// `[n_timesteps, n_samples, n_inputs]` in the network's own type.
+    Own(&'a [T]),
+    F32(&'a [f32]),
+    F64(&'a [f64]),
+    U8(&'a [u8]),
+    Events {
+        channel: &'a [u32],
+        offsets: &'a [i64],
+        multiplicity: Option<&'a [T]>,
+    },
+}
+
+/// A number that a dense input may hold.
+trait Element: Copy + PartialEq + Default + Send + Sync + 'static {
+    /// Rounds once where the network's type is narrower.
+    fn to_f64(self) -> f64;
+}
+
+impl Element for u8 {
+    fn to_f64(self) -> f64 {
+        self.into()
+    }
+}
+impl Element for f32 {
+    fn to_f64(self) -> f64 {
+        self.into()
+    }
+}
+impl Element for f64 {
+    fn to_f64(self) -> f64 {
+        self
+    }
+}
+
+impl<'a, T: Float> Input<'a, T> {
+    /// `x` is `[n_timesteps, n_samples, n_inputs]` in the network's own type.
+    pub fn dense(
+        x: &'a [T],
+        n_timesteps: usize,
+        n_samples: usize,
+        n_inputs: usize,
+    ) -> Result<Self, Error> {
+        Self::checked(Form::Own(x), x.len(), n_timesteps, n_samples, n_inputs)
+    }
+
+    /// The same in float32.
+    pub fn dense_f32(
+        x: &'a [f32],
+        n_timesteps: usize,
+        n_samples: usize,
+        n_inputs: usize,
+    ) -> Result<Self, Error> {
+        Self::checked(Form::F32(x), x.len(), n_timesteps, n_samples, n_inputs)
+    }
+
+    /// The same in float64; rounded once where the network computes in float32.
+    pub fn dense_f64(
+        x: &'a [f64],
+        n_timesteps: usize,
+        n_samples: usize,
+        n_inputs: usize,
+    ) -> Result<Self, Error> {
+        Self::checked(Form::F64(x), x.len(), n_timesteps, n_samples, n_inputs)
+    }
+
+    /// The same in small counts or booleans.
+    pub fn dense_u8(
+        x: &'a [u8],
+        n_timesteps: usize,
+        n_samples: usize,
+        n_inputs: usize,
+    ) -> Result<Self, Error> {
+        Self::checked(Form::U8(x), x.len(), n_timesteps, n_samples, n_inputs)
+    }
+
+    fn checked(
+        form: Form<'a, T>,
+        len: usize,
+        n_timesteps: usize,
+        n_samples: usize,
+        n_inputs: usize,
+    ) -> Result<Self, Error> {
+        if n_timesteps == 0 || n_samples == 0 || len != n_timesteps * n_samples * n_inputs {
+            return Err(Error::input(
+                "x",
+                format!("{len} values as {n_timesteps} x {n_samples} x {n_inputs}"),
+                "at least one timestep and one sample, [T, B, n_inputs]",
+            ));
+        }
+        Ok(Self {
+            n_timesteps,
+            n_samples,
+            n_inputs,
+            form,
+        })
+    }
+
+    /// Events by sample, then timestep: those of sample `s` and timestep `t` are `offsets[s * n_timesteps + t]..offsets[s * n_timesteps + t + 1]`, with ascending channels.
+    /// Without `multiplicity`, each counts once.
+    pub fn events(
+        channel: &'a [u32],
+        offsets: &'a [i64],
+        multiplicity: Option<&'a [T]>,
+        n_timesteps: usize,
+        n_inputs: usize,
+    ) -> Result<Self, Error> {
+        let segments = offsets.len().saturating_sub(1);
+        if n_timesteps == 0 || segments == 0 || segments % n_timesteps != 0 {
+            return Err(Error::input(
+                "offsets",
+                format!("{} offsets", offsets.len()),
+                format!("a positive multiple of {n_timesteps} timesteps, and one more"),
+            ));
+        }
+        if offsets[0] != 0 || !offsets.is_sorted() || offsets[segments] != channel.len() as i64 {
+            return Err(Error::input(
+                "offsets",
+                format!("offsets from {} to {}", offsets[0], offsets[segments]),
+                format!("never decreasing, from 0 to {}", channel.len()),
+            ));
+        }
+        for (at, pair) in offsets.windows(2).enumerate() {
+            let channels = &channel[pair[0] as usize..pair[1] as usize];
+            if !channels.is_sorted_by(|a, b| a < b)
+                || channels
+                    .last()
+                    .is_some_and(|last| *last as usize >= n_inputs)
+            {
+                let (sample, timestep) = (at / n_timesteps, at % n_timesteps);
+                let given = format!(
+                    "sample {sample}, timestep {timestep}: channels unsorted, doubled or beyond {n_inputs}"
+                );
+                return Err(Error::input(
+                    "channel",
+                    given,
+                    "ascending channels below n_inputs in each timestep",
+                ));
+            }
+        }
+        match multiplicity {
+            Some(m)
+                if m.len() != channel.len()
+                    || m.iter().any(|m| !m.is_finite() || *m == T::ZERO) =>
+            {
+                Err(Error::input(
+                    "multiplicity",
+                    format!("{} values, or one that is 0 or not finite", m.len()),
+                    format!("{} finite numbers, none 0", channel.len()),
+                ))
+            }
+            _ => Ok(Self {
+                n_timesteps,
+                n_samples: segments / n_timesteps,
+                n_inputs,
+                form: Form::Events {
+                    channel,
+                    offsets,
+                    multiplicity,
+                },
+            }),
+        }
+    }
+
+    /// Timesteps of every sample.
+    pub fn n_timesteps(&self) -> usize {
+        self.n_timesteps
+    }
+
+    /// Samples in the batch.
+    pub fn n_samples(&self) -> usize {
+        self.n_samples
+    }
+
+    /// Input channels.
+    pub fn n_inputs(&self) -> usize {
+        self.n_inputs
+    }
+
+    /// Fills `spikes` with the (channel, multiplicity) of one timestep of one sample, in channel order.
+    pub(crate) fn timestep(
+        &self,
+        sample: usize,
+        timestep: usize,
+        spikes: &mut Vec<(u32, T)>,
+    ) -> Result<(), Error> {
+        spikes.clear();
+        let start = (timestep * self.n_samples + sample) * self.n_inputs;
+        let row = start..start + self.n_inputs;
+        match self.form {
+            Form::Own(x) => T::nonzero(&x[row], spikes),
+            Form::F32(x) => convert(&x[row], spikes),
+            Form::F64(x) => convert(&x[row], spikes),
+            Form::U8(x) => convert(&x[row], spikes),
+            Form::Events {
+                channel,
+                offsets,
+                multiplicity,
+            } => {
+                let at = sample * self.n_timesteps + timestep;
+                let events = offsets[at] as usize..offsets[at + 1] as usize;
+                let channels = channel[events.clone()].iter().copied();
+                match multiplicity {
+                    None => spikes.extend(channels.map(|channel| (channel, T::ONE))),
+                    Some(m) => spikes.extend(channels.zip(m[events].iter().copied())),
+                }
+                return Ok(());
+            }
+        }
+        match spikes.iter().find(|spike| !spike.1.is_finite()) {
+            None => Ok(()),
+            Some((channel, value)) => {
+                let given =
+                    format!("{value} at timestep {timestep}, sample {sample}, channel {channel}");
+                Err(Error::input(
+                    "x",
+                    given,
+                    format!("finite numbers in {}", T::NAME),
+                ))
+            }
+        }
+    }
+}
+
+/// Appends what is not zero after rounding. Blocks of zeros are passed over as a whole.
+fn convert<E: Element, T: Float>(row: &[E], spikes: &mut Vec<(u32, T)>) {
+    const BLOCK: usize = 32;
+    for (block, values) in row.chunks(BLOCK).enumerate() {
+        if values
+            .iter()
+            .fold(false, |any, value| any | (*value != E::default()))
+        {
+            for (lane, value) in values.iter().enumerate() {
+                let value = T::from_f64(value.to_f64());
+                if value != T::ZERO {
+                    spikes.push(((block * BLOCK + lane) as u32, value));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The loops over whole rows and populations, compiled for several instruction sets and chosen at run time.
+//!
+//! Each works on different neurons side by side and never reorders one neuron's sum, so the instruction set cannot change a bit. Nothing here is fused into
+//! multiply-add: Rust never contracts floating-point expressions.
+
+use multiversion::multiversion;
+
+/// The vector kernels of one number type.
+pub trait Kernels: Sized {
+    /// `sums[k] += rows[r * sums.len() + k] * m` for each `(r, m)` of `spikes`, in their order.
+    fn add_rows(sums: &mut [Self], rows: &[Self], spikes: &[(u32, Self)]);
+    /// `sums[k] += row[k]`.
+    fn add_row(sums: &mut [Self], row: &[Self]);
+    /// `v[k] += input[k]; input[k] = 0`; appends `first + k` to `above` where then `v[k] > threshold[k]`, in ascending order.
+    fn integrate(
+        v: &mut [Self],
+        input: &mut [Self],
+        threshold: &[Self],
+        first: u32,
+        above: &mut Vec<u32>,
+    );
+    /// `v[k] *= beta[k]`.
+    fn decay(v: &mut [Self], beta: &[Self]);
+    /// Appends the index and value of every entry that is not zero.
+    fn nonzero(row: &[Self], found: &mut Vec<(u32, Self)>);
+}
+
+/// Neurons whose sums stay in registers while the rows of a group stream past.
+const BLOCK: usize = 64;
+/// Neurons compared with their thresholds at once.
+const LANES: usize = 32;
+
+macro_rules! kernels {
+    ($type:ident, $add_rows:ident, $add_row:ident, $integrate:ident, $decay:ident, $nonzero:ident) => {
+        #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
+        fn $add_rows(sums: &mut [$type], rows: &[$type], spikes: &[(u32, $type)]) {
+            let width = sums.len();
+            let blocks = width / BLOCK;
+            for block in 0..blocks {
+                let start = block * BLOCK;
+                let target: &mut [$type; BLOCK] = (&mut sums[start..start + BLOCK])
+                    .try_into()
+                    .expect("a whole block");
+                let mut sum = *target;
+                for &(row, m) in spikes {
+                    let from = row as usize * width + start;
+                    let weights: &[$type; BLOCK] =
+                        rows[from..from + BLOCK].try_into().expect("a whole block");
+                    for k in 0..BLOCK {
+                        sum[k] += weights[k] * m;
+                    }
+                }
+                *target = sum;
+            }
+            let start = blocks * BLOCK;
+            let rest = &mut sums[start..];
+            if !rest.is_empty() {
+                for &(row, m) in spikes {
+                    let from = row as usize * width + start;
+                    for (sum, &weight) in rest.iter_mut().zip(&rows[from..from + width - start]) {
+                        *sum += weight * m;
+                    }
+                }
+            }
+        }
+
+        #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
+        fn $add_row(sums: &mut [$type], row: &[$type]) {
+            for (sum, &value) in sums.iter_mut().zip(row) {
+                *sum += value;
+            }
+        }
+
+        #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
+        fn $integrate(
+            v: &mut [$type],
+            input: &mut [$type],
+            threshold: &[$type],
+            first: u32,
+            above: &mut Vec<u32>,
+        ) {
+            let n = v.len();
+            let (input, threshold) = (&mut input[..n], &threshold[..n]);
+            let mut k = 0;
+            while k < n {
+                let end = n.min(k + LANES);
+                let (v, input, threshold) =
+                    (&mut v[k..end], &mut input[k..end], &threshold[k..end]);
+                let mut any = false;
+                for ((v, input), threshold) in v.iter_mut().zip(input.iter_mut()).zip(threshold) {
+                    *v += *input;
+                    *input = 0.0;
+                    any |= *v > *threshold;
+                }
+                if any {
+                    for (lane, (v, threshold)) in v.iter().zip(threshold).enumerate() {
+                        if v > threshold {
+                            above.push(first + (k + lane) as u32);
+                        }
+                    }
+                }
+                k = end;
+            }
+        }
+
+        #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
+        fn $decay(v: &mut [$type], beta: &[$type]) {
+            for (v, &beta) in v.iter_mut().zip(beta) {
+                *v *= beta;
+            }
+        }
+
+        #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
+        fn $nonzero(row: &[$type], found: &mut Vec<(u32, $type)>) {
+            for (chunk, values) in row.chunks(LANES).enumerate() {
+                let mut any = false;
+                for &value in values {
+                    any |= value != 0.0;
+                }
+                if any {
+                    for (lane, &value) in values.iter().enumerate() {
+                        if value != 0.0 {
+                            found.push(((chunk * LANES + lane) as u32, value));
+                        }
+                    }
+                }
+            }
+        }
+
+        impl Kernels for $type {
+            #[inline]
+            fn add_rows(sums: &mut [Self], rows: &[Self], spikes: &[(u32, Self)]) {
+                $add_rows(sums, rows, spikes);
+            }
+            #[inline]
+            fn add_row(sums: &mut [Self], row: &[Self]) {
+                $add_row(sums, row);
+            }
+            #[inline]
+            fn integrate(
+                v: &mut [Self],
+                input: &mut [Self],
+                threshold: &[Self],
+                first: u32,
+                above: &mut Vec<u32>,
+            ) {
+                $integrate(v, input, threshold, first, above);
+            }
+            #[inline]
+            fn decay(v: &mut [Self], beta: &[Self]) {
+                $decay(v, beta);
+            }
+            #[inline]
+            fn nonzero(row: &[Self], found: &mut Vec<(u32, Self)>) {
+                $nonzero(row, found);
+            }
+        }
+    };
+}
+
+kernels!(
+    f32,
+    add_rows_f32,
+    add_row_f32,
+    integrate_f32,
+    decay_f32,
+    nonzero_f32
+);
+kernels!(
+    f64,
+    add_rows_f64,
+    add_row_f64,
+    integrate_f64,
+    decay_f64,
+    nonzero_f64
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_added_in_order_whatever_the_width() {
+        for width in [1, 7, 63, 64, 65, 200] {
+            let rows: Vec<f32> = (0..3 * width).map(|i| (i as f32 * 0.37).sin()).collect();
+            let spikes = [(2, 1.0), (0, -0.5), (2, 3.25)];
+            let mut sums = vec![0.0; width];
+            f32::add_rows(&mut sums, &rows, &spikes);
+            for k in 0..width {
+                let expected = spikes.iter().fold(0.0_f32, |sum, &(r, m)| {
+                    sum + rows[r as usize * width + k] * m
+                });
+                assert_eq!(sums[k].to_bits(), expected.to_bits());
+            }
+        }
+    }
+
+    #[test]
+    fn integrate_finds_every_neuron_above_its_threshold() {
+        for n in [1, 31, 32, 33, 100] {
+            let mut v: Vec<f64> = (0..n).map(|k| f64::from(k % 3)).collect();
+            let mut input = vec![0.5; n as usize];
+            let threshold = vec![1.5; n as usize];
+            let mut above = Vec::new();
+            f64::integrate(&mut v, &mut input, &threshold, 10, &mut above);
+            let expected: Vec<u32> = (0..n as u32)
+                .filter(|k| k % 3 == 2)
+                .map(|k| k + 10)
+                .collect();
+            assert_eq!(above, expected);
+            assert!(input.iter().all(|&i| i == 0.0));
+        }
+    }
+
+    #[test]
+    fn nonzero_finds_every_entry_and_takes_negative_zero_for_zero() {
+        let mut row = vec![0.0_f32; 70];
+        (row[3], row[31], row[32], row[69], row[40]) = (1.0, 2.0, -3.0, 4.0, -0.0);
+        let mut found = Vec::new();
+        f32::nonzero(&row, &mut found);
+        assert_eq!(found, [(3, 1.0), (31, 2.0), (32, -3.0), (69, 4.0)]);
+    }
+}

@@ -1,0 +1,52 @@
+//! Asynchronous, event-driven execution of spiking neural networks.
+//!
+//! A [`Network`] of leaky integrate-and-fire neurons is run without layer synchronisation: spikes wait in a pending set, a [`schedule`] decides
+//! which of them are delivered next, and only the neurons that they reach are updated. `docs/semantics.md` defines what is computed to the last
+//! bit; the comments here name its sections. The method is that of Koopman et al., *Overcoming the Limitations of Layer Synchronization in Spiking
+//! Neural Networks* (arXiv 2408.05098).
+//!
+//! Data flows one way: [`Network`] + [`Input`] + [`ScheduleSpec`] -> [`simulate`] -> [`Output`] (counts, measures and a [`Trace`]).
+//!
+//! ```
+//! use pyasync_core::*;
+//!
+//! // Two inputs drive one neuron; it needs both spikes to fire.
+//! let mut builder = NetworkBuilder::<f32>::new(2);
+//! let output = builder.population("output", 1, Lif { v_threshold: vec![1.0], ..Lif::default() });
+//! builder.projection(Source::Input, output, Projection::dense(&[0.75, 0.5], 1, 2)?, None);
+//! let network = builder.build()?;
+//! let input = Input::dense(&[1.0_f32, 1.0], 1, 1, 2)?; // one timestep, one sample
+//! let result = simulate(&network, &input, &ScheduleSpec::Fifo { group_size: 8 }, &Options::new(0.01), &mut |_| true)?;
+//! assert_eq!(result.counts, [1.0]);
+//! # Ok::<(), Error>(())
+//! ```
+
+mod batch;
+mod engine;
+mod error;
+mod float;
+mod input;
+mod kernels;
+mod layered;
+mod measures;
+mod network;
+mod neuron;
+mod projection;
+mod rng;
+mod schedule;
+mod state;
+mod sync;
+mod trace;
+
+pub use batch::{Output, simulate};
+pub use engine::{Ending, InputMode, OnStop, Options, OutputStop, StopReason};
+pub use error::Error;
+pub use float::Float;
+pub use input::Input;
+pub use measures::Measures;
+pub use network::{Network, NetworkBuilder, Population, Source};
+pub use neuron::{Lif, Refractory, Reset};
+pub use projection::{ConvGeometry, Projection};
+pub use rng::Philox;
+pub use schedule::{CustomPick, Key, PendingSpike, ScheduleSpec};
+pub use trace::{Events, Step, Steps, Trace, TraceHeader};

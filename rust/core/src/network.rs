@@ -1,0 +1,367 @@
+//! Networks: populations of neurons and the projections between them. Validated once, when built; immutable afterwards.
+
+use crate::error::Error;
+use crate::float::Float;
+use crate::neuron::{self, Lif};
+use crate::projection::{Map, Projection, Target};
+
+/// Where a projection comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The input channels.
+    Input,
+    /// The population with this index.
+    Population(usize),
+}
+
+/// A group of neurons with one neuron model; its neurons have the ids `start..end`.
+#[derive(Clone, Debug)]
+pub struct Population {
+    /// Its name, unique in the network.
+    pub name: String,
+    /// The id of its first neuron.
+    pub start: usize,
+    /// One past the id of its last neuron.
+    pub end: usize,
+    /// Its neuron model.
+    pub lif: Lif,
+}
+
+/// A projection in its place.
+#[derive(Debug)]
+pub(crate) struct Connection<T> {
+    pub(crate) source: Source,
+    pub(crate) target: Target,
+    pub(crate) projection: Projection<T>,
+}
+
+/// The biases of one projection.
+#[derive(Debug)]
+pub(crate) struct Bias<T> {
+    pub(crate) target: Target,
+    pub(crate) values: Vec<T>,
+    /// None of them is 0.
+    pub(crate) whole: bool,
+}
+
+/// The projections that leave one source, in the order in which they were added.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FanOut {
+    pub(crate) connections: Vec<usize>,
+    /// Two of them share a target, so spikes must be delivered one by one to keep the order of events.
+    pub(crate) parallel: bool,
+}
+
+/// A network that is ready to run; see [`NetworkBuilder`].
+#[derive(Debug)]
+pub struct Network<T> {
+    n_inputs: usize,
+    populations: Vec<Population>,
+    output: usize,
+    pub(crate) connections: Vec<Connection<T>>,
+    pub(crate) biases: Vec<Bias<T>>,
+    pub(crate) from_input: FanOut,
+    pub(crate) from_population: Vec<FanOut>,
+    pub(crate) population_of: Vec<u32>,
+    pub(crate) tau_mem: Vec<f64>,
+    pub(crate) threshold: Vec<T>,
+    /// Some event can arrive at one neuron alone.
+    pub(crate) has_single_events: bool,
+    pub(crate) has_sync_threshold: bool,
+    fingerprint: u64,
+}
+
+impl<T: Float> Network<T> {
+    /// Number of input channels.
+    pub fn n_inputs(&self) -> usize {
+        self.n_inputs
+    }
+
+    /// Number of neurons.
+    pub fn n_neurons(&self) -> usize {
+        self.population_of.len()
+    }
+
+    /// The populations, in the order of their ids.
+    pub fn populations(&self) -> &[Population] {
+        &self.populations
+    }
+
+    /// The output population.
+    pub fn output(&self) -> &Population {
+        &self.populations[self.output]
+    }
+
+    /// The population of a neuron.
+    #[inline]
+    pub(crate) fn population(&self, neuron: u32) -> &Population {
+        &self.populations[self.population_of[neuron as usize] as usize]
+    }
+
+    /// Synapses of each projection, in the order in which they were added.
+    pub fn n_synapses(&self) -> Vec<u64> {
+        self.connections
+            .iter()
+            .map(|c| c.projection.n_synapses())
+            .collect()
+    }
+
+    /// Bytes of each projection's weights and indices, in the order in which they were added.
+    pub fn nbytes(&self) -> Vec<usize> {
+        self.connections
+            .iter()
+            .map(|c| c.projection.nbytes())
+            .collect()
+    }
+
+    /// `beta = exp(-dt / tau_mem)` of every neuron.
+    pub fn decay(&self, dt: f64) -> Result<Vec<T>, Error> {
+        if !(dt > 0.0 && dt.is_finite()) {
+            return Err(Error::input("dt", dt, "a finite number of seconds > 0"));
+        }
+        let mut last = (f64::NAN, T::ZERO);
+        let beta = self.tau_mem.iter().map(|&tau| {
+            if tau != last.0 {
+                last = (tau, neuron::decay(tau, dt));
+            }
+            last.1
+        });
+        Ok(beta.collect())
+    }
+
+    /// Identifies the structure (populations, neuron models' kinds, projections and their shapes, number type), not the weights, time constants and thresholds.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
+    /// The projections that leave a population or the input.
+    #[inline]
+    pub(crate) fn fan_out(&self, source: Source) -> &FanOut {
+        match source {
+            Source::Input => &self.from_input,
+            Source::Population(population) => &self.from_population[population],
+        }
+    }
+}
+
+/// Collects a network's parts and checks them when it is built.
+#[derive(Debug)]
+pub struct NetworkBuilder<T> {
+    n_inputs: usize,
+    populations: Vec<(String, usize, Lif)>,
+    projections: Vec<(Source, usize, Projection<T>, Option<Vec<T>>)>,
+    output: Option<usize>,
+}
+
+impl<T: Float> NetworkBuilder<T> {
+    /// A network with `n_inputs` input channels and nothing else yet.
+    pub fn new(n_inputs: usize) -> Self {
+        Self {
+            n_inputs,
+            populations: Vec::new(),
+            projections: Vec::new(),
+            output: None,
+        }
+    }
+
+    /// Adds a population of `n` neurons; gives its index.
+    pub fn population(&mut self, name: &str, n: usize, lif: Lif) -> usize {
+        self.populations.push((name.to_owned(), n, lif));
+        self.populations.len() - 1
+    }
+
+    /// Adds a projection to the population with index `target`; `bias` has one value a target neuron.
+    pub fn projection(
+        &mut self,
+        source: Source,
+        target: usize,
+        projection: Projection<T>,
+        bias: Option<Vec<T>>,
+    ) {
+        self.projections.push((source, target, projection, bias));
+    }
+
+    /// Makes the population with this index the output, instead of the last.
+    pub fn output(&mut self, population: usize) {
+        self.output = Some(population);
+    }
+
+    /// Checks everything and builds the network.
+    pub fn build(self) -> Result<Network<T>, Error> {
+        let n_inputs = self.n_inputs;
+        if n_inputs == 0 {
+            return Err(Error::network("n_inputs", 0, "an integer of 1 or more"));
+        }
+        if self.populations.is_empty() {
+            return Err(Error::network(
+                "network",
+                "no population",
+                "at least one population",
+            ));
+        }
+        let output = self.output.unwrap_or(self.populations.len() - 1);
+        let (mut populations, mut population_of) = (Vec::<Population>::new(), Vec::new());
+        let (mut tau_mem, mut threshold) = (Vec::new(), Vec::new());
+        for (name, n, lif) in self.populations {
+            if n == 0 {
+                return Err(Error::network(
+                    "shape",
+                    format!("no neuron in population {name:?}"),
+                    "at least one neuron",
+                ));
+            }
+            if name == "input" || populations.iter().any(|p| p.name == name) {
+                return Err(Error::network(
+                    "name",
+                    format!("{name:?}"),
+                    "names that differ from \"input\" and from each other",
+                ));
+            }
+            let (tau, thresholds) = lif.expand::<T>(n)?;
+            tau_mem.extend(tau);
+            threshold.extend(thresholds);
+            let start = population_of.len();
+            population_of.extend(std::iter::repeat_n(populations.len() as u32, n));
+            populations.push(Population {
+                name,
+                start,
+                end: start + n,
+                lif,
+            });
+        }
+        if population_of.len() + n_inputs >= u32::MAX as usize {
+            return Err(Error::network(
+                "network",
+                format!("{} neurons and {n_inputs} inputs", population_of.len()),
+                "fewer than 2**32 - 1 in all",
+            ));
+        }
+        if output >= populations.len() {
+            return Err(Error::network(
+                "output",
+                output,
+                format!("a population's index below {}", populations.len()),
+            ));
+        }
+        let mut network = Network {
+            n_inputs,
+            output,
+            connections: Vec::new(),
+            biases: Vec::new(),
+            from_input: FanOut::default(),
+            from_population: vec![FanOut::default(); populations.len()],
+            population_of,
+            tau_mem,
+            threshold,
+            has_single_events: false,
+            has_sync_threshold: populations.iter().any(|p| p.lif.sync_threshold > 0),
+            populations,
+            fingerprint: 0,
+        };
+        for (source, target, projection, bias) in self.projections {
+            network.connect(source, target, projection, bias)?;
+        }
+        network.fingerprint = network.compute_fingerprint();
+        Ok(network)
+    }
+}
+
+impl<T: Float> Network<T> {
+    fn connect(
+        &mut self,
+        source: Source,
+        population: usize,
+        projection: Projection<T>,
+        bias: Option<Vec<T>>,
+    ) -> Result<(), Error> {
+        let size = |index: usize| self.populations.get(index).map(|p| p.end - p.start);
+        let n_source = match source {
+            Source::Input => Some(self.n_inputs),
+            Source::Population(index) => size(index),
+        };
+        let (Some(n_source), Some(n_target)) = (n_source, size(population)) else {
+            return Err(Error::network(
+                "projection",
+                format!("{source:?} to {population}"),
+                "the input or populations of the network",
+            ));
+        };
+        if (projection.n_in, projection.n_out) != (n_source, n_target) {
+            return Err(Error::network(
+                "projection",
+                format!(
+                    "{} ({} to {} neurons)",
+                    projection.description, projection.n_in, projection.n_out
+                ),
+                format!("{n_source} to {n_target} neurons"),
+            ));
+        }
+        let target = Target {
+            population,
+            start: self.populations[population].start,
+        };
+        if let Some(values) = bias {
+            if values.len() != n_target || values.iter().any(|b| !b.is_finite()) {
+                return Err(Error::network(
+                    "bias",
+                    format!("{} values, or one not finite", values.len()),
+                    format!("{n_target} finite values"),
+                ));
+            }
+            let whole = values.iter().all(|b| *b != T::ZERO);
+            self.has_single_events |= !whole;
+            self.biases.push(Bias {
+                target,
+                values,
+                whole,
+            });
+        }
+        self.has_single_events |= !matches!(&projection.map, Map::Rows(rows) if rows.all_whole());
+        let fan_out = match source {
+            Source::Input => &mut self.from_input,
+            Source::Population(index) => &mut self.from_population[index],
+        };
+        fan_out.parallel |= fan_out
+            .connections
+            .iter()
+            .any(|&c| self.connections[c].target.population == population);
+        fan_out.connections.push(self.connections.len());
+        self.connections.push(Connection {
+            source,
+            target,
+            projection,
+        });
+        Ok(())
+    }
+
+    fn compute_fingerprint(&self) -> u64 {
+        let mut text = format!(
+            "pyasync network 1 {} {} {}",
+            T::NAME,
+            self.n_inputs,
+            self.output
+        );
+        for Population {
+            name,
+            start,
+            end,
+            lif:
+                Lif {
+                    reset,
+                    refractory,
+                    sync_threshold,
+                    ..
+                },
+        } in &self.populations
+        {
+            text += &format!("\n{name:?} {start} {end} {reset:?} {refractory:?} {sync_threshold}");
+        }
+        for connection in &self.connections {
+            text += &format!(
+                "\n{:?} {} {}",
+                connection.source, connection.target.population, connection.projection.description
+            );
+        }
+        xxhash_rust::xxh3::xxh3_64(text.as_bytes())
+    }
+}

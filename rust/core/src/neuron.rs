@@ -1,0 +1,155 @@
+//! The leaky integrate-and-fire neuron: its parameters, and what firing does to its potential (`docs/semantics.md`, "One forward step").
+
+use crate::error::Error;
+use crate::float::Float;
+
+/// What firing does to the potential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Reset {
+    /// `v <- 0`.
+    #[default]
+    Zero,
+    /// `v <- v' - v_threshold`.
+    Subtract,
+    /// `v <- v'`.
+    None,
+}
+
+/// How long a neuron that fired ignores its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Refractory {
+    /// Until the timestep ends.
+    #[default]
+    Timestep,
+    /// Not at all.
+    None,
+}
+
+/// The neuron model of one population.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lif {
+    /// Membrane time constant in seconds, one value or one a neuron; infinity is the integrate-and-fire neuron.
+    pub tau_mem: Vec<f64>,
+    /// A neuron fires strictly above it; one value or one a neuron.
+    pub v_threshold: Vec<f64>,
+    /// What firing does to the potential.
+    pub reset: Reset,
+    /// How long a neuron that fired ignores its input.
+    pub refractory: Refractory,
+    /// With a value above 0, a neuron fires only after more than this many events arrived in the timestep.
+    pub sync_threshold: u32,
+}
+
+impl Default for Lif {
+    fn default() -> Self {
+        Self {
+            tau_mem: vec![20e-3],
+            v_threshold: vec![1.0],
+            reset: Reset::Zero,
+            refractory: Refractory::Timestep,
+            sync_threshold: 0,
+        }
+    }
+}
+
+impl Lif {
+    /// Checks the parameters and gives one `tau_mem` and one `v_threshold` to each of `n` neurons.
+    pub(crate) fn expand<T: Float>(&self, n: usize) -> Result<(Vec<f64>, Vec<T>), Error> {
+        let spread = |argument: &str, values: &[f64]| match values {
+            &[value] => Ok(vec![value; n]),
+            values if values.len() == n => Ok(values.to_vec()),
+            values => Err(Error::network(
+                argument,
+                format!("{} values", values.len()),
+                format!("1 or {n} values"),
+            )),
+        };
+        let tau_mem = spread("tau_mem", &self.tau_mem)?;
+        if let Some(tau) = tau_mem.iter().find(|tau| !(**tau > 0.0)) {
+            return Err(Error::network(
+                "tau_mem",
+                tau,
+                "seconds > 0 (infinity: integrate-and-fire)",
+            ));
+        }
+        let v_threshold: Vec<T> = spread("v_threshold", &self.v_threshold)?
+            .into_iter()
+            .map(T::from_f64)
+            .collect();
+        if let Some(threshold) = v_threshold.iter().find(|threshold| !threshold.is_finite()) {
+            return Err(Error::network(
+                "v_threshold",
+                threshold,
+                format!("finite numbers in {}", T::NAME),
+            ));
+        }
+        Ok((tau_mem, v_threshold))
+    }
+}
+
+impl Reset {
+    /// The potential after a neuron at `v` fired.
+    #[inline]
+    pub(crate) fn apply<T: Float>(self, v: T, v_threshold: T) -> T {
+        match self {
+            Self::Zero => T::ZERO,
+            Self::Subtract => v - v_threshold,
+            Self::None => v,
+        }
+    }
+}
+
+/// `beta = exp(-dt / tau_mem)`, computed in float64 by the same code on every platform and rounded once.
+pub(crate) fn decay<T: Float>(tau_mem: f64, dt: f64) -> T {
+    T::from_f64(libm::exp(-dt / tau_mem))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_infinite_time_constant_never_leaks() {
+        assert_eq!(decay::<f64>(f64::INFINITY, 0.01), 1.0);
+    }
+
+    #[test]
+    fn resets_follow_the_contract() {
+        assert_eq!(Reset::Zero.apply(1.5_f32, 1.0), 0.0);
+        assert_eq!(Reset::Subtract.apply(1.5_f32, 1.0), 0.5);
+        assert_eq!(Reset::None.apply(1.5_f32, 1.0), 1.5);
+    }
+
+    #[test]
+    fn parameters_are_checked() {
+        let message = |lif: Lif| lif.expand::<f32>(2).unwrap_err().to_string();
+        assert!(
+            message(Lif {
+                tau_mem: vec![0.0],
+                ..Lif::default()
+            })
+            .starts_with("tau_mem: got 0;")
+        );
+        assert!(
+            message(Lif {
+                tau_mem: vec![f64::NAN],
+                ..Lif::default()
+            })
+            .starts_with("tau_mem: got NaN;")
+        );
+        assert!(
+            message(Lif {
+                v_threshold: vec![1e300],
+                ..Lif::default()
+            })
+            .starts_with("v_threshold: got inf;")
+        );
+        assert!(
+            message(Lif {
+                v_threshold: vec![1.0; 3],
+                ..Lif::default()
+            })
+            .contains("3 values; accepted: 1 or 2 values")
+        );
+    }
+}

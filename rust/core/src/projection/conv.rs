@@ -1,0 +1,214 @@
+//! Convolutions, and pooling as a depthwise convolution. A spike touches the windows that it lies in and nothing else.
+
+use super::Target;
+use crate::error::Error;
+use crate::float::Float;
+use crate::state::State;
+
+/// The shape of a convolution; pairs are (height, width). Neurons are numbered channel by channel, row by row, as PyTorch flattens `[C, H, W]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvGeometry {
+    /// Input channels.
+    pub channels_in: usize,
+    /// Output channels.
+    pub channels_out: usize,
+    /// Input height and width.
+    pub size_in: [usize; 2],
+    /// Kernel height and width.
+    pub kernel: [usize; 2],
+    /// Stride.
+    pub stride: [usize; 2],
+    /// Zero padding on both sides.
+    pub padding: [usize; 2],
+    /// Distance between the kernel's taps.
+    pub dilation: [usize; 2],
+    /// Groups of channels that do not see each other.
+    pub groups: usize,
+}
+
+impl ConvGeometry {
+    /// Output height and width; 0 where the kernel does not fit.
+    pub fn size_out(&self) -> [usize; 2] {
+        std::array::from_fn(|axis| {
+            let reach = self.dilation[axis] * (self.kernel[axis].max(1) - 1) + 1;
+            let room = self.size_in[axis] + 2 * self.padding[axis];
+            if room < reach {
+                0
+            } else {
+                (room - reach) / self.stride[axis].max(1) + 1
+            }
+        })
+    }
+
+    pub(crate) fn n_weights(&self) -> usize {
+        self.channels_out * (self.channels_in / self.groups) * self.kernel[0] * self.kernel[1]
+    }
+
+    /// Checks the shape; gives the numbers of source and target neurons.
+    pub(crate) fn check(&self) -> Result<(usize, usize), Error> {
+        for (name, pair) in [
+            ("kernel", self.kernel),
+            ("stride", self.stride),
+            ("dilation", self.dilation),
+        ] {
+            if pair.contains(&0) {
+                return Err(Error::network(
+                    name,
+                    format!("{pair:?}"),
+                    "integers of 1 or more",
+                ));
+            }
+        }
+        if self.groups == 0
+            || self.channels_in % self.groups != 0
+            || self.channels_out % self.groups != 0
+        {
+            return Err(Error::network(
+                "groups",
+                self.groups,
+                format!(
+                    "a divisor of the {} input and {} output channels",
+                    self.channels_in, self.channels_out
+                ),
+            ));
+        }
+        let [height, width] = self.size_out();
+        if height == 0 || width == 0 {
+            return Err(Error::network(
+                "kernel",
+                format!("{:?} on an input of {:?}", self.kernel, self.size_in),
+                "a kernel that fits the padded input",
+            ));
+        }
+        Ok((
+            self.channels_in * self.size_in[0] * self.size_in[1],
+            self.channels_out * height * width,
+        ))
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Conv<T> {
+    geometry: ConvGeometry,
+    size_out: [usize; 2],
+    /// `[input channel, kernel row, kernel column, output channel within the group]`: what one tap sends lies together.
+    weight: Vec<T>,
+}
+
+impl<T: Float> Conv<T> {
+    pub(crate) fn new(weight: &[T], geometry: ConvGeometry) -> Self {
+        let ConvGeometry {
+            channels_in,
+            channels_out,
+            kernel: [height, width],
+            groups,
+            ..
+        } = geometry;
+        let (in_group, out_group) = (channels_in / groups, channels_out / groups);
+        let mut by_tap = Vec::with_capacity(weight.len());
+        for channel in 0..channels_in {
+            for tap in 0..height * width {
+                for out in 0..out_group {
+                    let out = channel / in_group * out_group + out;
+                    by_tap
+                        .push(weight[(out * in_group + channel % in_group) * height * width + tap]);
+                }
+            }
+        }
+        Self {
+            geometry,
+            size_out: geometry.size_out(),
+            weight: by_tap,
+        }
+    }
+
+    pub(crate) fn n_synapses(&self) -> u64 {
+        let [height, width] = self.geometry.size_in;
+        let out_group = self.geometry.channels_out / self.geometry.groups;
+        let mut total = 0;
+        for channel in 0..self.geometry.channels_in {
+            for y in 0..height {
+                for x in 0..width {
+                    self.for_each_tap(channel, y, x, |tap, _| {
+                        total += self.weight[tap * out_group..][..out_group]
+                            .iter()
+                            .filter(|w| **w != T::ZERO)
+                            .count() as u64;
+                    });
+                }
+            }
+        }
+        total
+    }
+
+    pub(crate) fn nbytes(&self) -> usize {
+        self.weight.len() * size_of::<T>()
+    }
+
+    /// Calls `visit(tap, position)` for each kernel tap that connects the source to the output position.
+    #[inline]
+    fn for_each_tap(
+        &self,
+        channel: usize,
+        y: usize,
+        x: usize,
+        mut visit: impl FnMut(usize, usize),
+    ) {
+        let ConvGeometry {
+            kernel,
+            stride,
+            padding,
+            dilation,
+            ..
+        } = self.geometry;
+        let out = |axis: usize, at: usize, tap: usize| {
+            let shifted = (at + padding[axis]).checked_sub(tap * dilation[axis])?;
+            let position = shifted / stride[axis];
+            (shifted % stride[axis] == 0 && position < self.size_out[axis]).then_some(position)
+        };
+        for row in 0..kernel[0] {
+            let Some(out_y) = out(0, y, row) else {
+                continue;
+            };
+            for column in 0..kernel[1] {
+                if let Some(out_x) = out(1, x, column) {
+                    visit(
+                        (channel * kernel[0] + row) * kernel[1] + column,
+                        out_y * self.size_out[1] + out_x,
+                    );
+                }
+            }
+        }
+    }
+
+    pub(crate) fn deliver(&self, spikes: &[(u32, T)], target: Target, state: &mut State<T>) {
+        let ConvGeometry {
+            channels_in,
+            channels_out,
+            size_in: [height, width],
+            groups,
+            ..
+        } = self.geometry;
+        let (in_group, out_group) = (channels_in / groups, channels_out / groups);
+        let plane = self.size_out[0] * self.size_out[1];
+        for &(source, m) in spikes {
+            let source = source as usize;
+            let (channel, y, x) = (
+                source / (height * width),
+                source / width % height,
+                source % width,
+            );
+            let first = target.start + channel / in_group * out_group * plane;
+            self.for_each_tap(channel, y, x, |tap, position| {
+                for (out, &weight) in self.weight[tap * out_group..][..out_group]
+                    .iter()
+                    .enumerate()
+                {
+                    if weight != T::ZERO {
+                        state.event(first + out * plane + position, weight * m);
+                    }
+                }
+            });
+        }
+    }
+}

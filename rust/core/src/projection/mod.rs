@@ -1,0 +1,143 @@
+//! Projections: linear maps from the input or a population to a population, delivered spike by spike.
+//!
+//! A kind of projection is one file and one variant of [`Map`]. It says what its target neurons receive from a spike, and nothing else.
+
+mod conv;
+mod one_to_one;
+mod rows;
+
+pub use conv::ConvGeometry;
+
+use crate::error::Error;
+use crate::float::Float;
+use crate::state::State;
+use conv::Conv;
+use one_to_one::OneToOne;
+use rows::Rows;
+
+/// A linear map that is not yet part of a network.
+#[derive(Clone, Debug)]
+pub struct Projection<T> {
+    pub(crate) map: Map<T>,
+    pub(crate) n_in: usize,
+    pub(crate) n_out: usize,
+    /// Words the kind and its shape, for fingerprints and errors.
+    pub(crate) description: String,
+}
+
+/// The kinds of projection.
+#[derive(Clone, Debug)]
+pub(crate) enum Map<T> {
+    Rows(Rows<T>),
+    Conv(Conv<T>),
+    OneToOne(OneToOne<T>),
+}
+
+/// Where a projection's events arrive.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    /// The population's index.
+    pub(crate) population: usize,
+    /// Its first neuron's id.
+    pub(crate) start: usize,
+}
+
+impl<T: Float> Projection<T> {
+    /// A fully connected projection; `weight` is `[n_out, n_in]`, as in `torch.nn.Linear`. Zero weights are no synapses.
+    pub fn dense(weight: &[T], n_out: usize, n_in: usize) -> Result<Self, Error> {
+        check_weights(weight, n_out * n_in)?;
+        Ok(Self {
+            map: Map::Rows(Rows::dense(weight, n_out, n_in)),
+            n_in,
+            n_out,
+            description: format!("linear {n_out}x{n_in}"),
+        })
+    }
+
+    /// A sparse projection in compressed-row form `[n_out, n_in]`; stored zeros are no synapses.
+    pub fn sparse(
+        indptr: &[usize],
+        indices: &[u32],
+        weight: &[T],
+        n_out: usize,
+        n_in: usize,
+    ) -> Result<Self, Error> {
+        check_weights(weight, indices.len())?;
+        Ok(Self {
+            map: Map::Rows(Rows::sparse(indptr, indices, weight, n_out, n_in)?),
+            n_in,
+            n_out,
+            description: format!("sparse {n_out}x{n_in}"),
+        })
+    }
+
+    /// A two-dimensional convolution; `weight` is `[out, in / groups, height, width]`, as in `torch.nn.Conv2d`. A one-dimensional one has height 1.
+    pub fn conv(weight: &[T], geometry: ConvGeometry) -> Result<Self, Error> {
+        let (n_in, n_out) = geometry.check()?;
+        check_weights(weight, geometry.n_weights())?;
+        Ok(Self {
+            map: Map::Conv(Conv::new(weight, geometry)),
+            n_in,
+            n_out,
+            description: format!("conv {geometry:?}"),
+        })
+    }
+
+    /// Neuron `k` of the source reaches neuron `k` of the target.
+    pub fn one_to_one(weight: &[T]) -> Result<Self, Error> {
+        check_weights(weight, weight.len())?;
+        let n = weight.len();
+        Ok(Self {
+            map: Map::OneToOne(OneToOne::new(weight)),
+            n_in: n,
+            n_out: n,
+            description: format!("one-to-one {n}"),
+        })
+    }
+
+    /// Number of synapses (weights that are not zero, each counted wherever it connects).
+    pub fn n_synapses(&self) -> u64 {
+        match &self.map {
+            Map::Rows(rows) => rows.n_synapses(),
+            Map::Conv(conv) => conv.n_synapses(),
+            Map::OneToOne(map) => map.n_synapses(),
+        }
+    }
+
+    /// Bytes that the weights and indices take.
+    pub fn nbytes(&self) -> usize {
+        match &self.map {
+            Map::Rows(rows) => rows.nbytes(),
+            Map::Conv(conv) => conv.nbytes(),
+            Map::OneToOne(map) => map.nbytes(),
+        }
+    }
+
+    /// Delivers spikes (source neuron within its population, multiplicity) one after the other.
+    #[inline]
+    pub(crate) fn deliver(&self, spikes: &[(u32, T)], target: Target, state: &mut State<T>) {
+        match &self.map {
+            Map::Rows(rows) => rows.deliver(spikes, target, state),
+            Map::Conv(conv) => conv.deliver(spikes, target, state),
+            Map::OneToOne(map) => map.deliver(spikes, target, state),
+        }
+    }
+}
+
+fn check_weights<T: Float>(weight: &[T], expected: usize) -> Result<(), Error> {
+    if weight.len() != expected {
+        return Err(Error::network(
+            "weight",
+            format!("{} values", weight.len()),
+            format!("{expected} values"),
+        ));
+    }
+    match weight.iter().position(|w| !w.is_finite()) {
+        Some(index) => Err(Error::network(
+            "weight",
+            format!("{} at flat index {index}", weight[index]),
+            format!("finite numbers in {}", T::NAME),
+        )),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,207 @@
+//! Schedules: which of the pending spikes are delivered next (`docs/semantics.md`, "Schedules").
+//!
+//! A schedule is one file with one implementation of [`Schedule`] and one variant of [`ScheduleSpec`].
+
+mod custom;
+mod fifo;
+mod lifo;
+mod random;
+mod ranked;
+mod replay;
+
+use std::sync::Arc;
+
+pub(crate) use custom::Custom;
+pub use custom::{CustomPick, Key, PendingSpike};
+pub(crate) use fifo::Fifo;
+pub(crate) use lifo::Lifo;
+pub(crate) use random::Random;
+pub(crate) use ranked::{Momentum, Priority};
+pub(crate) use replay::Replay;
+
+use crate::engine::Ending;
+use crate::error::Error;
+use crate::float::Float;
+use crate::network::Network;
+use crate::trace::Trace;
+
+/// A spike that waits: its arrival number above its source (a neuron's id, or the number of neurons plus an input channel). Ordered by arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Pending(u64);
+
+impl Pending {
+    #[inline]
+    pub(crate) fn new(arrival: u32, source: u32) -> Self {
+        Self(u64::from(arrival) << 32 | u64::from(source))
+    }
+    #[inline]
+    pub(crate) fn arrival(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+    #[inline]
+    pub(crate) fn source(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// Where a run stands: all that a schedule's random numbers may depend on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    /// Position in the batch.
+    pub(crate) sample: usize,
+    pub(crate) sample_id: u64,
+    pub(crate) timestep: u32,
+    pub(crate) step: u32,
+}
+
+/// The pending set of one sample and the choice among it.
+pub(crate) trait Schedule<T: Float>: Send {
+    /// A new sample begins; nothing is pending.
+    fn begin_sample(&mut self, _sample: usize) -> Result<(), Error> {
+        Ok(())
+    }
+    /// The neurons that fired in a step (none is reported too) join, numbered from `first_arrival` in neuron order.
+    fn fired(
+        &mut self,
+        moment: Moment,
+        first_arrival: u32,
+        neurons: &[u32],
+        v: &[T],
+    ) -> Result<(), Error>;
+    /// Input spikes join; `sources` are numbers of neurons plus channels.
+    fn inputs_joined(
+        &mut self,
+        moment: Moment,
+        first_arrival: u32,
+        sources: &[u32],
+    ) -> Result<(), Error>;
+    /// How many spikes wait.
+    fn pending(&self) -> usize;
+    /// Moves the next group, one spike or more, from the pending set to `group` (given empty), in arrival order.
+    fn select(&mut self, moment: Moment, group: &mut Vec<Pending>) -> Result<(), Error>;
+    /// Drops all pending spikes.
+    fn clear(&mut self);
+    /// How a record says that the timestep ended after the step just taken; `None`: the run's own rules decide.
+    fn recorded_ending(&mut self, _moment: Moment) -> Result<Option<Ending>, Error> {
+        Ok(None)
+    }
+    /// Whether the run follows a record, which then says when timesteps end.
+    fn follows_record(&self) -> bool {
+        false
+    }
+}
+
+/// A schedule as a user states it; each worker makes its own instance.
+#[derive(Clone)]
+pub enum ScheduleSpec {
+    /// Population by population: the layer-synchronised baseline.
+    Layered {
+        /// Feedback projections deliver at the next timestep; otherwise graphs with cycles are refused.
+        feedback: bool,
+    },
+    /// Uniformly without replacement.
+    Random {
+        /// F.
+        group_size: usize,
+        /// Keys the random numbers.
+        seed: u64,
+    },
+    /// The highest potential at firing first.
+    Momentum {
+        /// F.
+        group_size: usize,
+        /// Width of the uniform noise on the rank.
+        noise: f64,
+        /// Keys the random numbers.
+        seed: u64,
+    },
+    /// The lowest arrival number first.
+    Fifo {
+        /// F.
+        group_size: usize,
+    },
+    /// The highest arrival number first.
+    Lifo {
+        /// F.
+        group_size: usize,
+    },
+    /// The highest value of the neuron first.
+    Priority {
+        /// F.
+        group_size: usize,
+        /// One value a neuron.
+        values: Arc<Vec<f64>>,
+    },
+    /// What a callable picks.
+    Custom {
+        /// F.
+        group_size: usize,
+        /// Keys the callable's random numbers.
+        seed: u64,
+        /// The callable.
+        pick: CustomPick,
+    },
+    /// What a trace recorded.
+    Replay {
+        /// The trace.
+        trace: Arc<Trace>,
+    },
+}
+
+impl ScheduleSpec {
+    /// The schedule's name; a replay has the name of what it replays.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Layered { .. } => "layered",
+            Self::Random { .. } => "random",
+            Self::Momentum { .. } => "momentum",
+            Self::Fifo { .. } => "fifo",
+            Self::Lifo { .. } => "lifo",
+            Self::Priority { .. } => "priority",
+            Self::Custom { .. } => "custom",
+            Self::Replay { trace } => &trace.header().schedule,
+        }
+    }
+
+    /// F; 0 where the schedule has none.
+    pub fn group_size(&self) -> usize {
+        match self {
+            Self::Layered { .. } => 0,
+            Self::Random { group_size, .. }
+            | Self::Momentum { group_size, .. }
+            | Self::Fifo { group_size }
+            | Self::Lifo { group_size }
+            | Self::Priority { group_size, .. }
+            | Self::Custom { group_size, .. } => *group_size,
+            Self::Replay { trace } => trace.header().group_size,
+        }
+    }
+
+    /// Checks the parameters against the network.
+    pub(crate) fn check<T: Float>(&self, network: &Network<T>) -> Result<(), Error> {
+        if self.group_size() == 0 && self.name() != "layered" {
+            return Err(Error::schedule(
+                "forward_group_size",
+                0,
+                "an integer of 1 or more",
+            ));
+        }
+        match self {
+            Self::Momentum { noise, .. } if !(noise.is_finite() && *noise >= 0.0) => Err(
+                Error::schedule("noise", noise, "a finite number of 0 or more"),
+            ),
+            Self::Priority { values, .. } if values.len() != network.n_neurons() => {
+                Err(Error::schedule(
+                    "values",
+                    format!("{} values", values.len()),
+                    format!("{} values, one a neuron", network.n_neurons()),
+                ))
+            }
+            Self::Priority { values, .. } if values.iter().any(|value| value.is_nan()) => {
+                Err(Error::schedule("values", "NaN", "numbers"))
+            }
+            Self::Replay { trace } => trace.check_network(network),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! What one sample changes while it runs: potentials, refractoriness, and the events of the forward step at hand. One per worker, reused for every sample.
+
+use crate::float::Float;
+use crate::network::Network;
+use crate::neuron::Refractory;
+use crate::projection::Target;
+
+/// A neuron that is refractory, with what its refractoriness ends with.
+#[derive(Clone, Copy, Debug)]
+struct Resting<T> {
+    neuron: u32,
+    v: T,
+    threshold: T,
+}
+
+/// The neurons' state. A refractory neuron has an infinite threshold: events still add to its `v` (the vector loops then need no mask), and `end_timestep` puts
+/// back the potential that it had when it fired.
+#[derive(Debug)]
+pub(crate) struct State<T> {
+    v: Vec<T>,
+    /// `i_k` of the step at hand; 0 between steps.
+    input: Vec<T>,
+    threshold: Vec<T>,
+    resting: Vec<Resting<T>>,
+    /// Events that arrived one by one at each neuron in the timestep; those that arrived at its whole population are in `whole_events`.
+    events: Vec<u32>,
+    whole_events: Vec<u32>,
+    /// Populations wholly touched in this step.
+    whole: Vec<u32>,
+    is_whole: Vec<bool>,
+    /// Neurons touched one by one in this step: those that carry the step's mark.
+    touched: Vec<u32>,
+    mark: Vec<u32>,
+    step_mark: u32,
+    /// Events delivered so far in the sample, biases excepted.
+    pub(crate) operations: u64,
+    /// Neurons updated so far in the sample.
+    pub(crate) updates: u64,
+}
+
+impl<T: Float> State<T> {
+    pub(crate) fn new(network: &Network<T>) -> Self {
+        let (n, populations) = (network.n_neurons(), network.populations().len());
+        Self {
+            v: vec![T::ZERO; n],
+            input: vec![T::ZERO; n],
+            threshold: network.threshold.clone(),
+            resting: Vec::new(),
+            events: vec![0; n],
+            whole_events: vec![0; populations],
+            whole: Vec::with_capacity(populations),
+            is_whole: vec![false; populations],
+            touched: Vec::new(),
+            mark: vec![0; n],
+            step_mark: 1,
+            operations: 0,
+            updates: 0,
+        }
+    }
+
+    /// Starts a sample with all potentials at 0, whatever became of the sample before it.
+    pub(crate) fn begin_sample(&mut self) {
+        self.end_timestep();
+        self.forget_step();
+        self.v.fill(T::ZERO);
+        self.input.fill(T::ZERO);
+        (self.operations, self.updates) = (0, 0);
+    }
+
+    /// Semantics, "Time", 1: decay; no event has arrived.
+    pub(crate) fn begin_timestep(&mut self, network: &Network<T>, beta: &[T]) {
+        T::decay(&mut self.v, beta);
+        self.whole_events.fill(0);
+        if network.has_single_events {
+            self.events.fill(0);
+        }
+    }
+
+    /// Ends refractoriness.
+    pub(crate) fn end_timestep(&mut self) {
+        for Resting {
+            neuron,
+            v,
+            threshold,
+        } in self.resting.drain(..)
+        {
+            self.v[neuron as usize] = v;
+            self.threshold[neuron as usize] = threshold;
+        }
+    }
+
+    /// Delivers spikes through whole rows of weights to a whole population.
+    #[inline]
+    pub(crate) fn whole_rows(
+        &mut self,
+        target: Target,
+        width: usize,
+        rows: &[T],
+        spikes: &[(u32, T)],
+    ) {
+        if spikes.is_empty() {
+            return;
+        }
+        T::add_rows(
+            &mut self.input[target.start..target.start + width],
+            rows,
+            spikes,
+        );
+        self.operations += (width * spikes.len()) as u64;
+        self.touch_whole(target.population, spikes.len() as u32);
+    }
+
+    /// Delivers one event to one neuron.
+    #[inline]
+    pub(crate) fn event(&mut self, neuron: usize, value: T) {
+        self.input[neuron] += value;
+        self.events[neuron] += 1;
+        self.operations += 1;
+        if self.mark[neuron] != self.step_mark {
+            self.mark[neuron] = self.step_mark;
+            self.touched.push(neuron as u32);
+        }
+    }
+
+    /// Delivers a population's biases: events that are no synaptic operations. `whole`: none of them is 0.
+    pub(crate) fn biases(&mut self, target: Target, values: &[T], whole: bool) {
+        if whole {
+            T::add_row(
+                &mut self.input[target.start..target.start + values.len()],
+                values,
+            );
+            self.touch_whole(target.population, 1);
+            return;
+        }
+        let operations = self.operations;
+        for (k, &value) in values.iter().enumerate() {
+            if value != T::ZERO {
+                self.event(target.start + k, value);
+            }
+        }
+        self.operations = operations;
+    }
+
+    #[inline]
+    fn touch_whole(&mut self, population: usize, events: u32) {
+        self.whole_events[population] += events;
+        if !self.is_whole[population] {
+            self.is_whole[population] = true;
+            self.whole.push(population as u32);
+        }
+    }
+
+    /// Updates every touched neuron; fills `fired` with those that fire, in neuron order. The caller then has each of them `fire`.
+    pub(crate) fn update(&mut self, network: &Network<T>, fired: &mut Vec<u32>) {
+        fired.clear();
+        for &population in &self.whole {
+            let population = &network.populations()[population as usize];
+            let range = population.start..population.end;
+            let first = population.start as u32;
+            T::integrate(
+                &mut self.v[range.clone()],
+                &mut self.input[range.clone()],
+                &self.threshold[range],
+                first,
+                fired,
+            );
+            self.updates += (population.end - population.start) as u64;
+        }
+        for &neuron in &self.touched {
+            let k = neuron as usize;
+            if self.is_whole[network.population_of[k] as usize] {
+                continue;
+            }
+            self.v[k] += std::mem::take(&mut self.input[k]);
+            self.updates += 1;
+            if self.v[k] > self.threshold[k] {
+                fired.push(neuron);
+            }
+        }
+        if !fired.is_sorted() {
+            fired.sort_unstable();
+        }
+        self.apply_sync_threshold(network, fired);
+        self.forget_step();
+    }
+
+    /// Updates every neuron of one population, touched or not (layered execution).
+    pub(crate) fn update_population(
+        &mut self,
+        network: &Network<T>,
+        population: usize,
+        fired: &mut Vec<u32>,
+    ) {
+        self.touch_whole(population, 0);
+        self.update(network, fired);
+    }
+
+    fn apply_sync_threshold(&self, network: &Network<T>, fired: &mut Vec<u32>) {
+        if network.has_sync_threshold {
+            fired.retain(|&neuron| {
+                let needed = network.population(neuron).lif.sync_threshold;
+                needed == 0 || self.events_at(network, neuron) > needed
+            });
+        }
+    }
+
+    fn forget_step(&mut self) {
+        for population in self.whole.drain(..) {
+            self.is_whole[population as usize] = false;
+        }
+        if !self.touched.is_empty() {
+            self.touched.clear();
+            self.step_mark = self.step_mark.wrapping_add(1);
+            if self.step_mark == 0 {
+                self.mark.fill(0);
+                self.step_mark = 1;
+            }
+        }
+    }
+
+    /// `n_k`: events that arrived at the neuron in this timestep.
+    #[inline]
+    pub(crate) fn events_at(&self, network: &Network<T>, neuron: u32) -> u32 {
+        self.events[neuron as usize]
+            + self.whole_events[network.population_of[neuron as usize] as usize]
+    }
+
+    /// Whether an event has arrived at the neuron in this step.
+    pub(crate) fn is_touched(&self, network: &Network<T>, neuron: u32) -> bool {
+        self.mark[neuron as usize] == self.step_mark
+            || self.is_whole[network.population_of[neuron as usize] as usize]
+    }
+
+    /// Drops the events of the step at hand without an update.
+    pub(crate) fn drop_events(&mut self, network: &Network<T>) {
+        for &population in &self.whole {
+            let population = &network.populations()[population as usize];
+            self.input[population.start..population.end].fill(T::ZERO);
+        }
+        for &neuron in &self.touched {
+            self.input[neuron as usize] = T::ZERO;
+        }
+        self.forget_step();
+    }
+
+    /// Resets a neuron that fires, and gives the potential `v'` at which it did.
+    #[inline]
+    pub(crate) fn fire(&mut self, network: &Network<T>, neuron: u32) -> T {
+        let k = neuron as usize;
+        let lif = &network.population(neuron).lif;
+        let v = self.v[k];
+        let after = lif.reset.apply(v, self.threshold[k]);
+        match lif.refractory {
+            Refractory::Timestep => {
+                let threshold = std::mem::replace(&mut self.threshold[k], T::INFINITY);
+                self.resting.push(Resting {
+                    neuron,
+                    v: after,
+                    threshold,
+                });
+            }
+            Refractory::None => self.v[k] = after,
+        }
+        v
+    }
+
+    /// The potentials; exact between timesteps.
+    pub(crate) fn v(&self) -> &[T] {
+        &self.v
+    }
+}

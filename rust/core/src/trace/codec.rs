@@ -1,0 +1,265 @@
+//! A sample's bytes. Records follow each other; the high half of a record's first byte says what it is:
+//!
+//! | high | low | record |
+//! |---|---|---|
+//! | 0-13 | 0-14 | a forward step that emitted `high` spikes and in which `low` neurons fired |
+//! | 14 | | the same; the number emitted, less 14, follows as a varint |
+//! | 15 | 0-9 | the timestep ended, with [`Ending::code`] |
+//! | 15 | 10 | input spikes joined: their number, then their channels |
+//!
+//! In a step, `low` = 15 says that the number fired, less 15, follows as a varint. Then come the emitted spikes, each as the zigzag varint of its arrival number less
+//! that of the spike a FIFO would have emitted (so one byte nearly always), and the neurons that fired, ascending, each as the varint of its distance
+//! from the one before. Potentials at firing lie apart, as `f32`.
+
+use crate::engine::Ending;
+use crate::error::Error;
+use crate::float::Float;
+use crate::schedule::Pending;
+
+const CONTROL: u8 = 0xF0;
+const INPUTS: u8 = 10;
+const MANY_EMITTED: usize = 14;
+const MANY_FIRED: usize = 15;
+
+/// Writes one sample after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Writer {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) v: Vec<f32>,
+    /// Spikes that have joined in this sample, and those among them that have been emitted or dropped.
+    joined: u32,
+    resolved: u32,
+}
+
+impl Writer {
+    pub(crate) fn begin_sample(&mut self) {
+        (self.joined, self.resolved) = (0, 0);
+    }
+
+    #[inline]
+    pub(crate) fn step<T: Float>(&mut self, emitted: &[Pending], fired: &[u32], v: &[T]) {
+        self.step_of(
+            emitted.iter().map(|spike| spike.arrival()),
+            emitted.len(),
+            fired,
+        );
+        self.v.extend(v.iter().map(|v| v.to_f32()));
+    }
+
+    #[inline]
+    pub(crate) fn step_of(
+        &mut self,
+        emitted: impl Iterator<Item = u32>,
+        n_emitted: usize,
+        fired: &[u32],
+    ) {
+        self.bytes
+            .push((n_emitted.min(MANY_EMITTED) << 4 | fired.len().min(MANY_FIRED)) as u8);
+        if n_emitted >= MANY_EMITTED {
+            self.varint((n_emitted - MANY_EMITTED) as u32);
+        }
+        if fired.len() >= MANY_FIRED {
+            self.varint((fired.len() - MANY_FIRED) as u32);
+        }
+        for arrival in emitted {
+            let distance = arrival.wrapping_sub(self.resolved) as i32;
+            self.varint((distance << 1 ^ distance >> 31) as u32);
+            self.resolved = self.resolved.wrapping_add(1);
+        }
+        self.ascending(fired);
+        self.joined += fired.len() as u32;
+    }
+
+    pub(crate) fn inputs_joined(&mut self, channels: &[u32]) {
+        self.bytes.push(CONTROL | INPUTS);
+        self.varint(channels.len() as u32);
+        self.ascending(channels);
+        self.joined += channels.len() as u32;
+    }
+
+    pub(crate) fn end_timestep(&mut self, ending: Ending) {
+        self.bytes.push(CONTROL | ending.code());
+        if !matches!(ending, Ending::Carried(_)) {
+            self.resolved = self.joined;
+        }
+    }
+
+    fn ascending(&mut self, ids: &[u32]) {
+        let mut next = 0;
+        for &id in ids {
+            self.varint(id - next);
+            next = id + 1;
+        }
+    }
+
+    #[inline]
+    fn varint(&mut self, mut value: u32) {
+        while value >= 0x80 {
+            self.bytes.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.bytes.push(value as u8);
+    }
+}
+
+/// A record that a [`Cursor`] has read; its spikes are in the cursor's buffers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Record {
+    /// `emitted` and `fired` hold the step.
+    Step,
+    /// `fired` holds the channels.
+    InputsJoined,
+    TimestepEnded(Ending),
+}
+
+/// Reads one sample's records.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cursor {
+    at: usize,
+    joined: u32,
+    resolved: u32,
+    /// Arrival numbers that the step emitted.
+    pub(crate) emitted: Vec<u32>,
+    /// Neurons that fired in the step, or channels that joined; ascending.
+    pub(crate) fired: Vec<u32>,
+}
+
+impl Cursor {
+    /// Goes back to the start of a sample.
+    pub(crate) fn rewind(&mut self) {
+        (self.at, self.joined, self.resolved) = (0, 0, 0);
+    }
+
+    /// Whether all records have been read.
+    pub(crate) fn at_end(&self, bytes: &[u8]) -> bool {
+        self.at >= bytes.len()
+    }
+
+    /// How the timestep ends, if that is the next record.
+    pub(crate) fn peek_ending(&self, bytes: &[u8]) -> Option<Ending> {
+        bytes
+            .get(self.at)
+            .filter(|byte| **byte >= CONTROL)
+            .and_then(|byte| Ending::from_code(byte & 0xF))
+    }
+
+    /// The next record.
+    pub(crate) fn next(&mut self, bytes: &[u8]) -> Result<Record, Error> {
+        let first = self.byte(bytes)?;
+        if first < CONTROL {
+            let mut n_emitted = usize::from(first >> 4);
+            let mut n_fired = usize::from(first & 0xF);
+            if n_emitted == MANY_EMITTED {
+                n_emitted += self.varint(bytes)? as usize;
+            }
+            if n_fired == MANY_FIRED {
+                n_fired += self.varint(bytes)? as usize;
+            }
+            self.emitted.clear();
+            for _ in 0..n_emitted {
+                let zigzag = self.varint(bytes)?;
+                self.emitted.push(
+                    self.resolved
+                        .wrapping_add(zigzag >> 1 ^ (zigzag & 1).wrapping_neg()),
+                );
+                self.resolved = self.resolved.wrapping_add(1);
+            }
+            self.ascending(bytes, n_fired)?;
+            return Ok(Record::Step);
+        }
+        match (first & 0xF, Ending::from_code(first & 0xF)) {
+            (INPUTS, _) => {
+                let n = self.varint(bytes)? as usize;
+                self.ascending(bytes, n)?;
+                Ok(Record::InputsJoined)
+            }
+            (_, Some(ending)) => {
+                if !matches!(ending, Ending::Carried(_)) {
+                    self.resolved = self.joined;
+                }
+                Ok(Record::TimestepEnded(ending))
+            }
+            (code, None) => Err(Error::Trace(format!(
+                "got the unknown record {code}; accepted: records of this version"
+            ))),
+        }
+    }
+
+    fn ascending(&mut self, bytes: &[u8], n: usize) -> Result<(), Error> {
+        self.fired.clear();
+        let mut next = 0_u32;
+        for _ in 0..n {
+            let id = next
+                .checked_add(self.varint(bytes)?)
+                .filter(|id| *id < u32::MAX);
+            let id = id.ok_or_else(|| {
+                Error::Trace("got a neuron id beyond 32 bits; accepted: ids of the network".into())
+            })?;
+            self.fired.push(id);
+            next = id + 1;
+        }
+        self.joined = self.joined.wrapping_add(n as u32);
+        Ok(())
+    }
+
+    fn byte(&mut self, bytes: &[u8]) -> Result<u8, Error> {
+        let byte = bytes.get(self.at).copied().ok_or_else(|| {
+            Error::Trace("got a sample that breaks off; accepted: whole samples".into())
+        })?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    fn varint(&mut self, bytes: &[u8]) -> Result<u32, Error> {
+        let (mut value, mut shift) = (0_u64, 0);
+        loop {
+            let byte = self.byte(bytes)?;
+            value |= u64::from(byte & 0x7F) << shift;
+            if byte < 0x80 {
+                return u32::try_from(value).map_err(|_| {
+                    Error::Trace(format!("got the number {value}; accepted: 32-bit numbers"))
+                });
+            }
+            shift += 7;
+            if shift > 28 {
+                return Err(Error::Trace(
+                    "got a number of more than five bytes; accepted: 32-bit numbers".into(),
+                ));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn steps_survive_the_round_trip(
+            steps in prop::collection::vec((prop::collection::vec(any::<u32>(), 0..40), prop::collection::btree_set(0..u32::MAX - 1, 0..40)), 0..20)
+        ) {
+            let mut writer = Writer::default();
+            for (emitted, fired) in &steps {
+                writer.step_of(emitted.iter().copied(), emitted.len(), &fired.iter().copied().collect::<Vec<_>>());
+            }
+            writer.end_timestep(Ending::Quiescent);
+            let mut cursor = Cursor::default();
+            for (emitted, fired) in &steps {
+                prop_assert_eq!(cursor.next(&writer.bytes).unwrap(), Record::Step);
+                prop_assert_eq!(&cursor.emitted, emitted);
+                prop_assert!(cursor.fired.iter().eq(fired));
+            }
+            prop_assert_eq!(cursor.peek_ending(&writer.bytes), Some(Ending::Quiescent));
+            prop_assert_eq!(cursor.next(&writer.bytes).unwrap(), Record::TimestepEnded(Ending::Quiescent));
+            prop_assert!(cursor.at_end(&writer.bytes));
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let mut cursor = Cursor::default();
+            while !cursor.at_end(&bytes) && cursor.next(&bytes).is_ok() {}
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The file form of a trace: `pyasynct`, a version, the header as JSON, the sections, and a checksum of all that.
+//!
+//! Little-endian: magic (8 bytes), version u32, header length u32, header, numbers of samples, bytes and potentials as u64, then offsets, potential offsets (u64 each), bytes,
+//! potentials (f32 each), xxh3-64 of everything before it (u64).
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{Trace, TraceHeader};
+use crate::error::Error;
+
+const MAGIC: &[u8; 8] = b"pyasynct";
+const VERSION: u32 = 1;
+
+impl Trace {
+    /// The trace as the bytes of a file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let header =
+            serde_json::to_vec(&self.header).expect("a header is plain numbers and strings");
+        let mut file = Vec::with_capacity(self.nbytes() + header.len() + 64);
+        file.extend_from_slice(MAGIC);
+        file.extend_from_slice(&VERSION.to_le_bytes());
+        file.extend_from_slice(&(header.len() as u32).to_le_bytes());
+        file.extend_from_slice(&header);
+        for length in [self.n_samples(), self.bytes.len(), self.v.len()] {
+            file.extend_from_slice(&(length as u64).to_le_bytes());
+        }
+        for offset in self.offsets.iter().chain(&self.v_offsets) {
+            file.extend_from_slice(&offset.to_le_bytes());
+        }
+        file.extend_from_slice(&self.bytes);
+        for v in &self.v {
+            file.extend_from_slice(&v.to_le_bytes());
+        }
+        file.extend_from_slice(&xxh3_64(&file).to_le_bytes());
+        file
+    }
+
+    /// Reads what `to_bytes` wrote; anything else is a named error.
+    pub fn from_bytes(file: &[u8]) -> Result<Self, Error> {
+        let wrong = |given: &str| {
+            Error::Trace(format!(
+                "got {given}; accepted: a whole, unaltered trace file of version {VERSION}"
+            ))
+        };
+        let mut rest = file.strip_prefix(MAGIC).ok_or_else(|| {
+            wrong(if MAGIC.starts_with(file) {
+                "a truncated file"
+            } else {
+                "a file that is no trace"
+            })
+        })?;
+        let version = u32::from_le_bytes(take(&mut rest).ok_or_else(|| wrong("a truncated file"))?);
+        if version != VERSION {
+            return Err(wrong(&format!("version {version}")));
+        }
+        let (body, checksum) = file
+            .split_last_chunk::<8>()
+            .ok_or_else(|| wrong("a truncated file"))?;
+        if body.len() < MAGIC.len() + 8 || xxh3_64(body) != u64::from_le_bytes(*checksum) {
+            return Err(wrong(
+                "a truncated or altered file (its checksum does not hold)",
+            ));
+        }
+        parse(&body[MAGIC.len() + 4..])
+            .ok_or_else(|| wrong("a file whose sections do not fit its lengths"))
+    }
+}
+
+fn parse(mut body: &[u8]) -> Option<Trace> {
+    let rest = &mut body;
+    let header_length = u32::from_le_bytes(take(rest)?) as usize;
+    let header: TraceHeader = serde_json::from_slice(split(rest, header_length)?).ok()?;
+    let mut length = || take(rest).map(|bytes| u64::from_le_bytes(bytes) as usize);
+    let (n_samples, n_bytes, n_v) = (length()?, length()?, length()?);
+    let mut offsets = |end: usize| {
+        let bytes = split(rest, n_samples.checked_add(1)?.checked_mul(8)?)?;
+        let offsets: Vec<u64> = bytes
+            .chunks_exact(8)
+            .map(|b| u64::from_le_bytes(b.try_into().expect("eight bytes")))
+            .collect();
+        (offsets[0] == 0 && offsets.is_sorted() && offsets[n_samples] == end as u64)
+            .then_some(offsets)
+    };
+    let (offsets, v_offsets) = (offsets(n_bytes)?, offsets(n_v)?);
+    let bytes = split(rest, n_bytes)?.to_vec();
+    let v = split(rest, n_v.checked_mul(4)?)?
+        .chunks_exact(4)
+        .map(|b| f32::from_le_bytes(b.try_into().expect("four bytes")))
+        .collect();
+    rest.is_empty().then_some(Trace {
+        header,
+        offsets,
+        bytes,
+        v_offsets,
+        v,
+    })
+}
+
+fn split<'a>(rest: &mut &'a [u8], n: usize) -> Option<&'a [u8]> {
+    let (head, tail) = rest.split_at_checked(n)?;
+    *rest = tail;
+    Some(head)
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    split(rest, N)?.try_into().ok()
+}

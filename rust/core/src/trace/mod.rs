@@ -1,0 +1,149 @@
+//! The recorded ordering of a run: which pending spikes each forward step emitted and which neurons fired in it.
+//!
+//! One file, one concern: this one holds the trace and what it is made of; `codec` writes and reads a sample's bytes, `steps` turns them into columns and back,
+//! `validate` proves a trace right for a network, `file` saves and loads.
+
+mod codec;
+mod file;
+mod steps;
+mod validate;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use codec::{Cursor, Record, Writer};
+pub use steps::{Events, Step, Steps};
+
+use crate::engine::{InputMode, OnStop};
+use crate::error::Error;
+use crate::float::Float;
+use crate::network::Network;
+
+/// What a trace is of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TraceHeader {
+    /// Input channels of the network.
+    pub n_inputs: usize,
+    /// Neurons of the network.
+    pub n_neurons: usize,
+    /// Timesteps of every sample.
+    pub n_timesteps: usize,
+    /// Length of a timestep in seconds.
+    pub dt: f64,
+    /// `float32` or `float64`.
+    pub dtype: String,
+    /// The schedule's name.
+    pub schedule: String,
+    /// F; 0 for layered execution.
+    pub group_size: usize,
+    /// How input spikes arrived.
+    pub input_mode: InputMode,
+    /// What a stop did with pending spikes.
+    pub on_stop: OnStop,
+    /// The network's [`Network::fingerprint`].
+    pub fingerprint: u64,
+}
+
+/// The recorded ordering of a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trace {
+    header: TraceHeader,
+    /// Sample `s` is `bytes[offsets[s]..offsets[s + 1]]`, and its potentials at firing are `v[v_offsets[s]..v_offsets[s + 1]]`.
+    offsets: Vec<u64>,
+    bytes: Vec<u8>,
+    v_offsets: Vec<u64>,
+    v: Vec<f32>,
+}
+
+impl Trace {
+    /// A trace without samples.
+    pub(crate) fn new(header: TraceHeader) -> Self {
+        Self {
+            header,
+            offsets: vec![0],
+            bytes: Vec::new(),
+            v_offsets: vec![0],
+            v: Vec::new(),
+        }
+    }
+
+    /// Appends a sample.
+    pub(crate) fn push(&mut self, bytes: &[u8], v: &[f32]) {
+        self.bytes.extend_from_slice(bytes);
+        self.v.extend_from_slice(v);
+        self.offsets.push(self.bytes.len() as u64);
+        self.v_offsets.push(self.v.len() as u64);
+    }
+
+    /// What the trace is of.
+    pub fn header(&self) -> &TraceHeader {
+        &self.header
+    }
+
+    /// Number of samples.
+    pub fn n_samples(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Bytes in memory.
+    pub fn nbytes(&self) -> usize {
+        self.bytes.len()
+            + size_of_val(&*self.v)
+            + size_of_val(&*self.offsets)
+            + size_of_val(&*self.v_offsets)
+    }
+
+    /// The samples at these positions, in this order.
+    pub fn take(&self, samples: &[usize]) -> Result<Self, Error> {
+        let mut taken = Self::new(self.header.clone());
+        for &sample in samples {
+            if sample >= self.n_samples() {
+                return Err(Error::input(
+                    "samples",
+                    sample,
+                    format!("positions below {}", self.n_samples()),
+                ));
+            }
+            let (bytes, v) = self.sample(sample);
+            taken.push(bytes, v);
+        }
+        Ok(taken)
+    }
+
+    /// A sample's bytes and its potentials at firing.
+    pub(crate) fn sample(&self, sample: usize) -> (&[u8], &[f32]) {
+        let range = |offsets: &[u64]| offsets[sample] as usize..offsets[sample + 1] as usize;
+        (
+            &self.bytes[range(&self.offsets)],
+            &self.v[range(&self.v_offsets)],
+        )
+    }
+
+    /// Whether the run was layered.
+    pub(crate) fn is_layered(&self) -> bool {
+        self.header.schedule == "layered"
+    }
+
+    /// Refuses a network other than the one whose run was recorded.
+    pub(crate) fn check_network<T: Float>(&self, network: &Network<T>) -> Result<(), Error> {
+        let TraceHeader {
+            n_inputs,
+            n_neurons,
+            dtype,
+            fingerprint,
+            ..
+        } = &self.header;
+        let here = (
+            network.n_inputs(),
+            network.n_neurons(),
+            T::NAME,
+            network.fingerprint(),
+        );
+        if (*n_inputs, *n_neurons, dtype.as_str(), *fingerprint) == here {
+            return Ok(());
+        }
+        Err(Error::Trace(format!(
+            "got a trace of another network ({n_inputs} inputs, {n_neurons} neurons, {dtype}, structure {fingerprint:016x}); accepted: traces of this one ({} inputs, {} neurons, {}, structure {:016x})",
+            here.0, here.1, here.2, here.3
+        )))
+    }
+}

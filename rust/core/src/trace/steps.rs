@@ -1,0 +1,264 @@
+//! A trace as columns: for people, plots and tools, and the way to build a trace by hand.
+
+use super::{Cursor, Record, Trace, Writer};
+use crate::engine::Ending;
+use crate::error::Error;
+
+/// One forward step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Position in the batch.
+    pub sample: u32,
+    /// Timestep.
+    pub timestep: u32,
+    /// Forward step within the timestep.
+    pub step: u32,
+    /// How many spikes it emitted.
+    pub n_emitted: u32,
+    /// How many neurons fired in it.
+    pub n_fired: u32,
+}
+
+/// A trace as columns; `emitted`, `fired` and `v` are the steps' parts one after the other.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Steps {
+    /// The forward steps of all samples.
+    pub steps: Vec<Step>,
+    /// Arrival numbers of the emitted spikes.
+    pub emitted: Vec<u32>,
+    /// Neurons that fired, ascending within a step.
+    pub fired: Vec<u32>,
+    /// Potentials at which they fired.
+    pub v: Vec<f32>,
+    /// (sample, timestep, channel) of the input spikes that joined the pending ones (`InputMode::Scheduled`).
+    pub joined: Vec<(u32, u32, u32)>,
+    /// (sample, timestep, how it ended).
+    pub endings: Vec<(u32, u32, Ending)>,
+}
+
+/// One row per emitted spike, in columns.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Events {
+    /// Position in the batch.
+    pub sample: Vec<u32>,
+    /// Timestep in which it was emitted.
+    pub timestep: Vec<u32>,
+    /// Forward step in which it was emitted.
+    pub step: Vec<u32>,
+    /// Running number of the emission in the sample.
+    pub order: Vec<u32>,
+    /// The neuron's id, or -1 - channel for an input spike.
+    pub neuron: Vec<i64>,
+    /// Potential at which it fired; infinity for an input spike.
+    pub v: Vec<f32>,
+}
+
+impl Trace {
+    /// The trace as columns.
+    pub fn to_steps(&self) -> Result<Steps, Error> {
+        let mut columns = Steps {
+            v: self.v.clone(),
+            ..Steps::default()
+        };
+        let mut cursor = Cursor::default();
+        for sample in 0..self.n_samples() {
+            let (bytes, _) = self.sample(sample);
+            let sample = sample as u32;
+            cursor.rewind();
+            let (mut timestep, mut step) = (0, 0);
+            while !cursor.at_end(bytes) {
+                match cursor.next(bytes)? {
+                    Record::Step => {
+                        let (n_emitted, n_fired) =
+                            (cursor.emitted.len() as u32, cursor.fired.len() as u32);
+                        columns.steps.push(Step {
+                            sample,
+                            timestep,
+                            step,
+                            n_emitted,
+                            n_fired,
+                        });
+                        columns.emitted.extend_from_slice(&cursor.emitted);
+                        columns.fired.extend_from_slice(&cursor.fired);
+                        step += 1;
+                    }
+                    Record::InputsJoined => columns.joined.extend(
+                        cursor
+                            .fired
+                            .iter()
+                            .map(|&channel| (sample, timestep, channel)),
+                    ),
+                    Record::TimestepEnded(ending) => {
+                        columns.endings.push((sample, timestep, ending));
+                        (timestep, step) = (timestep + 1, 0);
+                    }
+                }
+            }
+        }
+        Ok(columns)
+    }
+
+    /// A trace with the header and the number of samples of this one and the given steps. Steps must be in order and numbered from 0 without a gap, every timestep that
+    /// has a step must have an ending, and the columns must have the lengths that the steps say. Nothing else is checked: that is for `validate`.
+    pub fn with_steps(&self, columns: &Steps) -> Result<Self, Error> {
+        let wrong = |given: String, accepted: &str| {
+            Error::Trace(format!("steps: got {given}; accepted: {accepted}"))
+        };
+        let total = |count: fn(&Step) -> u32| {
+            columns
+                .steps
+                .iter()
+                .map(|step| count(step) as usize)
+                .sum::<usize>()
+        };
+        let lengths = (columns.emitted.len(), columns.fired.len(), columns.v.len());
+        if lengths
+            != (
+                total(|s| s.n_emitted),
+                total(|s| s.n_fired),
+                total(|s| s.n_fired),
+            )
+        {
+            return Err(wrong(
+                format!("columns of lengths {lengths:?}"),
+                "as many emitted and fired spikes as the steps say",
+            ));
+        }
+        let mut trace = Self::new(self.header.clone());
+        let (mut emitted, mut fired, mut v) = (&*columns.emitted, &*columns.fired, &*columns.v);
+        let (mut steps, mut joined, mut endings) = (
+            columns.steps.iter().peekable(),
+            columns.joined.iter().peekable(),
+            columns.endings.iter().peekable(),
+        );
+        for sample in 0..self.n_samples() as u32 {
+            let mut writer = Writer::default();
+            for timestep in 0.. {
+                let Some((_, _, ending)) = endings.next_if(|e| (e.0, e.1) == (sample, timestep))
+                else {
+                    break;
+                };
+                let mut number = 0;
+                while let Some(step) =
+                    steps.next_if(|s| (s.sample, s.timestep, s.step) == (sample, timestep, number))
+                {
+                    let (now_emitted, now_fired) = (
+                        split(&mut emitted, step.n_emitted),
+                        split(&mut fired, step.n_fired),
+                    );
+                    if !now_fired.is_sorted_by(|a, b| a < b) || now_fired.last() == Some(&u32::MAX)
+                    {
+                        return Err(wrong(
+                            format!("neurons {now_fired:?} firing in {step:?}"),
+                            "neurons in ascending order, each once",
+                        ));
+                    }
+                    writer.step_of(now_emitted.iter().copied(), now_emitted.len(), now_fired);
+                    writer.v.extend_from_slice(split(&mut v, step.n_fired));
+                    if number == 0 {
+                        let mut channels = Vec::new();
+                        while let Some(&(_, _, channel)) =
+                            joined.next_if(|j| (j.0, j.1) == (sample, timestep))
+                        {
+                            channels.push(channel);
+                        }
+                        if !channels.is_sorted_by(|a, b| a < b)
+                            || channels.last() == Some(&u32::MAX)
+                        {
+                            return Err(wrong(
+                                format!("channels {channels:?} joining in timestep {timestep}"),
+                                "channels in ascending order, each once",
+                            ));
+                        }
+                        if !channels.is_empty() {
+                            writer.inputs_joined(&channels);
+                        }
+                    }
+                    number += 1;
+                }
+                writer.end_timestep(*ending);
+            }
+            trace.push(&writer.bytes, &writer.v);
+        }
+        match (steps.peek(), joined.peek(), endings.peek()) {
+            (None, None, None) => Ok(trace),
+            (step, joined, ending) => Err(wrong(
+                format!("step {step:?}, joined input {joined:?} or ending {ending:?} out of order"),
+                "samples, timesteps and steps in order and without a gap, each timestep with its ending",
+            )),
+        }
+    }
+
+    /// Number of emitted spikes in all samples.
+    pub fn n_emitted(&self) -> Result<u64, Error> {
+        let (mut cursor, mut n_emitted) = (Cursor::default(), 0);
+        for sample in 0..self.n_samples() {
+            let (bytes, _) = self.sample(sample);
+            cursor.rewind();
+            while !cursor.at_end(bytes) {
+                if cursor.next(bytes)? == Record::Step {
+                    n_emitted += cursor.emitted.len() as u64;
+                }
+            }
+        }
+        Ok(n_emitted)
+    }
+
+    /// One row per emitted spike, in the order of emission. An emission of a spike that never joined is an error.
+    pub fn to_events(&self) -> Result<Events, Error> {
+        let mut events = Events::default();
+        let mut cursor = Cursor::default();
+        let mut spikes: Vec<(i64, f32)> = Vec::new();
+        for sample in 0..self.n_samples() {
+            let (bytes, v) = self.sample(sample);
+            let mut v = v.iter();
+            cursor.rewind();
+            spikes.clear();
+            let (mut timestep, mut step, mut order) = (0, 0, 0);
+            while !cursor.at_end(bytes) {
+                match cursor.next(bytes)? {
+                    Record::Step => {
+                        for &arrival in &cursor.emitted {
+                            let lost = || {
+                                Error::Trace(format!(
+                                    "sample {sample}, timestep {timestep}, step {step}: got spike {arrival}; accepted: spikes that joined before"
+                                ))
+                            };
+                            let (neuron, v) = *spikes.get(arrival as usize).ok_or_else(lost)?;
+                            events.sample.push(sample as u32);
+                            events.timestep.push(timestep);
+                            events.step.push(step);
+                            events.order.push(order);
+                            events.neuron.push(neuron);
+                            events.v.push(v);
+                            order += 1;
+                        }
+                        let missing = || {
+                            Error::Trace(format!(
+                                "sample {sample}: got fewer potentials than spikes; accepted: one a spike"
+                            ))
+                        };
+                        for &neuron in &cursor.fired {
+                            spikes.push((neuron.into(), *v.next().ok_or_else(missing)?));
+                        }
+                        step += 1;
+                    }
+                    Record::InputsJoined => spikes.extend(
+                        cursor
+                            .fired
+                            .iter()
+                            .map(|&channel| (-1 - i64::from(channel), f32::INFINITY)),
+                    ),
+                    Record::TimestepEnded(_) => (timestep, step) = (timestep + 1, 0),
+                }
+            }
+        }
+        Ok(events)
+    }
+}
+
+fn split<'a, E>(rest: &mut &'a [E], n: u32) -> &'a [E] {
+    let (head, tail) = rest.split_at(n as usize);
+    *rest = tail;
+    head
+}

@@ -1,0 +1,279 @@
+//! The proof that a trace is one of a network: conservation, group sizes, numbering and causality.
+
+use std::collections::BTreeMap;
+
+use super::{Cursor, Record, Trace};
+use crate::engine::{Ending, InputMode, OnStop, StopReason, deliver_biases, deliver_group};
+use crate::error::Error;
+use crate::float::Float;
+use crate::layered::visiting_order;
+use crate::network::Network;
+use crate::neuron::Refractory;
+use crate::schedule::Pending;
+use crate::state::State;
+
+impl Trace {
+    /// Proves from the network's structure that every emitted spike was pending, that none was lost or emitted twice, that groups have the schedule's size and are in arrival order,
+    /// that each neuron that fired has a synapse from what was delivered in that step, and that none fired while it was refractory. The first thing found wrong is the error.
+    pub fn validate<T: Float>(&self, network: &Network<T>) -> Result<(), Error> {
+        self.check_network(network)?;
+        let mut check = Check::new(self, network)?;
+        (0..self.n_samples()).try_for_each(|sample| check.sample(sample))
+    }
+}
+
+struct Check<'a, T> {
+    trace: &'a Trace,
+    network: &'a Network<T>,
+    state: State<T>,
+    cursor: Cursor,
+    /// Source of each pending spike by arrival number.
+    pending: BTreeMap<u32, u32>,
+    /// By neuron: the timestep, counted over all samples, in which it last fired, if it is refractory after firing.
+    fired_in: Vec<u64>,
+    timesteps: u64,
+    /// An output neuron has fired in the sample.
+    output_fired: bool,
+    /// Neurons that the biases alone, or the biases and some input, can touch: what step 0 can make fire.
+    first_step: Vec<bool>,
+    /// The order of visits of a layered run.
+    order: Vec<usize>,
+}
+
+impl<'a, T: Float> Check<'a, T> {
+    fn new(trace: &'a Trace, network: &'a Network<T>) -> Result<Self, Error> {
+        let mut state = State::new(network);
+        deliver_biases(network, None, &mut state);
+        if trace.header.input_mode == InputMode::AtOnce {
+            for &connection in &network.from_input.connections {
+                let connection = &network.connections[connection];
+                let inputs: Vec<(u32, T)> = (0..network.n_inputs() as u32)
+                    .map(|channel| (channel, T::ONE))
+                    .collect();
+                connection
+                    .projection
+                    .deliver(&inputs, connection.target, &mut state);
+            }
+        }
+        let first_step = (0..network.n_neurons() as u32)
+            .map(|k| state.is_touched(network, k))
+            .collect();
+        state.drop_events(network);
+        let order = if trace.is_layered() {
+            visiting_order(network, true)?.populations
+        } else {
+            Vec::new()
+        };
+        Ok(Self {
+            trace,
+            network,
+            state,
+            cursor: Cursor::default(),
+            pending: BTreeMap::new(),
+            fired_in: vec![0; network.n_neurons()],
+            timesteps: 0,
+            output_fired: false,
+            first_step,
+            order,
+        })
+    }
+
+    fn sample(&mut self, sample: usize) -> Result<(), Error> {
+        let (bytes, v) = self.trace.sample(sample);
+        let n_timesteps = self.trace.header.n_timesteps;
+        self.cursor.rewind();
+        self.pending.clear();
+        self.output_fired = false;
+        let (mut timestep, mut step, mut arrival, mut n_fired, mut stopped) =
+            (0, 0, 0_u32, 0, false);
+        self.timesteps += 1;
+        while !self.cursor.at_end(bytes) {
+            let fail = |given: String, accepted: String| {
+                Error::Trace(format!(
+                    "sample {sample}, timestep {timestep}, step {step}: got {given}; accepted: {accepted}"
+                ))
+            };
+            if stopped || timestep == n_timesteps {
+                return Err(fail(
+                    "a record after the sample's end".into(),
+                    format!("{n_timesteps} timesteps, none after a stop"),
+                ));
+            }
+            match self.cursor.next(bytes)? {
+                Record::Step => {
+                    self.emit(step)
+                        .map_err(|(given, accepted)| fail(given, accepted))?;
+                    self.fire(step, arrival)
+                        .map_err(|(given, accepted)| fail(given, accepted))?;
+                    arrival += self.cursor.fired.len() as u32;
+                    n_fired += self.cursor.fired.len();
+                    step += 1;
+                }
+                Record::InputsJoined => {
+                    let in_range = self
+                        .cursor
+                        .fired
+                        .iter()
+                        .all(|channel| (*channel as usize) < self.network.n_inputs());
+                    if self.trace.header.input_mode != InputMode::Scheduled
+                        || step != 1
+                        || !in_range
+                    {
+                        return Err(fail("joining input spikes".into(), "channels of the network, after step 0, with input_mode=\"scheduled\" only".into()));
+                    }
+                    let n_neurons = self.network.n_neurons() as u32;
+                    self.pending.extend(
+                        (arrival..)
+                            .zip(&self.cursor.fired)
+                            .map(|(arrival, channel)| (arrival, n_neurons + channel)),
+                    );
+                    arrival += self.cursor.fired.len() as u32;
+                }
+                Record::TimestepEnded(ending) => {
+                    self.end(ending, step, timestep + 1 == n_timesteps)
+                        .map_err(|(given, accepted)| fail(given, accepted))?;
+                    stopped = matches!(ending, Ending::Stopped(_));
+                    (timestep, step) = (timestep + 1, 0);
+                    self.timesteps += 1;
+                }
+            }
+        }
+        if n_fired != v.len() {
+            return Err(Error::Trace(format!(
+                "sample {sample}: got {} potentials for {n_fired} spikes; accepted: one a spike",
+                v.len()
+            )));
+        }
+        if step != 0 || (timestep != n_timesteps && !stopped) {
+            return Err(Error::Trace(format!(
+                "sample {sample}: got {timestep} whole timesteps; accepted: {n_timesteps}, or a sample that was stopped"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Takes the emitted spikes from the pending ones and delivers them.
+    fn emit(&mut self, step: usize) -> Result<(), (String, String)> {
+        let emitted = &self.cursor.emitted;
+        let layered = self.trace.is_layered();
+        let due = match step {
+            0 => 0,
+            _ if layered => self.pending.len(),
+            _ => self.pending.len().min(self.trace.header.group_size),
+        };
+        if emitted.len() != due || (step > 0 && due == 0 && !layered) {
+            return Err((
+                format!("a group of {}", emitted.len()),
+                format!("a group of {due} ({} pending)", self.pending.len()),
+            ));
+        }
+        if !emitted.is_sorted_by(|a, b| a < b) {
+            return Err((
+                format!("spikes {emitted:?} emitted"),
+                "a group in arrival order, each spike once".into(),
+            ));
+        }
+        let mut group = Vec::with_capacity(emitted.len());
+        for arrival in emitted {
+            let source = self.pending.remove(arrival).ok_or_else(|| {
+                (
+                    format!("spike {arrival} emitted"),
+                    "spikes that are pending".to_owned(),
+                )
+            })?;
+            group.push(Pending::new(*arrival, source));
+        }
+        if !layered {
+            deliver_group(
+                self.network,
+                &group,
+                |_| T::ONE,
+                &mut Vec::new(),
+                &mut self.state,
+            );
+        }
+        Ok(())
+    }
+
+    /// Checks that what fired could fire, and makes it pending.
+    fn fire(&mut self, step: usize, first_arrival: u32) -> Result<(), (String, String)> {
+        for (arrival, &neuron) in (first_arrival..).zip(&self.cursor.fired) {
+            let k = neuron as usize;
+            if k >= self.network.n_neurons() {
+                return Err((
+                    format!("neuron {neuron} firing"),
+                    format!("neurons below {}", self.network.n_neurons()),
+                ));
+            }
+            let reached = match self.order.as_slice() {
+                [] if step == 0 => self.first_step[k],
+                [] => self.state.is_touched(self.network, neuron),
+                order => order.get(step) == Some(&(self.network.population_of[k] as usize)),
+            };
+            if !reached {
+                return Err((
+                    format!("neuron {neuron} firing"),
+                    "neurons that an event of this step reaches".into(),
+                ));
+            }
+            if self.network.population(neuron).lif.refractory == Refractory::Timestep
+                && std::mem::replace(&mut self.fired_in[k], self.timesteps) == self.timesteps
+            {
+                return Err((
+                    format!("neuron {neuron} firing again"),
+                    "neurons that are not refractory".into(),
+                ));
+            }
+            self.output_fired |=
+                (self.network.output().start..self.network.output().end).contains(&k);
+            self.pending.insert(arrival, neuron);
+        }
+        self.state.drop_events(self.network);
+        Ok(())
+    }
+
+    /// Only an output spike can have stopped anything "on output".
+    fn could_stop(&self, reason: StopReason) -> bool {
+        reason != StopReason::Output || self.output_fired
+    }
+
+    fn end(&mut self, ending: Ending, steps: usize, last: bool) -> Result<(), (String, String)> {
+        let layered_whole = !self.trace.is_layered() || steps == self.order.len() + 1;
+        let unfinished = !self.pending.is_empty() || !layered_whole;
+        let on_stop = self.trace.header.on_stop;
+        let holds = steps > 0
+            && match ending {
+                Ending::Quiescent => !unfinished,
+                Ending::Discarded(reason) => {
+                    unfinished
+                        && on_stop == OnStop::Discard
+                        && self.could_stop(reason)
+                        && reason != StopReason::MaxSpikes
+                }
+                Ending::Carried(reason) => {
+                    unfinished
+                        && on_stop == OnStop::Carry
+                        && self.could_stop(reason)
+                        && reason != StopReason::MaxSpikes
+                }
+                Ending::Stopped(reason) => {
+                    (unfinished || !last)
+                        && self.could_stop(reason)
+                        && reason != StopReason::MaxForwardSteps
+                }
+            };
+        if !holds {
+            return Err((
+                format!(
+                    "a timestep that ends {ending:?} after {steps} steps with {} spikes pending",
+                    self.pending.len()
+                ),
+                "an ending that fits".into(),
+            ));
+        }
+        if !matches!(ending, Ending::Carried(_)) {
+            self.pending.clear();
+        }
+        Ok(())
+    }
+}
