@@ -1,0 +1,90 @@
+"""Spiking neural networks without layer synchronisation.
+
+Networks run event by event, in an order that a schedule decides: reproducible to the bit, recorded
+and replayable. Importing pyasync needs NumPy only.
+"""
+
+from importlib.metadata import version as _version
+
+from pyasync import data
+from pyasync.errors import (
+    ArgumentError,
+    FileError,
+    InputError,
+    MissingDependencyError,
+    NetworkError,
+    PyasyncError,
+    ReplayError,
+    ScheduleError,
+    TraceError,
+)
+from pyasync.events import SpikeBatch
+from pyasync.network import Connection, Network, Population
+from pyasync.neurons import LIF
+from pyasync.projections import (
+    AvgPool2d,
+    Conv1d,
+    Conv2d,
+    Linear,
+    OneToOne,
+    Projection,
+    Sparse,
+    SumPool2d,
+)
+from pyasync.result import Result, StopReason
+from pyasync.schedules import (
+    Custom,
+    Fifo,
+    Layered,
+    Lifo,
+    Momentum,
+    Priority,
+    Random,
+    Replay,
+    Schedule,
+)
+from pyasync.simulate import simulate, simulate_stream
+from pyasync.trace import Trace, TraceSteps
+
+__version__ = _version("pyasync")
+
+__all__ = [
+    "LIF",
+    "ArgumentError",
+    "AvgPool2d",
+    "Connection",
+    "Conv1d",
+    "Conv2d",
+    "Custom",
+    "Fifo",
+    "FileError",
+    "InputError",
+    "Layered",
+    "Lifo",
+    "Linear",
+    "MissingDependencyError",
+    "Momentum",
+    "Network",
+    "NetworkError",
+    "OneToOne",
+    "Population",
+    "Priority",
+    "Projection",
+    "PyasyncError",
+    "Random",
+    "Replay",
+    "ReplayError",
+    "Result",
+    "Schedule",
+    "ScheduleError",
+    "Sparse",
+    "SpikeBatch",
+    "StopReason",
+    "SumPool2d",
+    "Trace",
+    "TraceError",
+    "TraceSteps",
+    "data",
+    "simulate",
+    "simulate_stream",
+]

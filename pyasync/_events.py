@@ -1,0 +1,187 @@
+"""How events are checked, binned and brought into a `SpikeBatch`'s canonical form."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyasync._checks import integer, real
+from pyasync.errors import InputError, expected
+
+MAX_INPUTS = 2**31 - 1
+MAX_SEGMENTS = 2**31
+_LATEST = np.uint64(2**40)
+
+
+def canonical(
+    channel: npt.NDArray[np.uint32],
+    offsets: npt.NDArray[np.int64],
+    weights: npt.NDArray[np.float64] | None,
+    n_inputs: int,
+) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], npt.NDArray[np.float64] | None]:
+    n_segments = offsets.size - 1
+    ascends = channel[1:] > channel[:-1]
+    starts = offsets[1:-1]
+    ascends[starts[(starts > 0) & (starts < channel.size)] - 1] = True
+    if bool(ascends.all()) and (weights is None or bool(np.all(weights != 0))):
+        return channel, offsets, weights
+    key = np.repeat(np.arange(n_segments), np.diff(offsets)) * n_inputs + channel
+    if weights is None:
+        key.sort()
+    else:
+        order = np.argsort(key, kind="stable")
+        key, weights = key[order], weights[order]
+    first = np.ones(key.size, bool)
+    np.not_equal(key[1:], key[:-1], out=first[1:])
+    # bincount adds in the order of the array, so equal batches get equal bits.
+    merged = np.bincount(first.cumsum() - 1, weights, minlength=0).astype(np.float64)
+    if not np.isfinite(merged).all():
+        given = "duplicates of a channel that add up to infinity"
+        raise InputError(expected("multiplicity", given, "a finite sum for each channel"))
+    key, merged = key[first][merged != 0], merged[merged != 0]
+    counts = np.bincount(key // n_inputs, minlength=n_segments)
+    return (
+        (key % n_inputs).astype(np.uint32),
+        np.concatenate([np.zeros(1, np.int64), counts]).cumsum(),
+        merged,
+    )
+
+
+def binned(
+    events: Sequence[npt.NDArray[Any]],
+    sensor_size: tuple[int, int, int],
+    dt: float,
+    n_timesteps: int | None,
+    time_unit: float,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int, tuple[int, ...]]:
+    """Bin recordings into timesteps: channel, offsets, n_timesteps and input shape."""
+    if not isinstance(sensor_size, (tuple, list)) or len(sensor_size) != 3:
+        accepted = "(width, height, polarities)"
+        raise InputError(expected("sensor_size", repr(sensor_size), accepted))
+    width, height, polarities = (count_of("sensor_size", size) for size in sensor_size)
+    ticks = seconds_of("dt", dt) / seconds_of("time_unit", time_unit)
+    fields = _fields(events)
+    flat = np.zeros(sum(array.size for array in events), np.int64)
+    for name, extent, stride in (
+        ("p", polarities, height * width),
+        ("y", height, width),
+        ("x", width, 1),
+    ):
+        if name not in fields or (name == "p" and polarities == 1):
+            continue
+        values = _column(events, name, "biu").astype(np.int64)
+        if name == "p" and polarities == 2:
+            values[values == -1] = 0
+        if values.size and (values.min() < 0 or values.max() >= extent):
+            worst = values.min() if values.min() < 0 else values.max()
+            raise InputError(expected("events", f"{name}={worst}", f"{name} in 0 .. {extent - 1}"))
+        flat += values * stride
+    when = timesteps_of("events", _column(events, "t", "iuf"), ticks)
+    last = int(when.max(initial=0))
+    length = last + 1 if n_timesteps is None else count_of("n_timesteps", n_timesteps)
+    if length * len(events) > MAX_SEGMENTS:
+        given = f"{length} timesteps for each of {len(events)} samples"
+        accepted = f"at most {MAX_SEGMENTS} in all: are dt and time_unit right?"
+        raise InputError(expected("n_timesteps", given, accepted))
+    sample = np.repeat(np.arange(len(events)), [array.size for array in events])
+    kept = when < length
+    segment = (sample * length + when)[kept]
+    channel, offsets = by_segment(flat[kept], segment, len(events) * length)
+    shape: tuple[int, ...] = (polarities, height, width)
+    if "y" not in fields:
+        shape = (width,) if polarities == 1 else (polarities, width)
+    return channel, offsets, length, shape
+
+
+def by_segment(
+    channel: npt.NDArray[Any], segment: npt.NDArray[np.int64], n_segments: int
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    """Put events in the order of their segments (sample and timestep): channel and offsets."""
+    if segment.size and not bool(np.all(segment[1:] >= segment[:-1])):
+        channel = channel[np.argsort(segment, kind="stable")]
+    counts = np.bincount(segment, minlength=n_segments)
+    return channel, np.concatenate([np.zeros(1, np.int64), counts]).cumsum()
+
+
+def _fields(events: Sequence[npt.NDArray[Any]]) -> set[str]:
+    accepted = "a sequence of structured arrays with fields t, x[, y][, p], alike in all"
+    if not all(isinstance(array, np.ndarray) and array.dtype.names for array in events):
+        raise InputError(expected("events", "an entry without named fields", accepted))
+    names = {frozenset(array.dtype.names or ()) for array in events} or {frozenset("tx")}
+    if len(names) > 1 or not {"t", "x"} <= (fields := set(next(iter(names)))):
+        given = " and ".join(sorted(str(sorted(each)) for each in names))
+        raise InputError(expected("events", f"fields {given}", accepted))
+    return fields
+
+
+def _column(events: Sequence[npt.NDArray[Any]], name: str, kinds: str) -> npt.NDArray[Any]:
+    column: npt.NDArray[Any] = np.concatenate([np.zeros(0, np.int8), *(e[name] for e in events)])
+    if column.dtype.kind not in kinds or not np.isfinite(column).all():
+        accepted = "integers" if "f" not in kinds else "integers or finite real numbers"
+        raise InputError(expected("events", f"{name} of dtype {column.dtype}", accepted))
+    return column
+
+
+def timesteps_of(argument: str, t: npt.NDArray[Any], ticks: float) -> npt.NDArray[np.int64]:
+    if t.size and t.min() < 0:
+        raise InputError(expected(argument, f"t={t.min()}", "t of at least 0"))
+    # 1e-3 s / 1e-6 s is 1000.0000000000001 or 999.9…: whole numbers of ticks divide exactly.
+    whole = round(min(ticks, 2.0**63))
+    step: npt.NDArray[Any]
+    if t.dtype.kind != "f" and whole >= 1 and math.isclose(ticks, whole, rel_tol=1e-9):
+        step = np.minimum(t.astype(np.uint64) // np.uint64(whole), _LATEST)
+    else:
+        step = np.minimum(np.floor(t / ticks), float(_LATEST))
+    return step.astype(np.int64)
+
+
+def plural(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def shape_of(given: Any) -> tuple[int, ...]:
+    sizes = tuple(given) if isinstance(given, (Sequence, np.ndarray)) else (given,)
+    shape = tuple(count_of("input_shape", size) for size in sizes)
+    if not shape or math.prod(shape) > MAX_INPUTS:
+        accepted = f"one axis or more, at most {MAX_INPUTS} channels in all"
+        raise InputError(expected("input_shape", repr(given), accepted))
+    return shape
+
+
+def count_of(argument: str, given: Any) -> int:
+    return integer(InputError, argument, given, 1)
+
+
+def seconds_of(argument: str, given: Any) -> float:
+    return real(InputError, argument, given, "seconds, finite and above 0")
+
+
+def _array(argument: str, given: Any, kinds: str, ndim: int | None, accepted: str) -> Any:
+    try:
+        array = np.asarray(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            expected(argument, f"{type(given).__name__} ({error})", accepted)
+        ) from None
+    if ndim is not None and array.ndim != ndim:
+        raise InputError(expected(argument, f"shape {array.shape}", accepted))
+    if array.dtype.kind not in kinds and array.size:
+        raise InputError(expected(argument, f"dtype {array.dtype}", accepted))
+    return array if array.dtype.kind in kinds else np.zeros(array.shape, np.int64)
+
+
+def integers_of(argument: str, given: Any) -> npt.NDArray[Any]:
+    array: npt.NDArray[Any] = _array(argument, given, "iu", 1, "a 1-D array of integers")
+    return array
+
+
+def reals_of(argument: str, given: Any, ndim: int | None = 1) -> npt.NDArray[Any]:
+    accepted = "finite real numbers" if ndim is None else f"a {ndim}-D array of finite real numbers"
+    array: npt.NDArray[Any] = _array(argument, given, "biuf", ndim, accepted)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InputError(expected(argument, "NaN or infinity", accepted))
+    return array

@@ -1,0 +1,114 @@
+"""The file form of a network: a safetensors file whose metadata holds the structure as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pyasync.errors import FileError, MissingDependencyError, PyasyncError, expected
+from pyasync.network import Network
+from pyasync.neurons import LIF
+from pyasync.projections import KINDS
+
+FORMAT, VERSION = "pyasync.Network", 1
+ACCEPTED = f"a whole .safetensors file of a pyasync network, version {VERSION}"
+
+
+def _safetensors() -> Any:
+    try:
+        import safetensors.numpy
+    except ImportError as cause:
+        raise MissingDependencyError(
+            expected("safetensors", "a Python without it", "pip install 'pyasync[interop]'")
+        ) from cause
+    return safetensors
+
+
+def save(network: Network, path: str | os.PathLike[str]) -> None:
+    """Write `network`; see `Network.save`."""
+    safetensors = _safetensors()
+    arrays: dict[str, Any] = {}
+    populations = []
+    for p in network.populations:
+        for parameter in ("tau_mem", "v_threshold"):
+            arrays[f"population.{p.name}.{parameter}"] = p.neuron.values(parameter, p.shape)
+        populations.append({"name": p.name, "shape": p.shape, "neuron": p.neuron.settings()})
+    projections = []
+    for number, c in enumerate(network.projections):
+        for parameter, array in c.projection.arrays().items():
+            arrays[f"projection.{number}.{parameter}"] = np.ascontiguousarray(array)
+        projections.append(
+            {
+                "source": c.source,
+                "target": c.target,
+                "kind": c.projection.kind,
+                "settings": c.projection.settings(),
+            }
+        )
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "input_shape": network.input_shape,
+        "dtype": network.dtype.name,
+        "output": network.output,
+        "populations": populations,
+        "projections": projections,
+    }
+    try:
+        Path(path).write_bytes(safetensors.numpy.save(arrays, {"pyasync": json.dumps(header)}))
+    except OSError as cause:
+        raise FileError(expected("path", f"{path} ({cause})", "a path to write to")) from cause
+
+
+def load(path: str | os.PathLike[str]) -> Network:
+    """Read a network; see `Network.load`."""
+    safetensors = _safetensors()
+    try:
+        content = Path(path).read_bytes()
+    except OSError as cause:
+        given = f"{path} ({cause.strerror})"
+        raise FileError(expected("path", given, ACCEPTED)) from cause
+    try:
+        arrays = safetensors.numpy.load(content)
+        length = int.from_bytes(content[:8], "little")
+        metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+        header = json.loads(metadata.get("pyasync", "{}"))
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as cause:
+        raise FileError(expected("path", f"{path}: {cause}", ACCEPTED)) from cause
+    if header.get("format") != FORMAT or header.get("version") != VERSION:
+        given = f"{path} of format {header.get('format')}, version {header.get('version')}"
+        raise FileError(expected("path", given, ACCEPTED))
+    try:
+        return _rebuild(header, arrays)
+    except (KeyError, TypeError, AttributeError, ValueError) as cause:
+        if isinstance(cause, PyasyncError):
+            given = f"{path}, which holds no valid network: {cause}"
+        else:
+            given = f"{path}, whose header lacks or has an unfit part ({cause!r})"
+        raise FileError(expected("path", given, ACCEPTED)) from cause
+
+
+def _rebuild(header: dict[str, Any], arrays: dict[str, Any]) -> Network:
+    network = Network(input_shape=header["input_shape"], dtype=header["dtype"])
+    for population in header["populations"]:
+        shape = tuple(population["shape"])
+        values = {}
+        for parameter in ("tau_mem", "v_threshold"):
+            array = arrays[f"population.{population['name']}.{parameter}"]
+            values[parameter] = float(array[0]) if array.size == 1 else array.reshape(shape)
+        network.add(population["name"], shape, LIF(**values, **population["neuron"]))
+    for number, entry in enumerate(header["projections"]):
+        prefix = f"projection.{number}."
+        own = {
+            name.removeprefix(prefix): array
+            for name, array in arrays.items()
+            if name.startswith(prefix)
+        }
+        projection = KINDS[entry["kind"]].from_parts(own, entry["settings"])
+        network.connect(entry["source"], entry["target"], projection)
+    network.output = header["output"]
+    return network

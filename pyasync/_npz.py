@@ -1,0 +1,52 @@
+"""Reading and writing npz files: whole or not at all, and never unpickling."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyasync.errors import FileError, expected
+
+# What zipfile and NumPy raise for a file that is cut, altered or no npz at all.
+_UNREADABLE = (
+    *(OSError, EOFError, ValueError, KeyError, NotImplementedError, RuntimeError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+
+
+def write_npz(path: str | os.PathLike[str], arrays: dict[str, npt.NDArray[Any]]) -> None:
+    """Write arrays to a compressed npz file, by way of a temporary file beside it."""
+    temporary = Path(f"{os.fspath(path)}.{os.getpid()}.part")
+    try:
+        with temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        temporary.replace(path)
+    except OSError as error:
+        raise FileError(
+            expected("path", f"{path} ({error.strerror})", "a writable path")
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_npz(path: str | os.PathLike[str]) -> dict[str, npt.NDArray[Any]]:
+    """Read every array of an npz file; objects that would need unpickling are refused."""
+    try:
+        # np.load leaves a file open that it opened itself and could not read.
+        with Path(path).open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise FileError(expected("path", f"{path} (a single array)", "an npz file"))
+            with archive:
+                return {name: archive[name] for name in archive.files}
+    except FileError:
+        raise
+    except _UNREADABLE as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise FileError(expected("path", f"{path} ({reason})", "a whole npz file")) from error

@@ -1,0 +1,239 @@
+"""A user's own data in an npz file: events, binned or with their times, or a dense array."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyasync._events import (
+    MAX_SEGMENTS,
+    by_segment,
+    count_of,
+    integers_of,
+    reals_of,
+    seconds_of,
+    shape_of,
+    timesteps_of,
+)
+from pyasync._npz import read_npz
+from pyasync.errors import FileError, InputError, expected
+from pyasync.events import SpikeBatch
+
+Array = npt.NDArray[Any]
+Arrays = dict[str, Array]
+_LABELS = ("label", "labels", "y")
+
+
+def npz(
+    path: str | os.PathLike[str],
+    *,
+    dt: float | None = None,
+    n_timesteps: int | None = None,
+    input_shape: int | Sequence[int] | None = None,
+    channel: str = "channel",
+    time: str | None = None,
+    time_unit: float | None = None,
+    label: str | None = None,
+    batch_first: bool = False,
+) -> tuple[SpikeBatch, npt.NDArray[np.int64] | None]:
+    """Read samples and labels from an npz file, in any of four forms.
+
+    ============== ======================================================================
+    form           arrays in the file
+    ============== ======================================================================
+    saved          what `SpikeBatch.save` wrote
+    binned events  `channel`, `offsets` (one for each sample and timestep, and the end);
+                   optional `multiplicity`, `n_timesteps`, `input_shape` or `n_inputs`,
+                   `dt` (seconds) or `dt_us` (microseconds)
+    timed events   the arrays named by `channel` and `time`, and `offsets` (one for each
+                   sample, and the end); the arguments `time`, `time_unit`, `dt` and
+                   `input_shape` say how to read and bin them
+    dense          `x` [T, B, *input_shape], or [B, T, *input_shape] with `batch_first`;
+                   optional `dt` or `dt_us`
+    ============== ======================================================================
+
+    In each form `label`, `labels` or `y` holds the class of each sample, if there is one.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    dt : float, optional
+        Length of a timestep in seconds; needed where the file does not say it.
+    n_timesteps : int, optional
+        Binned events: needed where the file does not say it. Timed events: how many timesteps to
+        read, later events are left out; None: up to the last event.
+    input_shape : int or tuple of int, optional
+        Needed for events where the file does not say it.
+    channel : str
+        Name of the array of channels.
+    time : str, optional
+        Name of the array of times, in units of `time_unit`; this chooses the form "timed events".
+    time_unit : float, optional
+        Seconds that a time of 1 stands for.
+    label : str, optional
+        Name of the array of classes.
+    batch_first : bool
+        Dense: whether samples are the first axis.
+
+    Returns
+    -------
+    events : SpikeBatch
+    labels : int64 [n_samples], or None where the file has none
+
+    Raises
+    ------
+    FileError
+        If the file is not a whole npz file, has none of the forms, or its arrays are not valid.
+    InputError
+        If an argument is missing, or disagrees with the file.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, numpy as np, pyasync as pa
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder, "mine.npz")
+    ...     np.savez(file, unit=[3, 0, 1], ms=[0, 7, 2], offsets=[0, 2, 3], label=[1, 0])
+    ...     pa.data.npz(file, channel="unit", time="ms", time_unit=1e-3, dt=5e-3, input_shape=4)
+    (SpikeBatch(2 samples, 2 timesteps of 5 ms, input shape (4,), 3 events), array([1, 0]))
+    """
+    arrays = read_npz(path)
+    if "format" in arrays:
+        batch = SpikeBatch.load(path)
+        _agreed("dt", dt, batch.dt)
+        _agreed("n_timesteps", n_timesteps, batch.n_timesteps)
+        return batch, _labels(path, arrays, label, len(batch))
+    step = _agreed("dt", None if dt is None else seconds_of("dt", dt), _stored_dt(path, arrays))
+    if time is None and "x" in arrays and channel not in arrays:
+        with _blaming(path):
+            batch = SpikeBatch.from_dense(arrays["x"], step, batch_first=batch_first)
+        return batch, _labels(path, arrays, label, len(batch))
+    if time is None and channel not in arrays:
+        accepted = f"the arrays {channel!r} and 'offsets', or 'x', or what SpikeBatch.save wrote"
+        raise FileError(expected("path", f"{path} with {_names(arrays)}", accepted))
+    shape = _shape(path, arrays, input_shape)
+    channels, offsets = _array(path, arrays, channel), _array(path, arrays, "offsets")
+    if time is None:
+        length = _agreed("n_timesteps", n_timesteps, _stored(path, arrays, "n_timesteps"))
+        length = count_of("n_timesteps", _needed("n_timesteps", length))
+    else:
+        if n_timesteps is not None:
+            count_of("n_timesteps", n_timesteps)
+        ticks = _needed("dt", step) / seconds_of("time_unit", time_unit)
+        with _blaming(path):
+            times = reals_of(time, _array(path, arrays, time))
+            channels, offsets, length = _binned(channels, offsets, times, ticks, n_timesteps)
+    with _blaming(path):
+        batch = SpikeBatch(channels, offsets, length, shape, arrays.get("multiplicity"), step)
+    return batch, _labels(path, arrays, label, len(batch))
+
+
+def _binned(
+    channel: Array, offsets: Array, times: Array, ticks: float, n_timesteps: int | None
+) -> tuple[Array, Array, int]:
+    channel, offsets = integers_of("channel", channel), integers_of("offsets", offsets)
+    if times.shape != channel.shape:
+        given, accepted = f"{times.size} times", f"one for each of the {channel.size} events"
+        raise InputError(expected("time", given, accepted))
+    ends = offsets.astype(np.int64)
+    sizes = ends[1:] - ends[:-1]
+    whole = offsets.size and offsets[0] == 0 and offsets[-1] == channel.size
+    if not whole or (sizes.size and sizes.min() < 0):
+        accepted = f"offsets from 0 to {channel.size} that never decrease"
+        raise InputError(expected("offsets", f"{offsets.size} offsets", accepted))
+    when = timesteps_of("time", times, ticks)
+    length = int(when.max(initial=0)) + 1 if n_timesteps is None else n_timesteps
+    if length * sizes.size > MAX_SEGMENTS:
+        given = f"{length} timesteps for each of {sizes.size} samples"
+        raise InputError(expected("time", given, "times that fit dt and time_unit"))
+    kept = when < length
+    segment = np.repeat(np.arange(sizes.size), sizes) * length + when
+    return *by_segment(channel[kept], segment[kept], sizes.size * length), length
+
+
+@contextmanager
+def _blaming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what is refused inside into a fault of the file."""
+    try:
+        yield
+    except InputError as error:
+        raise FileError(
+            expected("path", f"{path} ({error})", "a file with valid arrays")
+        ) from error
+
+
+def _names(arrays: Arrays) -> str:
+    return f"the arrays {sorted(arrays)}"
+
+
+def _array(path: str | os.PathLike[str], arrays: Arrays, name: str) -> Array:
+    if name not in arrays:
+        given = f"{path} with {_names(arrays)}"
+        raise FileError(expected("path", given, f"a file with an array {name!r}"))
+    return arrays[name]
+
+
+def _stored(path: str | os.PathLike[str], arrays: Arrays, name: str) -> Any:
+    """One number above 0, or None where the file does not say it."""
+    if name not in arrays:
+        return None
+    value = arrays[name]
+    if value.size != 1 or value.dtype.kind not in "iuf" or not 0 < value.item() < math.inf:
+        given = f"{path} with {name} {value}"
+        raise FileError(expected("path", given, f"one number above 0 as {name!r}"))
+    return value.item()
+
+
+def _stored_dt(path: str | os.PathLike[str], arrays: Arrays) -> float | None:
+    microseconds = _stored(path, arrays, "dt_us")
+    seconds = _stored(path, arrays, "dt") if microseconds is None else microseconds * 1e-6
+    return None if seconds is None else float(seconds)
+
+
+def _shape(path: str | os.PathLike[str], arrays: Arrays, given: Any) -> tuple[int, ...]:
+    mine = None if given is None else shape_of(given)
+    n_inputs = _stored(path, arrays, "n_inputs")
+    if "input_shape" in arrays:
+        with _blaming(path):
+            stored = shape_of(arrays["input_shape"])
+        n_inputs = math.prod(stored)
+    elif mine is not None or n_inputs is None:
+        stored = _needed("input_shape", mine)
+    else:
+        stored = (int(n_inputs),)
+    if mine is not None and n_inputs is not None and math.prod(mine) != n_inputs:
+        raise InputError(expected("input_shape", str(mine), f"{n_inputs} channels, as in {path}"))
+    return mine or stored
+
+
+def _agreed(argument: str, given: Any, stored: Any) -> Any:
+    if given is not None and stored is not None and not math.isclose(given, stored):
+        raise InputError(expected(argument, repr(given), f"{stored}, which the file says"))
+    return given if stored is None else stored
+
+
+def _needed(argument: str, value: Any) -> Any:
+    if value is None:
+        raise InputError(expected(argument, "None", "a value, as the file does not say it"))
+    return value
+
+
+def _labels(
+    path: str | os.PathLike[str], arrays: Arrays, name: str | None, n_samples: int
+) -> npt.NDArray[np.int64] | None:
+    if name is None:
+        name = next((each for each in _LABELS if each in arrays), None)
+    if name is None:
+        return None
+    with _blaming(path):
+        labels = integers_of(name, _array(path, arrays, name)).astype(np.int64)
+        if labels.size != n_samples:
+            accepted = f"one class for each of the {n_samples} samples"
+            raise InputError(expected(name, f"{labels.size} classes", accepted))
+    return labels

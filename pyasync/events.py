@@ -1,0 +1,481 @@
+"""Spikes as ragged lists of events: the input of a simulation, never dense."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyasync._events import (
+    binned,
+    canonical,
+    count_of,
+    integers_of,
+    plural,
+    reals_of,
+    seconds_of,
+    shape_of,
+)
+from pyasync._npz import read_npz, write_npz
+from pyasync.errors import FileError, InputError, expected
+
+FORMAT, VERSION = "pyasync.SpikeBatch", 1
+
+
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class SpikeBatch:
+    """A batch of input spikes: for every sample and timestep, the channels that spike.
+
+    The events of sample `s` and timestep `t` are
+    `channel[offsets[s * n_timesteps + t] : offsets[s * n_timesteps + t + 1]]`. A batch is immutable
+    and canonical: in every timestep channels ascend, duplicates of a channel are merged into one
+    event whose multiplicity is their sum (added in the order given), and multiplicity 0 is no
+    event. So two batches with the same spikes are equal, in whatever order their events came.
+
+    Parameters
+    ----------
+    channel : array of integers, shape [n_events]
+        Flat input channel of each event, `0 .. n_inputs - 1` (C order of `input_shape`).
+    offsets : array of integers, shape [n_samples * n_timesteps + 1]
+        Where each timestep's events start; from 0 to `n_events`, never decreasing.
+    n_timesteps : int
+        Timesteps of every sample, at least 1.
+    input_shape : int or tuple of int
+        Shape of one timestep's input, such as 700 or (2, 34, 34).
+    multiplicity : array of real numbers, shape [n_events], optional
+        A count or an analog current for each event; None: 1 for every event.
+    dt : float, optional
+        Length of a timestep in seconds.
+
+    Attributes
+    ----------
+    channel : uint32 [n_events]
+    offsets : int64 [n_samples * n_timesteps + 1]
+    multiplicity : float64 [n_events], or None when every multiplicity is 1
+    n_timesteps, n_samples, n_inputs, n_events : int
+    input_shape : tuple of int
+    dt : float or None
+
+    Raises
+    ------
+    InputError
+        If an argument is not as described.
+
+    Examples
+    --------
+    >>> import pyasync as pa
+    >>> batch = pa.SpikeBatch([2, 0, 1, 1], [0, 2, 4], n_timesteps=2, input_shape=3, dt=1e-3)
+    >>> batch
+    SpikeBatch(1 sample, 2 timesteps of 1 ms, input shape (3,), 3 events, analog)
+    >>> batch.channel, batch.multiplicity
+    (array([0, 2, 1], dtype=uint32), array([1., 1., 2.]))
+    """
+
+    channel: npt.NDArray[np.uint32]
+    offsets: npt.NDArray[np.int64]
+    n_timesteps: int
+    input_shape: tuple[int, ...]
+    multiplicity: npt.NDArray[np.float64] | None
+    dt: float | None
+
+    def __init__(
+        self,
+        channel: npt.ArrayLike,
+        offsets: npt.ArrayLike,
+        n_timesteps: int,
+        input_shape: int | Sequence[int],
+        multiplicity: npt.ArrayLike | None = None,
+        dt: float | None = None,
+    ) -> None:
+        shape = shape_of(input_shape)
+        n_timesteps = count_of("n_timesteps", n_timesteps)
+        channels = integers_of("channel", channel)
+        starts = integers_of("offsets", offsets).astype(np.int64)
+        n_inputs = math.prod(shape)
+        if channels.size and (channels.min() < 0 or channels.max() >= n_inputs):
+            worst = channels.min() if channels.min() < 0 else channels.max()
+            raise InputError(expected("channel", f"{worst}", f"0 .. {n_inputs - 1}"))
+        if starts.size == 0 or (starts.size - 1) % n_timesteps:
+            accepted = f"n_samples * {n_timesteps} + 1 offsets for n_timesteps={n_timesteps}"
+            raise InputError(expected("offsets", f"{starts.size} offsets", accepted))
+        if starts[0] != 0 or starts[-1] != channels.size:
+            accepted = f"offsets from 0 to the number of events ({channels.size})"
+            raise InputError(expected("offsets", f"{starts[0]} to {starts[-1]}", accepted))
+        if (falls := np.flatnonzero(np.diff(starts) < 0)).size:
+            given = f"{starts[falls[0]]} followed by {starts[falls[0] + 1]}"
+            raise InputError(expected("offsets", given, "offsets that never decrease"))
+        weights = None
+        if multiplicity is not None:
+            weights = reals_of("multiplicity", multiplicity).astype(np.float64)
+            if weights.shape != channels.shape:
+                accepted = f"one number for each of the {channels.size} events"
+                raise InputError(expected("multiplicity", f"shape {weights.shape}", accepted))
+        seconds = None if dt is None else seconds_of("dt", dt)
+        events = canonical(channels.astype(np.uint32), starts, weights, n_inputs)
+        self._set(*events, n_timesteps, shape, seconds)
+
+    def _set(
+        self,
+        channel: npt.NDArray[np.uint32],
+        offsets: npt.NDArray[np.int64],
+        multiplicity: npt.NDArray[np.float64] | None,
+        n_timesteps: int,
+        input_shape: tuple[int, ...],
+        dt: float | None,
+    ) -> None:
+        if multiplicity is not None and bool(np.all(multiplicity == 1.0)):
+            multiplicity = None
+        for array in (channel, offsets, multiplicity):
+            if array is not None:
+                array.flags.writeable = False
+        for name, value in (
+            ("channel", channel),
+            ("offsets", offsets),
+            ("multiplicity", multiplicity),
+            ("n_timesteps", n_timesteps),
+            ("input_shape", input_shape),
+            ("dt", dt),
+        ):
+            object.__setattr__(self, name, value)
+
+    def _like(
+        self,
+        channel: npt.NDArray[np.uint32],
+        offsets: npt.NDArray[np.int64],
+        multiplicity: npt.NDArray[np.float64] | None,
+    ) -> SpikeBatch:
+        batch = object.__new__(SpikeBatch)
+        batch._set(channel, offsets, multiplicity, self.n_timesteps, self.input_shape, self.dt)
+        return batch
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples."""
+        return (self.offsets.size - 1) // self.n_timesteps
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of input channels, the product of `input_shape`."""
+        return math.prod(self.input_shape)
+
+    @property
+    def n_events(self) -> int:
+        """Number of events in the whole batch."""
+        return self.channel.size
+
+    def __len__(self) -> int:
+        return self.n_samples
+
+    def __iter__(self) -> Iterator[SpikeBatch]:
+        return (self[sample] for sample in range(self.n_samples))
+
+    def __repr__(self) -> str:
+        step = "" if self.dt is None else f" of {self.dt * 1e3:g} ms"
+        parts = [plural(self.n_samples, "sample"), plural(self.n_timesteps, "timestep") + step]
+        parts += [f"input shape {self.input_shape}", plural(self.n_events, "event")]
+        return f"SpikeBatch({', '.join(parts)}{'' if self.multiplicity is None else ', analog'})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SpikeBatch):
+            return NotImplemented
+        if (self.multiplicity is None) != (other.multiplicity is None):
+            return False
+        return (
+            (self.n_timesteps, self.input_shape, self.dt)
+            == (other.n_timesteps, other.input_shape, other.dt)
+            and np.array_equal(self.offsets, other.offsets)
+            and np.array_equal(self.channel, other.channel)
+            and (
+                self.multiplicity is None
+                or other.multiplicity is None
+                or np.array_equal(self.multiplicity, other.multiplicity)
+            )
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __getitem__(self, index: int | slice | npt.ArrayLike) -> SpikeBatch:
+        """Take samples by an int (a batch of one), slice, index array or boolean mask."""
+        picked = self._picked(index)
+        first = self.offsets[picked * self.n_timesteps]
+        sizes = self.offsets[(picked + 1) * self.n_timesteps] - first
+        segments = (picked[:, None] * self.n_timesteps + np.arange(self.n_timesteps)).ravel()
+        offsets = np.zeros(segments.size + 1, np.int64)
+        np.cumsum(self.offsets[segments + 1] - self.offsets[segments], out=offsets[1:])
+        events: slice | npt.NDArray[np.int64]
+        if picked.size and bool(np.all(np.diff(picked) == 1)):
+            events = slice(int(first[0]), int(first[0] + offsets[-1]))
+        else:
+            shift = first - (np.cumsum(sizes) - sizes)
+            events = np.arange(offsets[-1]) + np.repeat(shift, sizes)
+        weights = None if self.multiplicity is None else self.multiplicity[events]
+        return self._like(self.channel[events], offsets, weights)
+
+    def _picked(self, index: Any) -> npt.NDArray[np.int64]:
+        samples = np.arange(self.n_samples)
+        accepted = f"an int, slice, index array or boolean mask over {plural(len(self), 'sample')}"
+        if not isinstance(index, slice):
+            array = np.asarray(index)
+            integral = array.dtype.kind in "iu" and array.ndim <= 1
+            mask = array.dtype.kind == "b" and array.shape == samples.shape
+            if not (integral or mask or array.shape == (0,)):
+                given = f"dtype {array.dtype} of shape {array.shape}"
+                raise InputError(expected("index", given, accepted))
+            index = array if mask else array.astype(np.int64)
+        try:
+            return np.atleast_1d(samples[index])
+        except (IndexError, TypeError, ValueError) as error:
+            raise InputError(expected("index", str(error), accepted)) from None
+
+    @classmethod
+    def from_dense(
+        cls, x: npt.ArrayLike, dt: float | None = None, *, batch_first: bool = False
+    ) -> SpikeBatch:
+        """Take the non-zero entries of a dense array.
+
+        Parameters
+        ----------
+        x : array [T, B, *input_shape], or [B, T, *input_shape] with `batch_first=True`
+            Booleans, counts or finite currents; a value other than 1 becomes the multiplicity.
+        dt : float, optional
+            Length of a timestep in seconds.
+        batch_first : bool
+            Whether samples are the first axis and timesteps the second.
+
+        Raises
+        ------
+        InputError
+            If `x` has fewer than three axes, is not of real numbers or not finite.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> pa.SpikeBatch.from_dense(np.eye(3)[:, None, :], dt=1e-3)
+        SpikeBatch(1 sample, 3 timesteps of 1 ms, input shape (3,), 3 events)
+        """
+        dense = reals_of("x", x, ndim=None)
+        if dense.ndim < 3 or 0 in (*dense.shape[2:], dense.shape[1 if batch_first else 0]):
+            order = "[B, T, *input_shape]" if batch_first else "[T, B, *input_shape]"
+            accepted = f"at least three axes {order}, T and input_shape not 0"
+            raise InputError(expected("x", f"shape {dense.shape}", accepted))
+        dense = dense if batch_first else dense.swapaxes(0, 1)
+        (n_samples, n_timesteps), shape = dense.shape[:2], dense.shape[2:]
+        row = n_timesteps * math.prod(shape)
+        sizes, channels, weights = [], [], []
+        # Some samples at a time: a time-first array is copied to be read in sample order.
+        for at in range(0, n_samples, max(1, 2**24 // row)):
+            part = dense[at : at + max(1, 2**24 // row)].reshape(-1, math.prod(shape))
+            segment, channel = np.nonzero(part)
+            sizes.append(np.bincount(segment, minlength=part.shape[0]))
+            channels.append(channel.astype(np.uint32))
+            if dense.dtype.kind != "b":
+                weights.append(part[segment, channel].astype(np.float64))
+        offsets = np.concatenate([[0], *sizes]).cumsum()
+        channel = np.concatenate([np.zeros(0, np.uint32), *channels])
+        return cls(
+            channel, offsets, n_timesteps, shape, np.concatenate(weights) if weights else None, dt
+        )
+
+    @classmethod
+    def from_events(
+        cls,
+        events: Sequence[npt.NDArray[Any]],
+        sensor_size: tuple[int, int, int],
+        dt: float,
+        n_timesteps: int | None = None,
+        time_unit: float = 1e-6,
+    ) -> SpikeBatch:
+        """Bin recordings of an event sensor, one structured array a sample, into timesteps.
+
+        Fields are read by name, in any order and of any integer type: `t`, `x` and, where there
+        are, `y` and `p`, as the package tonic gives them. Timestep `k` holds the events with
+        `k*dt <= t < (k+1)*dt`; those of one channel in one timestep add up to a multiplicity.
+
+        Parameters
+        ----------
+        events : sequence of structured arrays
+            One array a sample. `t` in units of `time_unit`, not negative, in any order. `p` is
+            0 .. P-1 (or -1 and 1 when P is 2) and is ignored when P is 1.
+        sensor_size : (W, H, P)
+            Width, height and number of polarities. `input_shape` becomes (P, H, W), or without a
+            field `y` (P, W), or (W,) when P is 1.
+        dt : float
+            Length of a timestep in seconds.
+        n_timesteps : int, optional
+            Timesteps of every sample: later events are left out. None: up to the last event.
+        time_unit : float
+            Seconds that a `t` of 1 stands for.
+
+        Raises
+        ------
+        InputError
+            If a field is missing or a value lies outside the sensor or before time 0.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> sample = np.array([(0, 1, 0, 1), (1500, 0, 1, 0)], dtype="i8,i4,i4,i1")
+        >>> sample.dtype.names = ("t", "x", "y", "p")
+        >>> batch = pa.SpikeBatch.from_events([sample], sensor_size=(2, 2, 2), dt=1e-3)
+        >>> batch, batch.channel
+        (SpikeBatch(1 sample, 2 timesteps of 1 ms, input shape (2, 2, 2), 2 events), \
+array([5, 2], dtype=uint32))
+        """
+        channel, offsets, length, shape = binned(events, sensor_size, dt, n_timesteps, time_unit)
+        return cls(channel, offsets, length, shape, dt=dt)
+
+    @classmethod
+    def concatenate(cls, batches: Sequence[SpikeBatch]) -> SpikeBatch:
+        """Put the samples of several batches, alike in timesteps, input shape and dt, in one.
+
+        Examples
+        --------
+        >>> import pyasync as pa
+        >>> batch = pa.SpikeBatch([0], [0, 1], n_timesteps=1, input_shape=2)
+        >>> len(pa.SpikeBatch.concatenate([batch, batch]))
+        2
+        """
+        batches = list(batches)
+        if not batches or not all(isinstance(batch, SpikeBatch) for batch in batches):
+            given = [type(batch).__name__ for batch in batches]
+            raise InputError(expected("batches", str(given), "one SpikeBatch or more"))
+        kinds = {(batch.n_timesteps, batch.input_shape, batch.dt) for batch in batches}
+        if len(kinds) > 1:
+            accepted = "one (n_timesteps, input_shape, dt) in all"
+            raise InputError(expected("batches", " and ".join(map(str, kinds)), accepted))
+        sizes = [np.diff(batch.offsets) for batch in batches]
+        offsets = np.concatenate([np.zeros(1, np.int64), *sizes]).cumsum()
+        weights = None
+        if any(batch.multiplicity is not None for batch in batches):
+            weights = np.concatenate(
+                [
+                    np.ones(batch.n_events) if batch.multiplicity is None else batch.multiplicity
+                    for batch in batches
+                ]
+            )
+        channel = np.concatenate([batch.channel for batch in batches])
+        return batches[0]._like(channel, offsets, weights)
+
+    def binary(self) -> SpikeBatch:
+        """Return the batch with every multiplicity set to 1.
+
+        Examples
+        --------
+        >>> import pyasync as pa
+        >>> pa.SpikeBatch([0, 0, 1], [0, 3], n_timesteps=1, input_shape=2).binary()
+        SpikeBatch(1 sample, 1 timestep, input shape (2,), 2 events)
+        """
+        return self._like(self.channel, self.offsets, None)
+
+    def to_dense(self, dtype: npt.DTypeLike = np.float32, *, batch_first: bool = False) -> Any:
+        """Return the batch as a dense array [T, B, *input_shape] (or [B, T, *input_shape]).
+
+        Raises
+        ------
+        InputError
+            If `dtype` is an integer type that cannot hold the multiplicities.
+
+        Examples
+        --------
+        >>> import pyasync as pa
+        >>> pa.SpikeBatch([1], [0, 0, 1], n_timesteps=2, input_shape=2).to_dense(int)[:, 0]
+        array([[0, 0],
+               [0, 1]])
+        """
+        dense = np.zeros((self.n_samples * self.n_timesteps, self.n_inputs), dtype)
+        segment = np.repeat(np.arange(self.offsets.size - 1), np.diff(self.offsets))
+        values = np.float64(1) if self.multiplicity is None else self.multiplicity
+        held = values.astype(dense.dtype)
+        if dense.dtype.kind in "iu" and not np.array_equal(held, values):
+            accepted = "a dtype that holds the multiplicities, such as float64"
+            raise InputError(expected("dtype", str(dense.dtype), accepted))
+        dense[segment, self.channel] = held
+        dense = dense.reshape(self.n_samples, self.n_timesteps, *self.input_shape)
+        return dense if batch_first else np.ascontiguousarray(dense.swapaxes(0, 1))
+
+    def save(self, path: str | os.PathLike[str], label: npt.ArrayLike | None = None) -> None:
+        """Write the batch to a compressed npz file; the file appears whole or not at all.
+
+        Parameters
+        ----------
+        path : path
+            The file; one that exists is replaced.
+        label : array of integers [n_samples], optional
+            The class of each sample, written beside: `pa.data.npz` gives both back.
+
+        Raises
+        ------
+        InputError
+            If there is not one label for each sample.
+        FileError
+            If the file cannot be written.
+        """
+        arrays = {
+            "format": np.array(FORMAT),
+            "version": np.array(VERSION),
+            "channel": self.channel.astype(np.min_scalar_type(self.n_inputs - 1)),
+            "offsets": self.offsets,
+            "n_timesteps": np.array(self.n_timesteps),
+            "input_shape": np.array(self.input_shape, np.int64),
+            "dt": np.array(np.nan if self.dt is None else self.dt),
+        }
+        if self.multiplicity is not None:
+            arrays["multiplicity"] = self.multiplicity
+        if label is not None:
+            arrays["label"] = integers_of("label", label)
+            if len(arrays["label"]) != len(self):
+                accepted = f"one for each of the {plural(len(self), 'sample')}"
+                raise InputError(expected("label", plural(len(arrays["label"]), "label"), accepted))
+        write_npz(path, arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> SpikeBatch:
+        """Read a batch that `save` wrote.
+
+        Raises
+        ------
+        FileError
+            If the file is missing, truncated, altered, of another kind or a later version.
+
+        Examples
+        --------
+        >>> import tempfile, pathlib, pyasync as pa
+        >>> batch = pa.SpikeBatch([0], [0, 1], n_timesteps=1, input_shape=2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     batch.save(pathlib.Path(folder, "x.npz"))
+        ...     pa.SpikeBatch.load(pathlib.Path(folder, "x.npz")) == batch
+        True
+        """
+        return cls._from_arrays(path, read_npz(path))
+
+    @classmethod
+    def _from_arrays(
+        cls, path: str | os.PathLike[str], arrays: dict[str, npt.NDArray[Any]]
+    ) -> SpikeBatch:
+        accepted = f"a file that SpikeBatch.save wrote (version {VERSION} or before)"
+        try:
+            kind, version = str(arrays["format"]), int(arrays["version"])
+            if kind != FORMAT or not 1 <= version <= VERSION:
+                given = f"{path} of format {kind!r}, version {version}"
+                raise FileError(expected("path", given, accepted))
+            dt = float(arrays["dt"])
+            return cls(
+                arrays["channel"],
+                arrays["offsets"],
+                int(arrays["n_timesteps"]),
+                [int(size) for size in arrays["input_shape"]],
+                arrays.get("multiplicity"),
+                None if math.isnan(dt) else dt,
+            )
+        except KeyError as missing:
+            given = f"{path} without the entry {missing}"
+            raise FileError(expected("path", given, accepted)) from None
+        except (InputError, TypeError, ValueError) as error:
+            if isinstance(error, FileError):
+                raise
+            raise FileError(expected("path", f"{path} ({error})", accepted)) from error

@@ -1,0 +1,96 @@
+"""Readouts of output spikes: decisions, anytime decisions, latency to the correct output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyasync.errors import InputError, expected
+
+
+def decide(totals: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Output neuron with the most spikes, the lowest index among equals; -1 without a spike.
+
+    Parameters
+    ----------
+    totals : array [..., n_outputs]
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyasync.measures import decide
+    >>> decide(np.array([[0, 2, 2], [0, 0, 0]]))
+    array([ 1, -1])
+    """
+    return np.where(totals.any(axis=-1), totals.argmax(axis=-1), -1)
+
+
+def labels(y: npt.ArrayLike, n_samples: int, n_outputs: int) -> npt.NDArray[np.int64]:
+    """Check labels: one a sample, each the index of an output neuron."""
+    array = np.asarray(y)
+    accepted = f"{n_samples} integers from 0 to {n_outputs - 1}, one a sample"
+    if array.shape != (n_samples,) or array.dtype.kind not in "iu":
+        given = f"an array of {array.dtype} and shape {array.shape}"
+        raise InputError(expected("y", given, accepted))
+    wrong = (array < 0) | (array >= n_outputs)
+    if wrong.any():
+        raise InputError(expected("y", array[wrong][0], accepted))
+    return array.astype(np.int64)
+
+
+@dataclass(frozen=True)
+class OutputSpikes:
+    """Output spikes of a batch, sample by sample in the order in which they fired.
+
+    Attributes
+    ----------
+    offsets : int64 [B + 1]
+        Those of sample `s` are at `offsets[s]:offsets[s + 1]`.
+    before : uint32 [n]
+        Spikes that the sample had fired before each.
+    neuron : uint32 [n]
+        Index of the output neuron.
+    n_outputs : int
+    """
+
+    offsets: npt.NDArray[np.int64]
+    before: npt.NDArray[np.uint32]
+    neuron: npt.NDArray[np.uint32]
+    n_outputs: int
+
+    @property
+    def sample(self) -> npt.NDArray[np.int64]:
+        """Sample of each spike."""
+        return np.repeat(np.arange(self.offsets.size - 1), np.diff(self.offsets))
+
+    def totals(self, chosen: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.int64]:
+        """Spikes of each output neuron, [B, n_outputs]; of the `chosen` ones only."""
+        n_samples = self.offsets.size - 1
+        cell = self.sample * self.n_outputs + self.neuron
+        cell = cell if chosen is None else cell[chosen]
+        totals = np.bincount(cell, minlength=n_samples * self.n_outputs)
+        return totals.reshape(n_samples, self.n_outputs)
+
+    def anytime(self, k: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """Decision after the first `k` spikes of each sample, [K, B]."""
+        cuts = np.atleast_1d(np.asarray(k))
+        if cuts.ndim != 1 or cuts.dtype.kind not in "iu" or (cuts.size and cuts.min() < 0):
+            given = f"{np.asarray(k)!r}"
+            raise InputError(expected("k", given, "integers of 0 or more"))
+        n_samples = self.offsets.size - 1
+        decisions = np.empty((cuts.size, n_samples), np.int64)
+        for row, cut in enumerate(cuts):
+            decisions[row] = decide(self.totals(self.before < cut))
+        return decisions
+
+    def latency_to(self, y: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Spikes before the first of output neuron `y[s]`, [B]; NaN where it never fired."""
+        latency = np.full(y.size, np.inf)
+        sample = self.sample
+        correct = self.neuron == y[sample]
+        np.minimum.at(latency, sample[correct], self.before[correct])
+        latency[np.isinf(latency)] = np.nan
+        return latency

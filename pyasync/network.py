@@ -1,0 +1,402 @@
+"""Networks: populations of neurons and the projections between them, as a directed graph."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyasync import _core
+from pyasync._checks import integer, real
+from pyasync.errors import InputError, NetworkError, expected
+from pyasync.neurons import LIF
+from pyasync.projections import Projection, Shape
+
+
+@dataclass(frozen=True)
+class Population:
+    """A group of neurons with one neuron model; their ids are `start .. stop - 1`."""
+
+    name: str
+    shape: Shape
+    start: int
+    stop: int
+    neuron: LIF
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A projection in its place; `source` is "input" or a population's name."""
+
+    source: str
+    target: str
+    projection: Projection
+
+
+class Network:
+    """A spiking network: any directed graph of populations and projections.
+
+    Add populations with `add` and projections with `connect`, or build a chain with `sequential`.
+    Neurons are numbered in the order in which populations are added. The first use (a simulation,
+    `decay`, `summary`) completes the network; it cannot be changed afterwards.
+
+    Parameters
+    ----------
+    n_inputs : int, optional
+        Number of input channels; or give `input_shape`.
+    input_shape : tuple of int, optional
+        Shape of one timestep's input, such as (2, 34, 34).
+    dtype : {"float32", "float64"}, optional
+        Number type of all computation. Not given: float64 if any weight is, else float32.
+
+    Raises
+    ------
+    NetworkError
+        If an argument is not as described.
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa
+    >>> network = pa.Network(3)
+    >>> network.add("hidden", 4, pa.LIF(v_threshold=0.5))
+    >>> network.add("output", 2)
+    >>> network.connect("input", "hidden", pa.Linear(np.ones((4, 3))))
+    >>> network.connect("hidden", "output", pa.Linear(np.ones((2, 4))))
+    >>> network.connect("hidden", "hidden", pa.OneToOne(-0.25))
+    >>> network
+    Network(3 -> hidden[4] -> output[2], 3 projections, float64)
+    """
+
+    def __init__(
+        self,
+        n_inputs: int | None = None,
+        *,
+        input_shape: int | Sequence[int] | None = None,
+        dtype: npt.DTypeLike | None = None,
+    ) -> None:
+        if (n_inputs is None) == (input_shape is None):
+            given = f"{n_inputs!r} with input_shape={input_shape!r}"
+            raise NetworkError(expected("n_inputs", given, "either n_inputs or input_shape"))
+        name = "n_inputs" if input_shape is None else "input_shape"
+        self._input_shape = _shape(name, n_inputs if input_shape is None else input_shape)
+        self._dtype = None if dtype is None else _dtype(dtype)
+        self._populations: dict[str, Population] = {}
+        self._connections: list[Connection] = []
+        self._output: str | None = None
+        self._built: _core.Network | None = None
+
+    @classmethod
+    def sequential(
+        cls,
+        projections: Sequence[Projection],
+        neuron: LIF | Sequence[LIF] | None = None,
+        input_shape: int | Sequence[int] | None = None,
+        names: Sequence[str] | None = None,
+        dtype: npt.DTypeLike | None = None,
+    ) -> Network:
+        """Build a chain: each projection leads to a population of its own.
+
+        Parameters
+        ----------
+        projections : sequence of Projection
+            From the input to the output.
+        neuron : LIF or sequence of LIF, optional
+            The neuron model of all populations, or one each.
+        input_shape : int or tuple of int, optional
+            Not needed when the first projection is `Linear` or `Sparse`.
+        names : sequence of str, optional
+            Names of the populations; "1", "2", … if not given.
+        dtype : {"float32", "float64"}, optional
+            As in `Network`.
+
+        Raises
+        ------
+        NetworkError
+            If shapes do not fit each other.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> pa.Network.sequential([pa.Linear(np.ones((4, 3))), pa.Linear(np.ones((2, 4)))])
+        Network(3 -> 1[4] -> 2[2], 2 projections, float64)
+        """
+        if not projections or not all(isinstance(each, Projection) for each in projections):
+            given = [type(each).__name__ for each in projections]
+            raise NetworkError(expected("projections", given, "projections, at least one"))
+        first = projections[0]
+        if input_shape is None:
+            n_in = getattr(first, "shape", getattr(getattr(first, "weight", None), "shape", (0,)))
+            if first.kind not in ("linear", "sparse"):
+                accepted = f"the shape of the input that {first!r} gets"
+                raise NetworkError(expected("input_shape", None, accepted))
+            input_shape = n_in[1]
+        neurons = [neuron or LIF()] * len(projections) if isinstance(neuron, LIF | None) else neuron
+        names = [str(n + 1) for n in range(len(projections))] if names is None else names
+        for argument, values in (("neuron", neurons), ("names", names)):
+            if len(values) != len(projections):
+                accepted = f"{len(projections)}, one a projection"
+                raise NetworkError(expected(argument, f"{len(values)} of them", accepted))
+        network = cls(input_shape=input_shape, dtype=dtype)
+        source, shape = "input", network.input_shape
+        for name, projection, model in zip(names, projections, neurons, strict=True):
+            shape = projection.output_shape(shape)
+            network.add(name, shape, model)
+            network.connect(source, name, projection)
+            source = name
+        return network
+
+    def add(self, name: str, shape: int | Sequence[int], neuron: LIF | None = None) -> None:
+        """Add a population of the given shape (its neurons are numbered in C order).
+
+        Raises
+        ------
+        NetworkError
+            If the name is taken, the neuron's parameters do not fit, or the network is complete.
+        """
+        self._must_be_open()
+        if not isinstance(name, str) or not name or name == "input" or name in self._populations:
+            accepted = 'a name that is not "input" and not taken'
+            raise NetworkError(expected("name", repr(name), accepted))
+        neuron = LIF() if neuron is None else neuron
+        if not isinstance(neuron, LIF):
+            raise NetworkError(expected("neuron", type(neuron).__name__, "LIF"))
+        shape = _shape("shape", shape)
+        for parameter in ("tau_mem", "v_threshold"):
+            neuron.values(parameter, shape)
+        start = self.n_neurons
+        population = Population(name, shape, start, start + math.prod(shape), neuron)
+        self._populations[name] = population
+
+    def connect(self, source: str, target: str, projection: Projection) -> None:
+        """Add a projection from "input" or a population to a population.
+
+        Raises
+        ------
+        NetworkError
+            If there is no such population, shapes do not fit, or the network is complete.
+        """
+        self._must_be_open()
+        if not isinstance(projection, Projection):
+            given = type(projection).__name__
+            raise NetworkError(expected("projection", given, "a projection such as pa.Linear"))
+        for argument, name, names in (
+            ("source", source, ["input", *self._populations]),
+            ("target", target, list(self._populations)),
+        ):
+            if name not in names:
+                raise NetworkError(expected(argument, repr(name), ", ".join(map(repr, names))))
+        source_shape = self._shape_of(source)
+        shape = projection.output_shape(source_shape)
+        wanted = self._populations[target].shape
+        # Flat maps (Linear, Sparse) may end in a population of any shape with as many neurons.
+        if shape != wanted and not (len(shape) == 1 and shape[0] == math.prod(wanted)):
+            given = f"{projection!r} from {source!r} {source_shape}, which gives shape {shape}"
+            accepted = f"a projection to the shape {wanted} of {target!r}"
+            raise NetworkError(expected("projection", given, accepted))
+        self._connections.append(Connection(source, target, projection))
+
+    @property
+    def output(self) -> str:
+        """Name of the output population: the last added, unless set."""
+        if self._output is None:
+            if not self._populations:
+                accepted = "a network with at least one population"
+                raise NetworkError(expected("network", "no population", accepted))
+            return next(reversed(self._populations))
+        return self._output
+
+    @output.setter
+    def output(self, name: str) -> None:
+        self._must_be_open()
+        if name not in self._populations:
+            accepted = ", ".join(map(repr, self._populations))
+            raise NetworkError(expected("output", repr(name), accepted))
+        self._output = name
+
+    @property
+    def output_ids(self) -> range:
+        """Ids of the output population's neurons."""
+        population = self._populations[self.output]
+        return range(population.start, population.stop)
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of one timestep's input."""
+        return self._input_shape
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of input channels."""
+        return math.prod(self._input_shape)
+
+    @property
+    def n_neurons(self) -> int:
+        """Number of neurons."""
+        return max((p.stop for p in self._populations.values()), default=0)
+
+    @property
+    def populations(self) -> list[Population]:
+        """All populations in the order of their ids."""
+        return list(self._populations.values())
+
+    @property
+    def projections(self) -> list[Connection]:
+        """All projections, with source and target, in the order in which they were added."""
+        return list(self._connections)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Number type of all computation: float32 or float64."""
+        if self._dtype is not None:
+            return self._dtype
+        arrays = [a for c in self._connections for a in c.projection.arrays().values()]
+        return np.dtype(np.float64 if any(a.dtype == np.float64 for a in arrays) else np.float32)
+
+    def decay(self, dt: float) -> npt.NDArray[Any]:
+        """Factor by which each potential decays in a timestep, `exp(-dt / tau_mem)`.
+
+        Parameters
+        ----------
+        dt : float
+            Length of a timestep in seconds.
+
+        Returns
+        -------
+        array of the network's dtype, shape [n_neurons]
+
+        Raises
+        ------
+        InputError
+            If `dt` is not finite and above 0.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> pa.Network.sequential([pa.Linear(np.ones((2, 3)))], pa.LIF(tau_mem=0.02)).decay(0.01)
+        array([0.60653066, 0.60653066])
+        """
+        seconds = real(InputError, "dt", dt, "seconds, finite and above 0")
+        return self.build().decay(seconds)
+
+    def build(self) -> _core.Network:
+        """Complete the network; gives what the engine runs. Called by everything that needs it."""
+        if self._built is None:
+            names = list(self._populations)
+            dtype = self.dtype
+            populations = [
+                (
+                    p.name,
+                    p.stop - p.start,
+                    p.neuron.values("tau_mem", p.shape),
+                    p.neuron.values("v_threshold", p.shape),
+                    p.neuron.reset,
+                    p.neuron.refractory,
+                    int(p.neuron.sync_threshold),
+                )
+                for p in self._populations.values()
+            ]
+            projections = [
+                (
+                    -1 if c.source == "input" else names.index(c.source),
+                    names.index(c.target),
+                    c.projection.parts(self._shape_of(c.source), dtype),
+                    c.projection.flat_bias(self._populations[c.target].shape, dtype),
+                )
+                for c in self._connections
+            ]
+            output = names.index(self.output)
+            self._built = _core.Network(dtype.name, self.n_inputs, populations, projections, output)
+        return self._built
+
+    def summary(self) -> str:
+        """Table of populations and projections with their neurons, synapses and bytes.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> print(pa.Network.sequential([pa.Linear(np.ones((2, 3)))]).summary())
+        population  shape  neurons  v_threshold  tau_mem (s)
+        1           (2,)         2            1         0.02
+        projection    kind                  synapses  bytes
+        input -> 1    Linear(weight[2, 3])         6     72
+        1 input shape (3,), 2 neurons, 6 synapses, 72 bytes, float64
+        """
+        from pyasync._summary import summarise
+
+        return summarise(self)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network to a `.safetensors` file: arrays, and a JSON header.
+
+        Raises
+        ------
+        MissingDependencyError
+            If `safetensors` is not installed.
+        FileError
+            If the file cannot be written.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa, tempfile, pathlib
+        >>> network = pa.Network.sequential([pa.Linear(np.ones((2, 3)))])
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "network.safetensors"
+        >>> network.save(path)
+        >>> pa.Network.load(path)
+        Network(3 -> 1[2], 1 projection, float64)
+        """
+        from pyasync._network_file import save
+
+        save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Network:
+        """Read a network that `save` wrote.
+
+        Raises
+        ------
+        MissingDependencyError
+            If `safetensors` is not installed.
+        FileError
+            If the file is not readable, truncated or no pyasync network.
+        """
+        from pyasync._network_file import load
+
+        return load(path)
+
+    def _must_be_open(self) -> None:
+        if self._built is not None:
+            accepted = "changes before its first use; build another one"
+            raise NetworkError(expected("network", "a change to a network in use", accepted))
+
+    def _shape_of(self, source: str) -> Shape:
+        return self._input_shape if source == "input" else self._populations[source].shape
+
+    def __repr__(self) -> str:
+        inputs = str(self.n_inputs) if len(self._input_shape) == 1 else str(self._input_shape)
+        names = [f"{p.name}[{p.stop - p.start}]" for p in self._populations.values()]
+        shown = names if len(names) < 9 else [*names[:4], "…", *names[-3:]]
+        n = len(self._connections)
+        chain = " -> ".join([inputs, *shown])
+        return f"Network({chain}, {n} projection{'s' * (n != 1)}, {self.dtype.name})"
+
+
+def _shape(argument: str, given: Any) -> Shape:
+    sizes = given if isinstance(given, (tuple, list)) else (given,)
+    if not sizes:
+        raise NetworkError(expected(argument, repr(given), "one axis or more"))
+    return tuple(integer(NetworkError, argument, size, 1) for size in sizes)
+
+
+def _dtype(given: Any) -> np.dtype[Any]:
+    try:
+        dtype = np.dtype(given)
+    except TypeError:
+        dtype = np.dtype(object)
+    if dtype not in (np.float32, np.float64):
+        raise NetworkError(expected("dtype", repr(given), "float32, float64"))
+    return dtype

@@ -1,0 +1,103 @@
+"""Neuron models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pyasync._checks import choice, integer, numbers
+from pyasync.errors import NetworkError, expected
+
+
+@dataclass(frozen=True, eq=False)
+class LIF:
+    """The leaky integrate-and-fire neuron.
+
+    The membrane potential decays once per timestep, `v <- v * exp(-dt / tau_mem)`, adds what
+    arrives, and the neuron fires when then `v > v_threshold` (strictly).
+
+    Parameters
+    ----------
+    tau_mem : float or array of the population's shape
+        Membrane time constant in seconds, above 0; infinity gives the integrate-and-fire neuron.
+    v_threshold : float or array of the population's shape
+        Firing threshold.
+    reset : {"zero", "subtract", "none"}
+        What firing does to the potential: 0, minus the threshold, or nothing.
+    refractory : {"timestep", "none"}
+        A neuron that fired ignores its input until the timestep ends, or not at all.
+    sync_threshold : int
+        With a value above 0, a neuron fires only after more than this many events arrived at it
+        in the timestep.
+
+    Raises
+    ------
+    NetworkError
+        If a parameter is not as described.
+
+    Examples
+    --------
+    >>> import pyasync as pa
+    >>> pa.LIF(tau_mem=10e-3, v_threshold=0.3)
+    LIF(tau_mem=0.01, v_threshold=0.3, reset='zero', refractory='timestep', sync_threshold=0)
+    """
+
+    tau_mem: float | npt.ArrayLike = 20e-3
+    v_threshold: float | npt.ArrayLike = 1.0
+    reset: Literal["zero", "subtract", "none"] = "zero"
+    refractory: Literal["timestep", "none"] = "timestep"
+    sync_threshold: int = 0
+
+    def __post_init__(self) -> None:
+        choice(NetworkError, "reset", self.reset, ("zero", "subtract", "none"))
+        choice(NetworkError, "refractory", self.refractory, ("timestep", "none"))
+        if integer(NetworkError, "sync_threshold", self.sync_threshold) >= 2**32:
+            accepted = "an integer below 2**32"
+            raise NetworkError(expected("sync_threshold", self.sync_threshold, accepted))
+        tau_mem = self._values("tau_mem")
+        if not (tau_mem > 0).all():
+            given = tau_mem[~(tau_mem > 0)][0]
+            accepted = "seconds > 0 (infinity: integrate-and-fire)"
+            raise NetworkError(expected("tau_mem", given, accepted))
+        v_threshold = self._values("v_threshold")
+        if not np.isfinite(v_threshold).all():
+            given = v_threshold[~np.isfinite(v_threshold)][0]
+            raise NetworkError(expected("v_threshold", given, "finite numbers"))
+
+    def _values(self, parameter: str) -> npt.NDArray[np.float64]:
+        accepted = "a number, or an array of the population's shape"
+        array = numbers(NetworkError, parameter, getattr(self, parameter), accepted)
+        return array.astype(np.float64)
+
+    def values(self, parameter: str, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+        """Values of `tau_mem` or `v_threshold` for a population: one, or one a neuron (flat)."""
+        array = self._values(parameter)
+        if array.ndim and array.shape not in (shape, (int(np.prod(shape)),)):
+            accepted = f"a number, or an array of the population's shape {shape}"
+            raise NetworkError(expected(parameter, f"an array of shape {array.shape}", accepted))
+        return array.reshape(-1)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all parameters are equal."""
+        if not isinstance(other, LIF):
+            return NotImplemented
+        same = (self.reset, self.refractory, self.sync_threshold) == (
+            other.reset,
+            other.refractory,
+            other.sync_threshold,
+        )
+        return same and all(
+            np.array_equal(self._values(name), other._values(name))
+            for name in ("tau_mem", "v_threshold")
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.reset, self.refractory, self.sync_threshold))
+
+    def settings(self) -> dict[str, Any]:
+        """The parameters that are no arrays, as JSON takes them."""
+        names = ("reset", "refractory", "sync_threshold")
+        return {name: getattr(self, name) for name in names}

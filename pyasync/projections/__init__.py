@@ -1,0 +1,31 @@
+"""Projections: linear maps from the input or a population to a population.
+
+Each kind says which shapes it maps to which, and what the engine needs to know of it. Zero weights
+are no synapses: nothing is delivered through them.
+"""
+
+from pyasync.projections._base import Array, Projection, Shape
+from pyasync.projections._conv import Conv1d, Conv2d
+from pyasync.projections._linear import Linear
+from pyasync.projections._one_to_one import OneToOne
+from pyasync.projections._pool import AvgPool2d, SumPool2d
+from pyasync.projections._sparse import Sparse
+
+#: Projections by the name under which files know them.
+KINDS: dict[str, type[Projection]] = {
+    each.kind: each for each in (Linear, Conv1d, Conv2d, AvgPool2d, SumPool2d, Sparse, OneToOne)
+}
+
+__all__ = [
+    "KINDS",
+    "Array",
+    "AvgPool2d",
+    "Conv1d",
+    "Conv2d",
+    "Linear",
+    "OneToOne",
+    "Projection",
+    "Shape",
+    "Sparse",
+    "SumPool2d",
+]

@@ -1,0 +1,76 @@
+"""What every projection is, and the checks that several kinds share."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from pyasync._checks import finite, numbers
+from pyasync.errors import NetworkError, expected
+
+Shape = tuple[int, ...]
+Array = npt.NDArray[Any]
+
+
+class Projection(ABC):
+    """Base class of all projections."""
+
+    kind: ClassVar[str]
+    bias: Array | None = None
+
+    @abstractmethod
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Shape that a source of `input_shape` is mapped to; NetworkError if it does not fit."""
+
+    @abstractmethod
+    def parts(self, input_shape: Shape, dtype: np.dtype[Any]) -> tuple[Any, ...]:
+        """What the engine is given: the kind of map, then its arrays and numbers."""
+
+    @abstractmethod
+    def arrays(self) -> dict[str, Array]:
+        """Arrays that define the projection, by the names of its parameters."""
+
+    def settings(self) -> dict[str, Any]:
+        """The other parameters, as JSON takes them."""
+        return {}
+
+    @classmethod
+    def from_parts(cls, arrays: dict[str, Array], settings: dict[str, Any]) -> Projection:
+        """Rebuild a projection from its `arrays()` and `settings()`."""
+        return cls(**arrays, **settings)
+
+    def flat_bias(self, output_shape: Shape, dtype: np.dtype[Any]) -> Array | None:
+        """One bias a target neuron, or None."""
+        if self.bias is None:
+            return None
+        per_channel = math.prod(output_shape) // self.bias.size
+        return np.repeat(self.bias.astype(dtype), per_channel)
+
+    def __repr__(self) -> str:
+        """The kind, with the shapes of its arrays."""
+        arrays = [f"{name}{list(array.shape)}" for name, array in self.arrays().items()]
+        settings = [f"{name}={value}" for name, value in self.settings().items()]
+        return f"{type(self).__name__}({', '.join(arrays + settings)})"
+
+
+def weight_of(given: Any, ndim: int, accepted: str) -> Array:
+    array = numbers(NetworkError, "weight", given, accepted)
+    if array.ndim != ndim or array.size == 0:
+        raise NetworkError(expected("weight", f"an array of shape {array.shape}", accepted))
+    finite(NetworkError, "weight", array)
+    return array
+
+
+def bias_of(given: Any, n: int) -> Array | None:
+    if given is None:
+        return None
+    accepted = f"None or shape [{n}]"
+    array = numbers(NetworkError, "bias", given, accepted)
+    if array.shape != (n,):
+        raise NetworkError(expected("bias", f"an array of shape {array.shape}", accepted))
+    finite(NetworkError, "bias", array)
+    return array

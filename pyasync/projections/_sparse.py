@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from pyasync._checks import finite, integer, numbers
+from pyasync.errors import NetworkError, expected
+from pyasync.projections._base import Array, Projection, Shape
+
+
+class Sparse(Projection):
+    """A sparse projection in compressed-row form.
+
+    Parameters
+    ----------
+    csr : scipy.sparse CSR matrix, or (indptr, indices, data)
+        Row `k` holds the synapses onto target neuron `k`: source neurons
+        `indices[indptr[k]:indptr[k + 1]]` with weights `data` of the same range.
+        Stored zeros are no synapses.
+    shape : (n_out, n_in)
+        Needed with the three arrays.
+
+    Raises
+    ------
+    NetworkError
+        If the arrays do not make a matrix of that shape, or a column is twice in a row.
+
+    Examples
+    --------
+    >>> import pyasync as pa
+    >>> pa.Sparse(([0, 1, 3], [2, 0, 1], [0.5, 1.0, 1.0]), shape=(2, 3))
+    Sparse(indptr[3], indices[3], data[3], shape=[2, 3])
+    """
+
+    kind = "sparse"
+
+    def __init__(self, csr: Any, shape: tuple[int, int] | None = None) -> None:
+        accepted = "a CSR matrix or (indptr, indices, data)"
+        if all(hasattr(csr, name) for name in ("indptr", "indices", "data", "shape")):
+            if getattr(csr, "format", "csr") != "csr":
+                raise NetworkError(expected("csr", f"a {csr.format} matrix", accepted))
+            shape = csr.shape if shape is None else shape
+            csr = (csr.indptr, csr.indices, csr.data)
+        if not isinstance(csr, (tuple, list)) or len(csr) != 3:
+            raise NetworkError(expected("csr", type(csr).__name__, accepted))
+        if not isinstance(shape, (tuple, list)) or len(shape) != 2:
+            raise NetworkError(expected("shape", repr(shape), "(n_out, n_in)"))
+        self.shape = tuple(integer(NetworkError, "shape", n, 1) for n in shape)
+        self.indptr = self._indices("indptr", csr[0])
+        self.indices = self._indices("indices", csr[1])
+        self.data = numbers(NetworkError, "data", csr[2], "an array of numbers")
+        finite(NetworkError, "data", self.data)
+        n_out, n_in = self.shape
+        n_synapses = self.indices.size
+        if self.data.shape != (n_synapses,):
+            accepted = f"shape [{n_synapses}], as indices has"
+            raise NetworkError(expected("data", f"an array of shape {self.data.shape}", accepted))
+        starts = self.indptr
+        ordered = starts.size == n_out + 1 and starts[0] == 0 and bool((np.diff(starts) >= 0).all())
+        if not ordered or starts[-1] != n_synapses:
+            given = f"{starts.size} offsets from {starts[:1]} to {starts[-1:]}"
+            accepted = f"{n_out + 1} offsets, never decreasing, from 0 to {n_synapses}"
+            raise NetworkError(expected("indptr", given, accepted))
+        if n_synapses and (self.indices.min() < 0 or self.indices.max() >= n_in):
+            worst = self.indices.min() if self.indices.min() < 0 else self.indices.max()
+            raise NetworkError(expected("indices", worst, f"columns from 0 to {n_in - 1}"))
+
+    @staticmethod
+    def _indices(argument: str, given: Any) -> Array:
+        array = np.asarray(given)
+        if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+            given = f"an array of {array.dtype} and shape {array.shape}"
+            raise NetworkError(expected(argument, given, "integers, shape [n]"))
+        return array.astype(np.int64)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        n_out, n_in = self.shape
+        if math.prod(input_shape) != n_in:
+            given = f"{self.shape} behind a source of shape {input_shape}"
+            raise NetworkError(expected("shape", given, f"(n_out, {math.prod(input_shape)})"))
+        return (n_out,)
+
+    def parts(self, input_shape: Shape, dtype: np.dtype[Any]) -> tuple[Any, ...]:
+        indices, data = self.indices.astype(np.uint32), np.ascontiguousarray(self.data, dtype)
+        return ("sparse", self.indptr, indices, data, *self.shape)
+
+    def arrays(self) -> dict[str, Array]:
+        return {"indptr": self.indptr, "indices": self.indices, "data": self.data}
+
+    def settings(self) -> dict[str, Any]:
+        return {"shape": list(self.shape)}
+
+    @classmethod
+    def from_parts(cls, arrays: dict[str, Array], settings: dict[str, Any]) -> Projection:
+        return cls((arrays["indptr"], arrays["indices"], arrays["data"]), tuple(settings["shape"]))

@@ -1,0 +1,261 @@
+"""What a simulation gives: spike counts, measures, decisions and the trace."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyasync import measures
+from pyasync.errors import InputError, expected
+from pyasync.trace import Trace
+
+if TYPE_CHECKING:
+    from pyasync.network import Network
+
+KEEP = ("counts", "spike_counts", "output_spikes", "v")
+INTEGERS = (
+    "spikes",
+    "forward_steps",
+    "synaptic_operations",
+    "neuron_updates",
+    "max_pending",
+)
+
+
+class StopReason(IntEnum):
+    """What stopped a sample before it was quiescent; of several stops in a sample, the last."""
+
+    NONE = 0
+    MAX_SPIKES = 1
+    OUTPUT = 2
+    MAX_FORWARD_STEPS = 3
+
+
+class Result:
+    """Results of a simulation of B samples over T timesteps.
+
+    Attributes
+    ----------
+    spikes : int64 [B]
+        Spikes fired by neurons.
+    forward_steps : int64 [B]
+        Forward steps, step 0 of each timestep included.
+    synaptic_operations : int64 [B]
+        Events delivered through synapses.
+    neuron_updates : int64 [B]
+        Touched neurons, summed over forward steps.
+    max_pending : int64 [B]
+        Longest queue of pending spikes after a forward step.
+    mean_pending : float64 [B]
+        Its mean length after a forward step.
+    events_before_firing : float64 [B]
+        Mean number of events that had arrived at a neuron in the timestep when it fired; NaN when
+        none fired.
+    latency : float64 [B]
+        Spikes fired before the first output spike; NaN when there was none.
+    spike_density : float64 [B]
+        Spikes per neuron and timestep.
+    reached_quiescence : bool [B]
+        Whether every timestep ran until no spike was pending.
+    stopped_by : int64 [B]
+        The `StopReason` otherwise.
+    trace : Trace or None
+        The recorded ordering (`record=True`).
+    n_samples, n_timesteps, n_neurons : int
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa
+    >>> network = pa.Network.sequential([pa.Linear(np.eye(3))])
+    >>> result = pa.simulate(network, np.full((2, 1, 3), 2.0), dt=1e-3)
+    >>> result
+    Result(1 sample, 2 timesteps, 6.0 spikes per sample, latency 0.0)
+    >>> result.counts[:, 0].tolist()
+    [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
+    """
+
+    def __init__(
+        self,
+        arrays: Any,
+        network: Network,
+        n_timesteps: int,
+        n_samples: int,
+        keep: tuple[str, ...],
+    ) -> None:
+        self._arrays = arrays
+        self._keep = keep
+        self._populations = [(p.name, p.start, p.stop) for p in network.populations]
+        self._n_outputs = len(network.output_ids)
+        self.n_samples = n_samples
+        self.n_timesteps = n_timesteps
+        self.n_neurons = network.n_neurons
+        self.spikes: npt.NDArray[np.int64] = arrays["spikes"]
+        self.forward_steps: npt.NDArray[np.int64] = arrays["forward_steps"]
+        self.synaptic_operations: npt.NDArray[np.int64] = arrays["synaptic_operations"]
+        self.neuron_updates: npt.NDArray[np.int64] = arrays["neuron_updates"]
+        self.max_pending: npt.NDArray[np.int64] = arrays["max_pending"]
+        self.mean_pending: npt.NDArray[np.float64] = arrays["sum_pending"] / self.forward_steps
+        fired = np.where(self.spikes > 0, self.spikes, np.nan)
+        self.events_before_firing: npt.NDArray[np.float64] = arrays["sum_events"] / fired
+        self.latency: npt.NDArray[np.float64] = arrays["latency"]
+        self.spike_density: npt.NDArray[np.float64] = (
+            self.spikes / network.n_neurons / n_timesteps
+        )
+        self.reached_quiescence: npt.NDArray[np.bool_] = arrays["reached_quiescence"]
+        self.stopped_by: npt.NDArray[np.int64] = arrays["stopped_by"]
+        self.trace: Trace | None = None if arrays["trace"] is None else Trace(arrays["trace"])
+
+    def _kept(self, name: str) -> Any:
+        if name not in self._keep:
+            accepted = f"a simulation with {name!r} in keep"
+            raise InputError(expected("keep", self._keep, accepted))
+        return self._arrays[name]
+
+    @property
+    def counts(self) -> npt.NDArray[np.float32]:
+        """Spikes of the output neurons, float32 [T, B, n_outputs]."""
+        shape = (self.n_samples, self.n_timesteps, self._n_outputs)
+        counts: npt.NDArray[np.float32] = self._kept("counts").reshape(shape)
+        return counts.swapaxes(0, 1)
+
+    @property
+    def spike_counts(self) -> npt.NDArray[np.uint32]:
+        """Spikes of every neuron, uint32 [B, n_neurons]."""
+        counts: npt.NDArray[np.uint32] = self._kept("spike_counts")
+        return counts.reshape(self.n_samples, -1)
+
+    @property
+    def v(self) -> npt.NDArray[Any]:
+        """Final membrane potentials in the network's dtype, [B, n_neurons]."""
+        v: npt.NDArray[Any] = self._kept("v")
+        return v.reshape(self.n_samples, -1)
+
+    def output_spikes(self) -> measures.OutputSpikes:
+        """When each output spike fired, by sample."""
+        self._kept_output_spikes()
+        names = ("output_offsets", "output_before", "output_neuron")
+        return measures.OutputSpikes(*(self._arrays[name] for name in names), self._n_outputs)
+
+    def _kept_output_spikes(self) -> None:
+        if "output_spikes" not in self._keep:
+            accepted = "a simulation with 'output_spikes' in keep"
+            raise InputError(expected("keep", self._keep, accepted))
+
+    def population_spikes(self) -> npt.NDArray[Any]:
+        """Spikes of each population, a structured array [B] with an int64 field per population."""
+        counts = self.spike_counts
+        rows = np.empty(self.n_samples, [(name, np.int64) for name, _, _ in self._populations])
+        for name, start, stop in self._populations:
+            rows[name] = counts[:, start:stop].sum(axis=1)
+        return rows
+
+    def decisions(self) -> npt.NDArray[np.int64]:
+        """Output neuron with the most spikes, int64 [B].
+
+        The lowest index among equals; -1 where no output neuron fired.
+        """
+        if "counts" in self._keep:
+            return measures.decide(self.counts.sum(axis=0))
+        return measures.decide(self.output_spikes().totals())
+
+    def anytime_grid(self) -> npt.NDArray[np.int64]:
+        """Numbers of spikes at which a decision is worth looking at: 0, then about 60 more."""
+        most = int(self.spikes.max(initial=1))
+        return np.unique(np.concatenate([[0], np.geomspace(1, max(most, 2), 60).astype(np.int64)]))
+
+    def anytime(self, k: npt.ArrayLike | None = None) -> npt.NDArray[np.int64]:
+        """Decision had each sample been cut after its first `k` spikes.
+
+        Parameters
+        ----------
+        k : int or array of int [K], optional
+            `anytime_grid()` if not given.
+
+        Returns
+        -------
+        int64 [K, B]
+            -1 where no output neuron had fired yet.
+
+        Raises
+        ------
+        InputError
+            If `k` is not integers of 0 or more.
+        """
+        return self.output_spikes().anytime(self.anytime_grid() if k is None else k)
+
+    def latency_to_correct(self, y: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Spikes fired before the first spike of the correct output neuron, float64 [B].
+
+        Parameters
+        ----------
+        y : array of int [B]
+            The correct output neuron of each sample.
+
+        Raises
+        ------
+        InputError
+            If `y` has another shape or type, or names no output neuron.
+        """
+        y = measures.labels(y, self.n_samples, self._n_outputs)
+        return self.output_spikes().latency_to(y)
+
+    def accuracy(self, y: npt.ArrayLike) -> float:
+        """Fraction of samples whose decision is `y` (no decision is a wrong one).
+
+        Raises
+        ------
+        InputError
+            As `latency_to_correct` does.
+        """
+        y = measures.labels(y, self.n_samples, self._n_outputs)
+        return float((self.decisions() == y).mean())
+
+    def anytime_accuracy(
+        self, y: npt.ArrayLike, k: npt.ArrayLike | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Accuracy had each sample been cut after its first `k` spikes, float64 [K].
+
+        Raises
+        ------
+        InputError
+            As `anytime` and `latency_to_correct` do.
+        """
+        y = measures.labels(y, self.n_samples, self._n_outputs)
+        accuracy: npt.NDArray[np.float64] = (self.anytime(k) == y).mean(axis=1)
+        return accuracy
+
+    def to_structured(self) -> npt.NDArray[Any]:
+        """One row per sample with all measures, for `pandas.DataFrame` and the like."""
+        names = [
+            *INTEGERS,
+            "mean_pending",
+            "events_before_firing",
+            "latency",
+            "spike_density",
+            "reached_quiescence",
+            "stopped_by",
+        ]
+        columns = {name: getattr(self, name) for name in names}
+        if {"counts", "output_spikes"} & set(self._keep):
+            columns["decision"] = self.decisions()
+        rows = np.empty(self.n_samples, [(name, c.dtype) for name, c in columns.items()])
+        for name, column in columns.items():
+            rows[name] = column
+        return rows
+
+    def __repr__(self) -> str:
+        def count(n: int, noun: str) -> str:
+            return f"{n:,} {noun}" + "s" * (n != 1)
+
+        known = self.latency[~np.isnan(self.latency)]
+        latency = f"latency {known.mean():.1f}" if known.size else "no output spike"
+        stopped = int((~self.reached_quiescence).sum())
+        return (
+            f"Result({count(self.n_samples, 'sample')}, {count(self.n_timesteps, 'timestep')}, "
+            f"{self.spikes.mean():.1f} spikes per sample, {latency}"
+            + (f", {stopped:,} stopped" if stopped else "")
+            + ")"
+        )

@@ -1,0 +1,328 @@
+"""Schedules: which of the pending spikes are delivered next.
+
+A schedule is a plain value that says what to do; the engine does it.
+`forward_group_size` (F) is how many pending spikes are delivered together in a forward step.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pyasync._checks import choice, integer, numbers, real
+from pyasync.errors import ScheduleError, expected
+
+if TYPE_CHECKING:
+    from pyasync.trace import Trace
+
+#: `pick(pending, n, rng)`: see `Custom`.
+Pick = Callable[[npt.NDArray[Any], int, np.random.Generator], npt.ArrayLike]
+
+
+class Schedule(ABC):
+    """Base class of all schedules."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def parts(self, seed: int, n_neurons: int) -> tuple[Any, ...]:
+        """What the engine is given: the schedule's name, then its parameters."""
+
+
+@dataclass(frozen=True)
+class Layered(Schedule):
+    """Population by population, each once per timestep: the layer-synchronised baseline.
+
+    Populations are visited in topological order and all their neurons are evaluated.
+
+    Parameters
+    ----------
+    feedback : {"next_timestep", None}
+        Projections that close a cycle deliver at the next timestep; None refuses such networks.
+
+    Examples
+    --------
+    >>> import pyasync as pa
+    >>> pa.Layered()
+    Layered(feedback='next_timestep')
+    """
+
+    name = "layered"
+    feedback: Literal["next_timestep"] | None = "next_timestep"
+
+    def __post_init__(self) -> None:
+        choice(ScheduleError, "feedback", self.feedback, ("next_timestep", None))
+
+    def parts(self, seed: int, n_neurons: int) -> tuple[Any, ...]:
+        return (self.name, self.feedback is not None)
+
+
+@dataclass(frozen=True)
+class _Grouped(Schedule):
+    forward_group_size: int = 8
+
+    def __post_init__(self) -> None:
+        integer(ScheduleError, "forward_group_size", self.forward_group_size, 1)
+
+    def parts(self, seed: int, n_neurons: int) -> tuple[Any, ...]:
+        return (self.name, self._group_size)
+
+    @property
+    def _group_size(self) -> int:
+        # No sample has 2**32 pending spikes, so larger groups mean "all" on every platform.
+        return min(int(self.forward_group_size), 2**32 - 1)
+
+
+@dataclass(frozen=True)
+class _Seeded(_Grouped):
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.seed is not None:
+            integer(ScheduleError, "seed", self.seed)
+
+    def _seed(self, seed: int) -> int:
+        return seed if self.seed is None else int(self.seed)
+
+
+@dataclass(frozen=True)
+class Random(_Seeded):
+    """F pending spikes uniformly without replacement, afresh in every step (the paper's RS).
+
+    Parameters
+    ----------
+    forward_group_size : int
+        F, at least 1.
+    seed : int, optional
+        Instead of the simulation's seed.
+
+    Examples
+    --------
+    >>> import pyasync as pa
+    >>> pa.Random(8)
+    Random(forward_group_size=8, seed=None)
+    """
+
+    name = "random"
+
+    def parts(self, seed: int, n_neurons: int) -> tuple[Any, ...]:
+        return (self.name, self._group_size, self._seed(seed))
+
+
+@dataclass(frozen=True)
+class Momentum(_Grouped):
+    """Spikes of the highest potential first; ties by arrival (the paper's MS).
+
+    Parameters
+    ----------
+    forward_group_size : int
+        F, at least 1.
+    noise : float
+        Width of a uniform noise on the potential, 0 or more, drawn once a spike.
+    seed : int, optional
+        Instead of the simulation's seed.
+
+    Examples
+    --------
+    >>> import pyasync as pa
+    >>> pa.Momentum(8, noise=1e-6)
+    Momentum(forward_group_size=8, noise=1e-06, seed=None)
+    """
+
+    name = "momentum"
+    noise: float = 0.0
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        real(ScheduleError, "noise", self.noise, "a finite number of 0 or more", positive=False)
+        if self.seed is not None:
+            integer(ScheduleError, "seed", self.seed)
+
+    def parts(self, seed: int, n_neurons: int) -> tuple[Any, ...]:
+        own = seed if self.seed is None else int(self.seed)
+        return (self.name, self._group_size, float(self.noise), own)
+
+
+@dataclass(frozen=True)
+class Fifo(_Grouped):
+    """Spikes in the order in which they fired.
+
+    Parameters
+    ----------
+    forward_group_size : int
+        F, at least 1.
+
+    Examples
+    --------
+    >>> import pyasync as pa
+    >>> pa.Fifo(1)
+    Fifo(forward_group_size=1)
+    """
+
+    name = "fifo"
+
+
+@dataclass(frozen=True)
+class Lifo(_Grouped):
+    """Spikes that fired last first.
+
+    Parameters
+    ----------
+    forward_group_size : int
+        F, at least 1.
+
+    Examples
+    --------
+    >>> import pyasync as pa
+    >>> pa.Lifo(1)
+    Lifo(forward_group_size=1)
+    """
+
+    name = "lifo"
+
+
+@dataclass(frozen=True, eq=False)
+class Priority(_Grouped):
+    """Spikes of the neurons with the highest static values first; ties by arrival.
+
+    Parameters
+    ----------
+    forward_group_size : int
+        F, at least 1.
+    values : array of real numbers, shape [n_neurons]
+        For example minus a deadline, or the depth of the neuron's population.
+
+    Examples
+    --------
+    >>> import pyasync as pa
+    >>> pa.Priority(4, values=[0.0, 2.0, 1.0]).values
+    array([0., 2., 1.])
+    """
+
+    name = "priority"
+    values: npt.ArrayLike = field(default=())
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        accepted = "an array of real numbers, one a neuron"
+        array = numbers(ScheduleError, "values", self.values, accepted).astype(np.float64)
+        if array.ndim != 1 or np.isnan(array).any():
+            given = "NaN" if array.ndim == 1 else f"an array of shape {array.shape}"
+            raise ScheduleError(expected("values", given, accepted))
+        object.__setattr__(self, "values", array)
+
+    def parts(self, seed: int, n_neurons: int) -> tuple[Any, ...]:
+        values = np.ascontiguousarray(self.values)
+        if values.size != n_neurons:
+            accepted = f"{n_neurons}, one a neuron"
+            raise ScheduleError(expected("values", f"{values.size} values", accepted))
+        return (self.name, self._group_size, values)
+
+
+@dataclass(frozen=True)
+class Custom(_Seeded):
+    """What a Python function picks: for research and tests; it runs at Python's speed.
+
+    Parameters
+    ----------
+    forward_group_size : int
+        F, at least 1.
+    pick : callable
+        `pick(pending, n, rng)` gives `n` different indices into `pending`, a structured array
+        with the fields `neuron` (int64; -1 - channel for a scheduled input spike), `v` (float64,
+        the potential at which it fired) and `arrival` (int64), sorted by arrival; `n` is
+        `min(F, len(pending))`; `rng` is a NumPy generator made afresh for every step. It may be
+        called from several threads; runs are reproducible if it depends on nothing else.
+    seed : int, optional
+        Instead of the simulation's seed.
+
+    Examples
+    --------
+    The spikes of the highest neurons first:
+
+    >>> import numpy as np, pyasync as pa
+    >>> schedule = pa.Custom(1, lambda pending, n, rng: np.argsort(-pending["neuron"])[:n])
+    >>> network = pa.Network.sequential([pa.Linear(np.eye(3))])
+    >>> x = np.full((1, 1, 3), 2.0)
+    >>> result = pa.simulate(network, x, schedule, dt=1e-3, record=True)
+    >>> result.trace.to_events()["neuron"]
+    array([2, 1, 0])
+    """
+
+    name = "custom"
+    pick: Pick | None = field(default=None)
+    forward_group_size: int = 8
+    seed: int | None = None
+
+    def __init__(
+        self, forward_group_size: int, pick: Pick | None = None, seed: int | None = None
+    ) -> None:
+        object.__setattr__(self, "forward_group_size", forward_group_size)
+        object.__setattr__(self, "pick", pick)
+        object.__setattr__(self, "seed", seed)
+        super().__post_init__()
+        if not callable(pick):
+            raise ScheduleError(expected("pick", repr(pick), "a callable pick(pending, n, rng)"))
+
+    def parts(self, seed: int, n_neurons: int) -> tuple[Any, ...]:
+        return (self.name, self._group_size, self._seed(seed), self._pick)
+
+    def _pick(self, neuron: Any, v: Any, arrival: Any, n: int, key: list[int]) -> Any:
+        assert self.pick is not None
+        fields = [("neuron", np.int64), ("v", np.float64), ("arrival", np.int64)]
+        pending = np.empty(len(neuron), fields)
+        pending["neuron"], pending["v"], pending["arrival"] = neuron, v, arrival
+        seed, sample_id, timestep, step = key
+        philox = np.random.Philox(key=[seed, sample_id], counter=[0, step, timestep, 0])
+        picked = self.pick(pending, n, np.random.Generator(philox))
+        accepted = f"{n} different indices, as integers"
+        try:
+            indices = np.asarray(picked)
+        except (TypeError, ValueError) as cause:
+            raise ScheduleError(expected("pick", type(picked).__name__, accepted)) from cause
+        if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu"):
+            given = f"an array of {indices.dtype} and shape {indices.shape}"
+            raise ScheduleError(expected("pick", given, accepted))
+        return indices.astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Replay(Schedule):
+    """Exactly what a trace recorded: the same bits, without a random number.
+
+    Parameters
+    ----------
+    trace : Trace
+        The recorded run. When network, weights or input differ, the replay stops with a
+        `ReplayError` at the first difference.
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa
+    >>> network = pa.Network.sequential([pa.Linear(np.eye(3))])
+    >>> x = np.full((1, 1, 3), 2.0)
+    >>> run = pa.simulate(network, x, pa.Random(1), dt=1e-3, record=True)
+    >>> replay = pa.simulate(network, x, pa.Replay(run.trace), dt=1e-3, record=True)
+    >>> replay.trace == run.trace
+    True
+    """
+
+    name = "replay"
+    trace: Trace
+
+    def __post_init__(self) -> None:
+        from pyasync.trace import Trace
+
+        if not isinstance(self.trace, Trace):
+            given = type(self.trace).__name__
+            raise ScheduleError(expected("trace", given, "a Trace, as from record=True"))
+
+    def parts(self, seed: int, n_neurons: int) -> tuple[Any, ...]:
+        return (self.name, self.trace.core)

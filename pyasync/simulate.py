@@ -1,0 +1,275 @@
+"""Running a network on a batch of input."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pyasync import _core
+from pyasync._checks import choice, integer, real
+from pyasync._progress import Progress
+from pyasync.errors import InputError, NetworkError, ScheduleError, expected
+from pyasync.events import SpikeBatch
+from pyasync.network import Network
+from pyasync.result import KEEP, Result
+from pyasync.schedules import Random, Schedule
+
+
+def simulate(
+    network: Network,
+    x: npt.ArrayLike | SpikeBatch,
+    schedule: Schedule | None = None,
+    *,
+    dt: float | None = None,
+    seed: int = 0,
+    sample_ids: npt.ArrayLike | None = None,
+    threads: int | None = None,
+    record: bool = False,
+    progress: bool = False,
+    batch_first: bool = False,
+    input_mode: Literal["at_once", "scheduled"] = "at_once",
+    max_forward_steps: int = 1_000_000,
+    max_spikes: int | None = None,
+    stop_on_output: Literal["timestep", "sample"] | None = None,
+    extra_steps: int = 0,
+    on_stop: Literal["discard", "carry"] = "discard",
+    keep: Sequence[str] = ("counts", "spike_counts", "output_spikes"),
+) -> Result:
+    """Run every sample of a batch through a network; docs/semantics.md defines every bit of it.
+
+    Parameters
+    ----------
+    network : Network
+    x : array [T, B, *input_shape] or [T, B, n_inputs], or SpikeBatch
+        Spikes (bool), counts (integers) or currents (floats; rounded once to the network's dtype).
+        With `batch_first`, [B, T, ...].
+    schedule : Schedule
+        Which pending spikes are delivered next; `Random(8)` if not given.
+    dt : float
+        Length of a timestep in seconds; not needed when a SpikeBatch has one.
+    seed : int
+        Keys all random numbers, together with each sample's id.
+    sample_ids : array of int [B], optional
+        Ids of the samples, 0 or more; their positions in the batch if not given. A sample's result
+        depends on its id, never on its position.
+    threads : int, optional
+        Worker threads; all cores if not given. No bit depends on it.
+    record : bool
+        Record the trace.
+    progress : bool
+        Show progress with rate and time left (with `rich`, on a terminal).
+    batch_first : bool
+        Whether a dense `x` is [B, T, ...].
+    input_mode : {"at_once", "scheduled"}
+        Input spikes of a timestep arrive as one group, or wait and are scheduled like any other.
+    max_forward_steps : int
+        Guard: a timestep that has not become quiescent after so many forward steps is stopped.
+    max_spikes : int, optional
+        Stop a sample that has fired so many spikes.
+    stop_on_output : {"timestep", "sample"}, optional
+        Stop the timestep or the sample after its first output spike and `extra_steps` more
+        forward steps.
+    on_stop : {"discard", "carry"}
+        A stopped timestep's pending spikes are dropped, or stay pending in the next.
+    keep : sequence of str
+        What to keep besides the measures: "counts", "spike_counts", "output_spikes" (needed for
+        `anytime` and `latency_to_correct`; also what `decisions` is taken from when "counts" is
+        not kept) and "v" (final potentials).
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    InputError
+        If `x` or an option is not as described, or does not fit the network.
+    ScheduleError
+        If the schedule does not fit the network, or a custom one picks what it may not.
+    ReplayError
+        If a replay diverges from its trace.
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa
+    >>> rng = np.random.default_rng(0)
+    >>> network = pa.Network.sequential(
+    ...     [pa.Linear(rng.normal(0, 0.3, (20, 100))), pa.Linear(rng.normal(0, 0.5, (5, 20)))],
+    ...     pa.LIF(tau_mem=20e-3, v_threshold=0.5),
+    ... )
+    >>> x = rng.random((10, 3, 100)) < 0.1
+    >>> result = pa.simulate(network, x, pa.Momentum(4), dt=10e-3)
+    >>> result.counts.shape, result.decisions().shape
+    ((10, 3, 5), (3,))
+    """
+    if not isinstance(network, Network):
+        raise NetworkError(expected("network", type(network).__name__, "a pyasync.Network"))
+    schedule = Random() if schedule is None else schedule
+    if not isinstance(schedule, Schedule):
+        accepted = "a schedule such as pa.Random(8) or pa.Layered()"
+        raise ScheduleError(expected("schedule", repr(schedule), accepted))
+    batch, n_timesteps, n_samples, dt = _input(network, x, dt, batch_first)
+    keep = (keep,) if isinstance(keep, str) else tuple(keep)
+    for name in keep:
+        choice(InputError, "keep", name, KEEP)
+    options = {
+        "dt": dt,
+        "sample_ids": _sample_ids(sample_ids, n_samples),
+        "threads": _threads(threads),
+        "input_mode": choice(InputError, "input_mode", input_mode, ("at_once", "scheduled")),
+        "max_forward_steps": integer(InputError, "max_forward_steps", max_forward_steps, 1),
+        "max_spikes": None if max_spikes is None else integer(InputError, "max_spikes", max_spikes, 1),
+        "stop_on_output": choice(
+            InputError, "stop_on_output", stop_on_output, (None, "timestep", "sample")
+        ),
+        "extra_steps": integer(InputError, "extra_steps", extra_steps),
+        "on_stop": choice(InputError, "on_stop", on_stop, ("discard", "carry")),
+        "record": bool(record),
+        **{f"keep_{name}": name in keep for name in KEEP},
+    }
+    parts = schedule.parts(integer(InputError, "seed", seed), network.n_neurons)
+    built = network.build()
+    with Progress("simulate", n_samples, "samples", shown=progress) as bar:
+        arrays = _core.simulate(built, batch, parts, options, bar.advance_to if progress else None)
+    return Result(arrays, network, n_timesteps, n_samples, keep)
+
+
+def simulate_stream(
+    network: Network,
+    batches: Iterable[npt.ArrayLike | SpikeBatch],
+    schedule: Schedule | None = None,
+    **options: Any,
+) -> Iterator[Result]:
+    """Run one batch after the other, so that neither all input nor all results are in memory.
+
+    Sample ids count on from batch to batch: the results are those of one large batch.
+
+    Parameters
+    ----------
+    network : Network
+    batches : iterable of arrays or SpikeBatch
+        As `x` of `simulate`; a generator is read batch by batch.
+    schedule : Schedule
+    **options
+        As in `simulate`, but `sample_ids`.
+
+    Yields
+    ------
+    Result
+        Of each batch.
+
+    Raises
+    ------
+    InputError
+        As `simulate` does.
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa
+    >>> network = pa.Network.sequential([pa.Linear(np.eye(3))])
+    >>> batches = (np.full((1, 1000, 3), 2.0) for _ in range(3))
+    >>> results = pa.simulate_stream(network, batches, dt=1e-3, keep=())
+    >>> sum(int(result.spikes.sum()) for result in results)
+    9000
+    """
+    if "sample_ids" in options:
+        accepted = "nothing: the ids of a stream count on from 0"
+        raise InputError(expected("sample_ids", options["sample_ids"], accepted))
+    first = 0
+    for x in batches:
+        shape = np.shape(x) if not isinstance(x, SpikeBatch) else ()
+        axis = 0 if options.get("batch_first") else 1
+        n = len(x) if isinstance(x, SpikeBatch) else (shape[axis] if len(shape) > axis else 0)
+        yield simulate(network, x, schedule, sample_ids=np.arange(first, first + n), **options)
+        first += n
+
+
+def _threads(threads: int | None) -> int:
+    if threads is not None:
+        return integer(InputError, "threads", threads, 1)
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
+def _sample_ids(sample_ids: npt.ArrayLike | None, n_samples: int) -> list[int] | None:
+    if sample_ids is None:
+        return None
+    array = np.asarray(sample_ids)
+    accepted = f"{n_samples} integers of 0 or more, one a sample"
+    if array.shape != (n_samples,) or array.dtype.kind not in "iu":
+        given = f"an array of {array.dtype} and shape {array.shape}"
+        raise InputError(expected("sample_ids", given, accepted))
+    if array.size and array.min() < 0:
+        raise InputError(expected("sample_ids", array.min(), accepted))
+    ids: list[int] = array.tolist()
+    return ids
+
+
+def _input(
+    network: Network, x: npt.ArrayLike | SpikeBatch, dt: float | None, batch_first: bool
+) -> tuple[Any, int, int, float]:
+    """What the engine reads, and the batch's timesteps, samples and dt."""
+    if dt is not None:
+        dt = real(InputError, "dt", dt, "seconds, finite and above 0")
+    if isinstance(x, SpikeBatch):
+        if x.dt is not None and dt is not None and x.dt != dt:
+            raise InputError(expected("dt", dt, f"the SpikeBatch's own {x.dt}"))
+        dt = x.dt if dt is None else dt
+        if x.n_inputs != network.n_inputs or (
+            len(network.input_shape) > 1 and x.input_shape not in (network.input_shape, (x.n_inputs,))
+        ):
+            given = f"a SpikeBatch of input shape {x.input_shape}"
+            raise InputError(expected("x", given, f"input shape {network.input_shape}"))
+        if x.n_samples == 0:
+            raise InputError(expected("x", "an empty SpikeBatch", "at least one sample"))
+        batch = _events(x, network.dtype)
+        n_timesteps, n_samples = x.n_timesteps, x.n_samples
+    else:
+        batch = _dense(network, x, batch_first)
+        n_timesteps, n_samples = batch.shape[:2]
+    if dt is None:
+        raise InputError(expected("dt", None, "seconds, finite and above 0 (or a SpikeBatch with dt)"))
+    return batch, n_timesteps, n_samples, dt
+
+
+def _events(x: SpikeBatch, dtype: np.dtype[Any]) -> tuple[Any, ...]:
+    if x.multiplicity is None:
+        return (x.channel, x.offsets, None, x.n_timesteps, x.n_inputs)
+    with np.errstate(over="ignore", under="ignore"):
+        multiplicity = x.multiplicity.astype(dtype)
+    if not np.isfinite(multiplicity).all():
+        given = x.multiplicity[~np.isfinite(multiplicity)][0]
+        raise InputError(expected("multiplicity", given, f"finite numbers in {dtype}"))
+    kept = multiplicity != 0
+    if kept.all():
+        return (x.channel, x.offsets, multiplicity, x.n_timesteps, x.n_inputs)
+    # What rounds to 0 in the network's dtype is no spike, as in a dense input.
+    before = np.concatenate([[0], np.cumsum(kept)])
+    offsets = before[x.offsets]
+    return (x.channel[kept], offsets, multiplicity[kept], x.n_timesteps, x.n_inputs)
+
+
+def _dense(network: Network, x: npt.ArrayLike, batch_first: bool) -> npt.NDArray[Any]:
+    wanted = ("B, T" if batch_first else "T, B") + ", " + ", ".join(map(str, network.input_shape))
+    accepted = f"a SpikeBatch, or an array [{wanted}] of bool, integers or floats"
+    try:
+        array = np.asarray(x)
+    except (TypeError, ValueError, RuntimeError) as cause:
+        raise InputError(expected("x", f"{type(x).__name__} ({cause})", accepted)) from cause
+    if array.dtype.kind not in "biuf":
+        raise InputError(expected("x", f"{type(x).__name__} of dtype {array.dtype}", accepted))
+    if array.ndim < 3 or array.shape[2:] not in (network.input_shape, (network.n_inputs,)):
+        raise InputError(expected("x", f"an array of shape {array.shape}", accepted))
+    if 0 in array.shape[:2]:
+        given = f"an array of shape {array.shape}"
+        raise InputError(expected("x", given, "at least one timestep and one sample"))
+    array = array.swapaxes(0, 1) if batch_first else array
+    if array.dtype == np.bool_:
+        array = array.view(np.uint8)
+    elif array.dtype not in (np.uint8, np.float32):
+        array = array.astype(np.float64)
+    return np.ascontiguousarray(array).reshape(*array.shape[:2], -1)

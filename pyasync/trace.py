@@ -1,0 +1,278 @@
+"""The recorded ordering of a run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from pyasync import _core
+from pyasync._checks import positions
+from pyasync.errors import FileError, TraceError, expected
+from pyasync.network import Network
+
+EVENT = np.dtype(
+    [
+        ("sample", np.uint32),
+        ("timestep", np.uint32),
+        ("step", np.uint32),
+        ("order", np.uint32),
+        ("neuron", np.int64),
+        ("v", np.float32),
+    ]
+)
+DELIVERY = np.dtype(
+    [
+        ("sample", np.uint32),
+        ("timestep", np.uint32),
+        ("shard", np.uint32),
+        ("order", np.uint32),
+        ("neuron", np.int64),
+    ]
+)
+STEP = np.dtype(
+    [(name, np.uint32) for name in ("sample", "timestep", "step", "n_emitted", "n_fired")]
+)
+FIRED = np.dtype([("neuron", np.uint32), ("v", np.float32)])
+JOINED = np.dtype([(name, np.uint32) for name in ("sample", "timestep", "channel")])
+ENDING = np.dtype([(name, np.uint32) for name in ("sample", "timestep", "ending")])
+
+
+class TraceSteps(NamedTuple):
+    """A trace as columns: what `Trace.to_steps` gives and `Trace.from_steps` takes.
+
+    Attributes
+    ----------
+    steps : structured array, fields sample, timestep, step, n_emitted, n_fired
+        One row per forward step.
+    emitted : uint32 [sum of n_emitted]
+        Arrival numbers of the emitted spikes, step by step. Spikes of a sample are numbered from 0
+        in the order in which they joined the pending ones.
+    fired : structured array, fields neuron, v
+        The neurons that fired, step by step, ascending within a step.
+    joined : structured array, fields sample, timestep, channel
+        Input spikes that joined the pending ones (`input_mode="scheduled"`).
+    endings : structured array, fields sample, timestep, ending
+        How each timestep ended: 0 quiescent; 1-3 pending spikes discarded, 4-6 carried, 7-9 sample
+        stopped, each by `max_spikes`, `stop_on_output`, `max_forward_steps` in this order.
+    """
+
+    steps: npt.NDArray[Any]
+    emitted: npt.NDArray[np.uint32]
+    fired: npt.NDArray[Any]
+    joined: npt.NDArray[Any]
+    endings: npt.NDArray[Any]
+
+
+class Trace:
+    """The recorded ordering of a run: enough to replay it bit for bit.
+
+    `simulate(..., record=True).trace` gives one; `Trace.load` reads one. For each forward step it
+    holds which pending spikes were emitted and which neurons fired, at which potential.
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa
+    >>> network = pa.Network.sequential([pa.Linear(np.eye(3)), pa.Linear(np.ones((1, 3)))])
+    >>> x = np.full((1, 1, 3), 2.0)
+    >>> trace = pa.simulate(network, x, pa.Fifo(2), dt=1e-3, record=True).trace
+    >>> trace
+    Trace(1 sample, 1 timestep, fifo F=2, 4 spikes emitted, 62 bytes)
+    >>> trace.validate(network)
+    >>> for event in trace.to_events()[["step", "neuron", "v"]].tolist():
+    ...     print(event)
+    (1, 0, 2.0)
+    (1, 1, 2.0)
+    (2, 2, 2.0)
+    (2, 3, 2.0)
+    """
+
+    def __init__(self, core: _core.Trace) -> None:
+        self.core = core
+        header = core.header()
+        self.n_inputs: int = header["n_inputs"]
+        self.n_neurons: int = header["n_neurons"]
+        self.n_timesteps: int = header["n_timesteps"]
+        self.dt: float = header["dt"]
+        self.dtype: np.dtype[Any] = np.dtype(header["dtype"])
+        self.schedule: str = header["schedule"]
+        self.forward_group_size: int | None = header["forward_group_size"] or None
+        self.input_mode: str = header["input_mode"]
+        self.on_stop: str = header["on_stop"]
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return self.core.n_samples()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory."""
+        return self.core.nbytes()
+
+    @property
+    def n_emitted(self) -> int:
+        """Number of emitted spikes in all samples."""
+        return self.core.n_emitted()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the trace to a file, with a version and a checksum.
+
+        Raises
+        ------
+        FileError
+            If the file cannot be written.
+        """
+        try:
+            Path(path).write_bytes(self.to_bytes())
+        except OSError as cause:
+            raise FileError(expected("path", f"{path} ({cause})", "a path to write to")) from cause
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Trace:
+        """Read a trace that `save` wrote.
+
+        Raises
+        ------
+        FileError
+            If the file cannot be read.
+        TraceError
+            If it is truncated, altered or no trace.
+        """
+        try:
+            content = Path(path).read_bytes()
+        except OSError as cause:
+            given = f"{path} ({cause.strerror})"
+            raise FileError(expected("path", given, "a trace file")) from cause
+        return cls.from_bytes(content)
+
+    def to_bytes(self) -> bytes:
+        """The trace as the bytes of a file."""
+        return self.core.to_bytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Trace:
+        """Read what `to_bytes` gave.
+
+        Raises
+        ------
+        TraceError
+            If the bytes are truncated, altered or no trace.
+        """
+        return cls(_core.Trace.from_bytes(bytes(data)))
+
+    def validate(self, network: Network) -> None:
+        """Prove the trace right for a network's structure.
+
+        Every emitted spike was pending, none was lost or emitted twice, groups have the schedule's
+        size, arrival numbers are in neuron order, every neuron that fired has a synapse from what
+        was delivered in that step, and none fired while refractory.
+
+        Raises
+        ------
+        TraceError
+            What is wrong first, or that the trace is of another network.
+        """
+        if not isinstance(network, Network):
+            raise TraceError(expected("network", type(network).__name__, "a Network"))
+        self.core.validate(network.build())
+
+    def to_events(self) -> npt.NDArray[Any]:
+        """One row per emitted spike, in the order of emission.
+
+        Returns
+        -------
+        structured array, fields sample, timestep, step, order, neuron, v
+            `order` numbers a sample's emissions; `neuron` is -1 - channel for a scheduled input
+            spike; `v` (float32) is the potential at which the neuron fired, infinity for inputs.
+        """
+        events = self.core.to_events()
+        rows = np.empty(len(events[0]), EVENT)
+        for name, column in zip(EVENT.names or (), events, strict=True):
+            rows[name] = column
+        return rows
+
+    def to_deliveries(self) -> npt.NDArray[Any]:
+        """One row per delivery as each shard of neurons saw it; this run has one shard.
+
+        Returns
+        -------
+        structured array, fields sample, timestep, shard, order, neuron
+            `neuron` is -1 for a timestep's input group (biases and, with `input_mode="at_once"`,
+            input spikes), and -1 - channel for a scheduled input spike.
+        """
+        events = self.to_events()
+        steps = self.to_steps().steps
+        groups = steps[steps["step"] == 0]
+        rows = np.zeros(len(groups) + len(events), DELIVERY)
+        for name in ("sample", "timestep", "neuron"):
+            rows[name][len(groups) :] = events[name]
+        rows["sample"][: len(groups)] = groups["sample"]
+        rows["timestep"][: len(groups)] = groups["timestep"]
+        rows["neuron"][: len(groups)] = -1
+        # A stable sort keeps each timestep's input group first and its emissions in order.
+        rows = rows[np.lexsort((rows["timestep"], rows["sample"]))]
+        first = np.searchsorted(rows["sample"], rows["sample"])
+        rows["order"] = np.arange(len(rows)) - first
+        return rows
+
+    def to_steps(self) -> TraceSteps:
+        """The trace as columns; see `TraceSteps`."""
+        steps, emitted, fired, v, joined, endings = self.core.to_steps()
+        pairs = np.empty(len(fired), FIRED)
+        pairs["neuron"], pairs["v"] = fired, v
+        return TraceSteps(
+            steps.view(STEP), emitted, pairs, joined.view(JOINED), endings.view(ENDING)
+        )
+
+    @classmethod
+    def from_steps(cls, steps: TraceSteps, like: Trace) -> Trace:
+        """Build a trace from columns, with the header and number of samples of another one.
+
+        Only what cannot be written down is refused here; `validate` finds everything else.
+
+        Raises
+        ------
+        TraceError
+            If the columns' lengths do not fit each other, or rows are out of order.
+        """
+
+        def table(rows: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[np.uint32]:
+            plain = np.ascontiguousarray(rows, dtype).view(np.uint32)
+            return cast("npt.NDArray[np.uint32]", plain.reshape(len(rows), -1))
+
+        core = like.core.with_steps(
+            table(steps.steps, STEP).reshape(-1, 5),
+            np.ascontiguousarray(steps.emitted, np.uint32),
+            np.ascontiguousarray(steps.fired["neuron"], np.uint32),
+            np.ascontiguousarray(steps.fired["v"], np.float32),
+            table(steps.joined, JOINED).reshape(-1, 3),
+            table(steps.endings, ENDING).reshape(-1, 3),
+        )
+        return cls(core)
+
+    def __getitem__(self, index: int | slice | npt.ArrayLike) -> Trace:
+        """Select samples by position, slice, array of positions or mask."""
+        return Trace(self.core.take(positions("samples", index, len(self)).tolist()))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the traces are equal to the bit."""
+        return self.core == other.core if isinstance(other, Trace) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Trace.from_bytes, (self.to_bytes(),))
+
+    def __repr__(self) -> str:
+        def count(n: int, noun: str) -> str:
+            return f"{n:,} {noun}" + "s" * (n != 1)
+
+        group = "" if self.forward_group_size is None else f" F={self.forward_group_size}"
+        return (
+            f"Trace({count(len(self), 'sample')}, {count(self.n_timesteps, 'timestep')}, "
+            f"{self.schedule}{group}, {count(self.n_emitted, 'spike')} emitted, "
+            f"{count(self.nbytes, 'byte')})"
+        )

@@ -1,0 +1,50 @@
+//! The one place where the crate's errors become Python's.
+
+use pyasync_core::Error;
+use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PyRuntimeError};
+use pyo3::prelude::*;
+
+/// The exception of `pyasync.errors` for an error of the core.
+pub(crate) fn to_python(py: Python<'_>, error: Error) -> PyErr {
+    let class = match &error {
+        Error::Network { .. } => "NetworkError",
+        Error::Input { .. } => "InputError",
+        Error::Schedule { .. } | Error::Callable(_) => "ScheduleError",
+        Error::Trace(_) => "TraceError",
+        Error::Replay(_) => "ReplayError",
+        Error::Interrupted => return PyKeyboardInterrupt::new_err(()),
+        Error::Panic(_) => return PyRuntimeError::new_err(error.to_string()),
+    };
+    let (message, cause) = match error {
+        Error::Callable(cause) => match cause.downcast::<PyErr>() {
+            // Only an ordinary exception is the callable's failure; Ctrl-C and exits pass through.
+            Ok(cause) if !cause.is_instance_of::<PyException>(py) => return *cause,
+            Ok(cause) => {
+                let raised = cause
+                    .value(py)
+                    .repr()
+                    .map_or_else(|_| "an exception".to_owned(), |text| text.to_string());
+                (
+                    format!(
+                        "pick: got {raised}, raised by the callable; accepted: a callable that gives n different indices"
+                    ),
+                    Some(*cause),
+                )
+            }
+            Err(cause) => (cause.to_string(), None),
+        },
+        error => (error.to_string(), None),
+    };
+    let raised = py
+        .import("pyasync.errors")
+        .and_then(|errors| errors.getattr(class))
+        .and_then(|class| class.call1((message,)));
+    match raised {
+        Ok(value) => {
+            let raised = PyErr::from_value(value);
+            raised.set_cause(py, cause);
+            raised
+        }
+        Err(failed) => failed,
+    }
+}

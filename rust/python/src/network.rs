@@ -1,0 +1,229 @@
+//! Networks: built from the parts that `pyasync.Network` has checked and collected.
+
+use std::sync::Arc;
+
+use numpy::{Element, PyArray1, PyReadonlyArray1, PyReadonlyArray2};
+use pyasync_core::{
+    ConvGeometry, Error, Float, Lif, NetworkBuilder, Projection, Refractory, Reset, Source,
+};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use crate::error::to_python;
+
+/// A network that is ready to run, in one of the two number types.
+#[derive(Clone)]
+pub(crate) enum Typed {
+    F32(Arc<pyasync_core::Network<f32>>),
+    F64(Arc<pyasync_core::Network<f64>>),
+}
+
+/// A built, immutable network.
+#[pyclass(frozen, module = "pyasync._core")]
+pub(crate) struct Network {
+    pub(crate) typed: Typed,
+}
+
+/// Calls the same code with the network of either type.
+macro_rules! with_network {
+    ($typed:expr, $network:ident => $body:expr) => {
+        match $typed {
+            $crate::network::Typed::F32($network) => $body,
+            $crate::network::Typed::F64($network) => $body,
+        }
+    };
+}
+pub(crate) use with_network;
+
+/// (name, number of neurons, `tau_mem`, `v_threshold`, reset, refractory, `sync_threshold`)
+type PopulationParts<'py> = (
+    String,
+    usize,
+    PyReadonlyArray1<'py, f64>,
+    PyReadonlyArray1<'py, f64>,
+    String,
+    String,
+    u32,
+);
+/// (source or -1 for the input, target, projection as a tuple that begins with its kind, bias)
+type ProjectionParts<'py> = (i64, usize, Bound<'py, PyTuple>, Option<Bound<'py, PyAny>>);
+
+#[pymethods]
+impl Network {
+    #[new]
+    fn new(
+        py: Python<'_>,
+        dtype: &str,
+        n_inputs: usize,
+        populations: Vec<PopulationParts<'_>>,
+        projections: Vec<ProjectionParts<'_>>,
+        output: usize,
+    ) -> PyResult<Self> {
+        let typed = if dtype == "float64" {
+            Typed::F64(Arc::new(build(
+                py,
+                n_inputs,
+                &populations,
+                &projections,
+                output,
+            )?))
+        } else {
+            Typed::F32(Arc::new(build(
+                py,
+                n_inputs,
+                &populations,
+                &projections,
+                output,
+            )?))
+        };
+        Ok(Self { typed })
+    }
+
+    /// `beta` of every neuron, in the network's type.
+    fn decay<'py>(&self, py: Python<'py>, dt: f64) -> PyResult<Bound<'py, PyAny>> {
+        with_network!(&self.typed, network => {
+            let beta = network.decay(dt).map_err(|error| to_python(py, error))?;
+            Ok(PyArray1::from_vec(py, beta).into_any())
+        })
+    }
+
+    /// Synapses of each projection.
+    fn n_synapses(&self) -> Vec<u64> {
+        with_network!(&self.typed, network => network.n_synapses())
+    }
+
+    /// Bytes of each projection.
+    fn nbytes(&self) -> Vec<usize> {
+        with_network!(&self.typed, network => network.nbytes())
+    }
+
+    /// Identifies the structure.
+    fn fingerprint(&self) -> u64 {
+        with_network!(&self.typed, network => network.fingerprint())
+    }
+}
+
+fn build<T: Float + Element>(
+    py: Python<'_>,
+    n_inputs: usize,
+    populations: &[PopulationParts<'_>],
+    projections: &[ProjectionParts<'_>],
+    output: usize,
+) -> PyResult<pyasync_core::Network<T>> {
+    let mut builder = NetworkBuilder::<T>::new(n_inputs);
+    for (name, n, tau_mem, v_threshold, reset, refractory, sync_threshold) in populations {
+        let reset = match reset.as_str() {
+            "subtract" => Reset::Subtract,
+            "none" => Reset::None,
+            _ => Reset::Zero,
+        };
+        let refractory = if refractory == "none" {
+            Refractory::None
+        } else {
+            Refractory::Timestep
+        };
+        let lif = Lif {
+            tau_mem: tau_mem.as_slice()?.to_vec(),
+            v_threshold: v_threshold.as_slice()?.to_vec(),
+            reset,
+            refractory,
+            sync_threshold: *sync_threshold,
+        };
+        builder.population(name, *n, lif);
+    }
+    for (source, target, parts, bias) in projections {
+        let source = usize::try_from(*source).map_or(Source::Input, Source::Population);
+        let bias = bias
+            .as_ref()
+            .map(|bias| bias.extract::<PyReadonlyArray1<'_, T>>())
+            .transpose()?;
+        let bias = bias
+            .map(|bias| bias.as_slice().map(<[T]>::to_vec))
+            .transpose()?;
+        builder.projection(source, *target, projection(py, parts)?, bias);
+    }
+    builder.output(output);
+    builder.build().map_err(|error| to_python(py, error))
+}
+
+fn projection<T: Float + Element>(
+    py: Python<'_>,
+    parts: &Bound<'_, PyTuple>,
+) -> PyResult<Projection<T>> {
+    let kind: String = parts.get_item(0)?.extract()?;
+    let built: Result<Projection<T>, Error> = match kind.as_str() {
+        "linear" => {
+            let weight: PyReadonlyArray2<'_, T> = parts.get_item(1)?.extract()?;
+            let shape = weight.as_array();
+            let (n_out, n_in) = shape.dim();
+            Projection::dense(weight.as_slice()?, n_out, n_in)
+        }
+        "sparse" => {
+            let (_, indptr, indices, weight, n_out, n_in): (
+                String,
+                Vec<usize>,
+                PyReadonlyArray1<'_, u32>,
+                PyReadonlyArray1<'_, T>,
+                usize,
+                usize,
+            ) = parts.extract()?;
+            Projection::sparse(
+                &indptr,
+                indices.as_slice()?,
+                weight.as_slice()?,
+                n_out,
+                n_in,
+            )
+        }
+        "conv" => {
+            type Pair = [usize; 2];
+            let (
+                _,
+                weight,
+                (channels_in, channels_out),
+                size_in,
+                kernel,
+                stride,
+                padding,
+                dilation,
+                groups,
+            ): (
+                String,
+                PyReadonlyArray1<'_, T>,
+                (usize, usize),
+                Pair,
+                Pair,
+                Pair,
+                Pair,
+                Pair,
+                usize,
+            ) = parts.extract()?;
+            Projection::conv(
+                weight.as_slice()?,
+                ConvGeometry {
+                    channels_in,
+                    channels_out,
+                    size_in,
+                    kernel,
+                    stride,
+                    padding,
+                    dilation,
+                    groups,
+                },
+            )
+        }
+        "one_to_one" => Projection::one_to_one(
+            parts
+                .get_item(1)?
+                .extract::<PyReadonlyArray1<'_, T>>()?
+                .as_slice()?,
+        ),
+        _ => {
+            return Err(PyTypeError::new_err(format!(
+                "no projection is called {kind}"
+            )));
+        }
+    };
+    built.map_err(|error| to_python(py, error))
+}
