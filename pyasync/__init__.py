@@ -6,7 +6,7 @@ and replayable. Importing pyasync needs NumPy only.
 
 from importlib.metadata import version as _version
 
-from pyasync import data
+from pyasync import data, study
 from pyasync.errors import (
     ArgumentError,
     FileError,
@@ -87,4 +87,5 @@ __all__ = [
     "data",
     "simulate",
     "simulate_stream",
+    "study",
 ]

@@ -14,15 +14,21 @@ from pyasync.errors import ArgumentError, expected
 Choice = TypeVar("Choice", bound="str | None")
 
 
-def integer(error: type[ArgumentError], argument: str, given: Any, minimum: int = 0) -> int:
-    """Return `given` as an int of at least `minimum`; a bool or a float is no integer."""
+def integer(
+    error: type[ArgumentError],
+    argument: str,
+    given: Any,
+    minimum: int = 0,
+    accepted: str | None = None,
+) -> int:
+    """Return `given` as an int from `minimum` to 2**64 - 1; a bool or a float is no integer."""
     try:
         number = operator.index(given)
     except TypeError:
         number = minimum - 1
     if isinstance(given, (bool, np.bool_)) or not minimum <= number < 2**64:
-        accepted = f"an integer of {minimum} or more" + (", below 2**64" if number >= 2**64 else "")
-        raise error(expected(argument, repr(given), accepted))
+        range_of = f"an integer of {minimum} or more" + (", below 2**64" if number >= 2**64 else "")
+        raise error(expected(argument, repr(given), accepted or range_of))
     return number
 
 
@@ -30,7 +36,9 @@ def real(
     error: type[ArgumentError], argument: str, given: Any, accepted: str, *, positive: bool = True
 ) -> float:
     """Return `given` as a finite float above 0, or of 0 or more without `positive`."""
-    number = isinstance(given, (int, float, np.integer, np.floating)) and not isinstance(given, bool)
+    number = isinstance(given, (int, float, np.integer, np.floating)) and not isinstance(
+        given, bool
+    )
     if not number or not (np.isfinite(given) and (given > 0 or (given == 0 and not positive))):
         raise error(expected(argument, repr(given), accepted))
     return float(given)
@@ -54,7 +62,8 @@ def numbers(
     except (TypeError, ValueError, RuntimeError) as cause:
         raise error(expected(argument, f"{type(given).__name__} ({cause})", accepted)) from cause
     if array.dtype.kind not in "biuf":
-        raise error(expected(argument, f"an array of {array.dtype}", accepted))
+        given = f"an array of {array.dtype}"
+        raise error(expected(argument, given, f"real numbers, {accepted}"))
     return array if array.dtype == np.float32 else array.astype(np.float64)
 
 

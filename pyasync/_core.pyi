@@ -1,8 +1,10 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypedDict, final
 
 import numpy as np
 import numpy.typing as npt
+
+__all__ = ["Network", "Trace", "cpu_features", "simulate"]
 
 _U32 = npt.NDArray[np.uint32]
 _I64 = npt.NDArray[np.int64]
@@ -45,8 +47,8 @@ class Network:
         cls,
         dtype: str,
         n_inputs: int,
-        populations: list[tuple[str, int, _F64, _F64, str, str, int]],
-        projections: list[tuple[int, int, tuple[Any, ...], npt.NDArray[Any] | None]],
+        populations: Sequence[tuple[str, int, _F64, _F64, str, str, int]],
+        projections: Sequence[tuple[int, int, tuple[Any, ...], npt.NDArray[Any] | None]],
         output: int,
     ) -> Network: ...
     def decay(self, dt: float) -> npt.NDArray[Any]: ...

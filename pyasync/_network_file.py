@@ -96,7 +96,7 @@ def _rebuild(header: dict[str, Any], arrays: dict[str, Any]) -> Network:
     network = Network(input_shape=header["input_shape"], dtype=header["dtype"])
     for population in header["populations"]:
         shape = tuple(population["shape"])
-        values = {}
+        values: dict[str, Any] = {}
         for parameter in ("tau_mem", "v_threshold"):
             array = arrays[f"population.{population['name']}.{parameter}"]
             values[parameter] = float(array[0]) if array.size == 1 else array.reshape(shape)

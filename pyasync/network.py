@@ -15,7 +15,7 @@ from pyasync import _core
 from pyasync._checks import integer, real
 from pyasync.errors import InputError, NetworkError, expected
 from pyasync.neurons import LIF
-from pyasync.projections import Projection, Shape
+from pyasync.projections import Linear, Projection, Shape, Sparse
 
 
 @dataclass(frozen=True)
@@ -130,11 +130,10 @@ class Network:
             raise NetworkError(expected("projections", given, "projections, at least one"))
         first = projections[0]
         if input_shape is None:
-            n_in = getattr(first, "shape", getattr(getattr(first, "weight", None), "shape", (0,)))
-            if first.kind not in ("linear", "sparse"):
+            if not isinstance(first, Linear | Sparse):
                 accepted = f"the shape of the input that {first!r} gets"
                 raise NetworkError(expected("input_shape", None, accepted))
-            input_shape = n_in[1]
+            input_shape = first.n_in
         neurons = [neuron or LIF()] * len(projections) if isinstance(neuron, LIF | None) else neuron
         names = [str(n + 1) for n in range(len(projections))] if names is None else names
         for argument, values in (("neuron", neurons), ("names", names)):
@@ -300,15 +299,17 @@ class Network:
                 )
                 for p in self._populations.values()
             ]
-            projections = [
-                (
-                    -1 if c.source == "input" else names.index(c.source),
-                    names.index(c.target),
-                    c.projection.parts(self._shape_of(c.source), dtype),
-                    c.projection.flat_bias(self._populations[c.target].shape, dtype),
-                )
-                for c in self._connections
-            ]
+            # A weight too large for the dtype becomes infinite here, and the engine refuses it.
+            with np.errstate(over="ignore", under="ignore"):
+                projections = [
+                    (
+                        -1 if c.source == "input" else names.index(c.source),
+                        names.index(c.target),
+                        c.projection.parts(self._shape_of(c.source), dtype),
+                        c.projection.flat_bias(self._populations[c.target].shape, dtype),
+                    )
+                    for c in self._connections
+                ]
             output = names.index(self.output)
             self._built = _core.Network(dtype.name, self.n_inputs, populations, projections, output)
         return self._built
@@ -322,9 +323,9 @@ class Network:
         >>> print(pa.Network.sequential([pa.Linear(np.ones((2, 3)))]).summary())
         population  shape  neurons  v_threshold  tau_mem (s)
         1           (2,)         2            1         0.02
-        projection    kind                  synapses  bytes
-        input -> 1    Linear(weight[2, 3])         6     72
-        1 input shape (3,), 2 neurons, 6 synapses, 72 bytes, float64
+        projection  kind                  synapses  bytes
+        input -> 1  Linear(weight[2, 3])         6     48
+        input shape (3,), 2 neurons, 6 synapses, 48 bytes, float64
         """
         from pyasync._summary import summarise
 
@@ -394,7 +395,7 @@ def _shape(argument: str, given: Any) -> Shape:
 
 def _dtype(given: Any) -> np.dtype[Any]:
     try:
-        dtype = np.dtype(given)
+        dtype: np.dtype[Any] = np.dtype(given)
     except TypeError:
         dtype = np.dtype(object)
     if dtype not in (np.float32, np.float64):

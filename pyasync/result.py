@@ -101,25 +101,26 @@ class Result:
         fired = np.where(self.spikes > 0, self.spikes, np.nan)
         self.events_before_firing: npt.NDArray[np.float64] = arrays["sum_events"] / fired
         self.latency: npt.NDArray[np.float64] = arrays["latency"]
-        self.spike_density: npt.NDArray[np.float64] = (
-            self.spikes / network.n_neurons / n_timesteps
-        )
+        self.spike_density: npt.NDArray[np.float64] = self.spikes / network.n_neurons / n_timesteps
         self.reached_quiescence: npt.NDArray[np.bool_] = arrays["reached_quiescence"]
         self.stopped_by: npt.NDArray[np.int64] = arrays["stopped_by"]
         self.trace: Trace | None = None if arrays["trace"] is None else Trace(arrays["trace"])
 
-    def _kept(self, name: str) -> Any:
+    def _must_be_kept(self, name: str) -> None:
         if name not in self._keep:
             accepted = f"a simulation with {name!r} in keep"
             raise InputError(expected("keep", self._keep, accepted))
+
+    def _kept(self, name: str) -> Any:
+        self._must_be_kept(name)
         return self._arrays[name]
 
     @property
     def counts(self) -> npt.NDArray[np.float32]:
         """Spikes of the output neurons, float32 [T, B, n_outputs]."""
         shape = (self.n_samples, self.n_timesteps, self._n_outputs)
-        counts: npt.NDArray[np.float32] = self._kept("counts").reshape(shape)
-        return counts.swapaxes(0, 1)
+        counts: npt.NDArray[np.float32] = self._kept("counts").reshape(shape).swapaxes(0, 1)
+        return counts
 
     @property
     def spike_counts(self) -> npt.NDArray[np.uint32]:
@@ -135,14 +136,14 @@ class Result:
 
     def output_spikes(self) -> measures.OutputSpikes:
         """When each output spike fired, by sample."""
-        self._kept_output_spikes()
-        names = ("output_offsets", "output_before", "output_neuron")
-        return measures.OutputSpikes(*(self._arrays[name] for name in names), self._n_outputs)
-
-    def _kept_output_spikes(self) -> None:
-        if "output_spikes" not in self._keep:
-            accepted = "a simulation with 'output_spikes' in keep"
-            raise InputError(expected("keep", self._keep, accepted))
+        self._must_be_kept("output_spikes")
+        arrays = self._arrays
+        return measures.OutputSpikes(
+            arrays["output_offsets"],
+            arrays["output_before"],
+            arrays["output_neuron"],
+            self._n_outputs,
+        )
 
     def population_spikes(self) -> npt.NDArray[Any]:
         """Spikes of each population, a structured array [B] with an int64 field per population."""

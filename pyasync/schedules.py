@@ -280,7 +280,8 @@ class Custom(_Seeded):
         pending = np.empty(len(neuron), fields)
         pending["neuron"], pending["v"], pending["arrival"] = neuron, v, arrival
         seed, sample_id, timestep, step = key
-        philox = np.random.Philox(key=[seed, sample_id], counter=[0, step, timestep, 0])
+        words = np.array([seed, sample_id, 0, step, timestep, 0], np.uint64)
+        philox = np.random.Philox(key=words[:2], counter=words[2:])
         picked = self.pick(pending, n, np.random.Generator(philox))
         accepted = f"{n} different indices, as integers"
         try:

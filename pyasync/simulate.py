@@ -122,7 +122,9 @@ def simulate(
         "threads": _threads(threads),
         "input_mode": choice(InputError, "input_mode", input_mode, ("at_once", "scheduled")),
         "max_forward_steps": integer(InputError, "max_forward_steps", max_forward_steps, 1),
-        "max_spikes": None if max_spikes is None else integer(InputError, "max_spikes", max_spikes, 1),
+        "max_spikes": None
+        if max_spikes is None
+        else integer(InputError, "max_spikes", max_spikes, 1),
         "stop_on_output": choice(
             InputError, "stop_on_output", stop_on_output, (None, "timestep", "sample")
         ),
@@ -198,15 +200,12 @@ def _threads(threads: int | None) -> int:
 def _sample_ids(sample_ids: npt.ArrayLike | None, n_samples: int) -> list[int] | None:
     if sample_ids is None:
         return None
-    array = np.asarray(sample_ids)
-    accepted = f"{n_samples} integers of 0 or more, one a sample"
-    if array.shape != (n_samples,) or array.dtype.kind not in "iu":
-        given = f"an array of {array.dtype} and shape {array.shape}"
-        raise InputError(expected("sample_ids", given, accepted))
-    if array.size and array.min() < 0:
-        raise InputError(expected("sample_ids", array.min(), accepted))
-    ids: list[int] = array.tolist()
-    return ids
+    accepted = f"{n_samples} integers of 0 or more and below 2**64, one a sample"
+    # As objects, because NumPy has no integer type for a list such as [2**63, -1].
+    array = np.asarray(sample_ids, object)
+    if array.shape != (n_samples,):
+        raise InputError(expected("sample_ids", f"an array of shape {array.shape}", accepted))
+    return [integer(InputError, "sample_ids", each, accepted=accepted) for each in array]
 
 
 def _input(
@@ -220,19 +219,22 @@ def _input(
             raise InputError(expected("dt", dt, f"the SpikeBatch's own {x.dt}"))
         dt = x.dt if dt is None else dt
         if x.n_inputs != network.n_inputs or (
-            len(network.input_shape) > 1 and x.input_shape not in (network.input_shape, (x.n_inputs,))
+            len(network.input_shape) > 1
+            and x.input_shape not in (network.input_shape, (x.n_inputs,))
         ):
             given = f"a SpikeBatch of input shape {x.input_shape}"
             raise InputError(expected("x", given, f"input shape {network.input_shape}"))
         if x.n_samples == 0:
             raise InputError(expected("x", "an empty SpikeBatch", "at least one sample"))
-        batch = _events(x, network.dtype)
+        batch: Any = _events(x, network.dtype)
         n_timesteps, n_samples = x.n_timesteps, x.n_samples
     else:
         batch = _dense(network, x, batch_first)
         n_timesteps, n_samples = batch.shape[:2]
     if dt is None:
-        raise InputError(expected("dt", None, "seconds, finite and above 0 (or a SpikeBatch with dt)"))
+        raise InputError(
+            expected("dt", None, "seconds, finite and above 0 (or a SpikeBatch with dt)")
+        )
     return batch, n_timesteps, n_samples, dt
 
 

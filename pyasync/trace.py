@@ -80,7 +80,7 @@ class Trace:
     >>> x = np.full((1, 1, 3), 2.0)
     >>> trace = pa.simulate(network, x, pa.Fifo(2), dt=1e-3, record=True).trace
     >>> trace
-    Trace(1 sample, 1 timestep, fifo F=2, 4 spikes emitted, 62 bytes)
+    Trace(1 sample, 1 timestep, fifo F=2, 4 spikes emitted, 60 bytes)
     >>> trace.validate(network)
     >>> for event in trace.to_events()[["step", "neuron", "v"]].tolist():
     ...     print(event)
@@ -240,8 +240,7 @@ class Trace:
         """
 
         def table(rows: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[np.uint32]:
-            plain = np.ascontiguousarray(rows, dtype).view(np.uint32)
-            return cast("npt.NDArray[np.uint32]", plain.reshape(len(rows), -1))
+            return cast("npt.NDArray[np.uint32]", np.ascontiguousarray(rows, dtype).view(np.uint32))
 
         core = like.core.with_steps(
             table(steps.steps, STEP).reshape(-1, 5),

@@ -38,6 +38,11 @@ class Linear(Projection):
         self.weight = weight_of(weight, 2, "shape [n_out, n_in]")
         self.bias = bias_of(bias, self.weight.shape[0])
 
+    @property
+    def n_in(self) -> int:
+        """Number of source neurons."""
+        return int(self.weight.shape[1])
+
     def output_shape(self, input_shape: Shape) -> Shape:
         n_out, n_in = self.weight.shape
         if math.prod(input_shape) != n_in:

@@ -75,6 +75,11 @@ class Sparse(Projection):
             raise NetworkError(expected(argument, given, "integers, shape [n]"))
         return array.astype(np.int64)
 
+    @property
+    def n_in(self) -> int:
+        """Number of source neurons."""
+        return self.shape[1]
+
     def output_shape(self, input_shape: Shape) -> Shape:
         n_out, n_in = self.shape
         if math.prod(input_shape) != n_in:

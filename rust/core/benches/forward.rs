@@ -1,7 +1,7 @@
-//! Where the engine's own time goes: one thread, float32, networks with random weights on random input.
+//! Where the engine's own time goes: one thread, float32, random weights, random input.
 //!
-//! `cargo bench -p pyasync-core`. Throughput is in synaptic operations: events delivered. Comparisons with other packages are in `benches/` at the
-//! repository's root.
+//! `cargo bench -p pyasync-core`. Throughput is in synaptic operations: events delivered.
+//! Comparisons with other packages are in `benches/` at the repository's root.
 
 use std::hint::black_box;
 use std::sync::Arc;

@@ -362,25 +362,29 @@ impl<'a, T: Float> Worker<'a, T> {
             network, options, ..
         } = self.run;
         self.v.clear();
-        let output = network.output();
-        let outputs = output.start as u32..output.end as u32;
-        for index in 0..self.fired.len() {
-            let neuron = self.fired[index];
-            let v = self.state.fire(network, neuron);
-            self.v.push(v);
-            self.measures.sum_events += u64::from(self.state.events_at(network, neuron));
-            if options.keep_spike_counts {
+        let mut rest = self.fired.as_slice();
+        while let Some(&first) = rest.first() {
+            let index = network.population_of[first as usize] as usize;
+            let population = &network.populations()[index];
+            let end = rest.partition_point(|&neuron| (neuron as usize) < population.end);
+            let (neurons, tail) = rest.split_at(end);
+            self.measures.sum_events +=
+                self.state
+                    .fire(&population.lif, index, neurons, &mut self.v);
+            rest = tail;
+        }
+        if options.keep_spike_counts {
+            for &neuron in &self.fired {
                 slot.spike_counts[neuron as usize] += 1;
             }
-            if outputs.contains(&neuron) {
-                self.output_spike(
-                    output,
-                    neuron,
-                    self.measures.spikes + index as u64,
-                    moment,
-                    slot,
-                );
-            }
+        }
+        let output = network.output();
+        if self
+            .fired
+            .last()
+            .is_some_and(|&last| last as usize >= output.start)
+        {
+            self.count_output_spikes(output, moment, slot);
         }
         if options.record {
             self.writer.step(&self.group, &self.fired, &self.v);
@@ -392,27 +396,28 @@ impl<'a, T: Float> Worker<'a, T> {
         Ok(())
     }
 
-    fn output_spike(
-        &mut self,
-        output: &Population,
-        neuron: u32,
-        before: u64,
-        moment: Moment,
-        slot: &mut Slot<'_, T>,
-    ) {
+    /// Counts the output neurons among `fired`.
+    fn count_output_spikes(&mut self, output: &Population, moment: Moment, slot: &mut Slot<'_, T>) {
         let options = self.run.options;
-        let index = neuron as usize - output.start;
-        self.measures.latency.get_or_insert(before);
-        if options.stop_on_output.is_some() {
-            // One more, because the step at hand counts it down too.
-            self.countdown
-                .get_or_insert(options.extra_steps.saturating_add(1));
-        }
-        if options.keep_counts {
-            slot.counts[moment.timestep as usize * (output.end - output.start) + index] += 1.0;
-        }
-        if options.keep_output_spikes {
-            self.output_spikes.push((before as u32, index as u32));
+        let counts = moment.timestep as usize * (output.end - output.start);
+        for (before, &neuron) in (self.measures.spikes..).zip(&self.fired) {
+            let neuron = neuron as usize;
+            if !(output.start..output.end).contains(&neuron) {
+                continue;
+            }
+            self.measures.latency.get_or_insert(before);
+            if options.stop_on_output.is_some() {
+                // One more, because the step at hand counts it down too.
+                self.countdown
+                    .get_or_insert(options.extra_steps.saturating_add(1));
+            }
+            if options.keep_counts {
+                slot.counts[counts + neuron - output.start] += 1.0;
+            }
+            if options.keep_output_spikes {
+                self.output_spikes
+                    .push((before as u32, (neuron - output.start) as u32));
+            }
         }
     }
 

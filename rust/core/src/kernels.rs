@@ -30,6 +30,18 @@ const BLOCK: usize = 64;
 /// Neurons compared with their thresholds at once.
 const LANES: usize = 32;
 
+/// Calls `visit` with the index of every byte that is 1 (the others are 0), in order.
+#[inline(always)]
+fn for_each_set(flags: &[u8; LANES], mut visit: impl FnMut(usize)) {
+    for (word, eight) in flags.as_chunks::<8>().0.iter().enumerate() {
+        let mut bits = u64::from_le_bytes(*eight);
+        while bits != 0 {
+            visit(word * 8 + bits.trailing_zeros() as usize / 8);
+            bits &= bits - 1;
+        }
+    }
+}
+
 macro_rules! kernels {
     ($type:ident, $add_rows:ident, $add_row:ident, $integrate:ident, $decay:ident, $nonzero:ident) => {
         #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
@@ -81,25 +93,29 @@ macro_rules! kernels {
         ) {
             let n = v.len();
             let (input, threshold) = (&mut input[..n], &threshold[..n]);
-            let mut k = 0;
-            while k < n {
-                let end = n.min(k + LANES);
-                let (v, input, threshold) =
-                    (&mut v[k..end], &mut input[k..end], &threshold[k..end]);
-                let mut any = false;
-                for ((v, input), threshold) in v.iter_mut().zip(input.iter_mut()).zip(threshold) {
-                    *v += *input;
-                    *input = 0.0;
-                    any |= *v > *threshold;
+            let (v_blocks, v_rest) = v.as_chunks_mut::<LANES>();
+            let (input_blocks, input_rest) = input.as_chunks_mut::<LANES>();
+            let (threshold_blocks, threshold_rest) = threshold.as_chunks::<LANES>();
+            let mut start = first;
+            for ((v, input), threshold) in
+                v_blocks.iter_mut().zip(input_blocks).zip(threshold_blocks)
+            {
+                // One byte a lane, then eight lanes at a time: this compiles to vector code.
+                let mut is_above = [0_u8; LANES];
+                for k in 0..LANES {
+                    v[k] += input[k];
+                    input[k] = 0.0;
+                    is_above[k] = u8::from(v[k] > threshold[k]);
                 }
-                if any {
-                    for (lane, (v, threshold)) in v.iter().zip(threshold).enumerate() {
-                        if v > threshold {
-                            above.push(first + (k + lane) as u32);
-                        }
-                    }
+                for_each_set(&is_above, |k| above.push(start + k as u32));
+                start += LANES as u32;
+            }
+            for (k, (v, input)) in v_rest.iter_mut().zip(input_rest).enumerate() {
+                *v += *input;
+                *input = 0.0;
+                if *v > threshold_rest[k] {
+                    above.push(start + k as u32);
                 }
-                k = end;
             }
         }
 
@@ -112,17 +128,19 @@ macro_rules! kernels {
 
         #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
         fn $nonzero(row: &[$type], found: &mut Vec<(u32, $type)>) {
-            for (chunk, values) in row.chunks(LANES).enumerate() {
-                let mut any = false;
-                for &value in values {
-                    any |= value != 0.0;
+            let (blocks, rest) = row.as_chunks::<LANES>();
+            let mut start = 0;
+            for block in blocks {
+                let mut is_nonzero = [0_u8; LANES];
+                for k in 0..LANES {
+                    is_nonzero[k] = u8::from(block[k] != 0.0);
                 }
-                if any {
-                    for (lane, &value) in values.iter().enumerate() {
-                        if value != 0.0 {
-                            found.push(((chunk * LANES + lane) as u32, value));
-                        }
-                    }
+                for_each_set(&is_nonzero, |k| found.push((start + k as u32, block[k])));
+                start += LANES as u32;
+            }
+            for (k, &value) in rest.iter().enumerate() {
+                if value != 0.0 {
+                    found.push((start + k as u32, value));
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::float::Float;
 use crate::network::Network;
-use crate::neuron::Refractory;
+use crate::neuron::{Lif, Refractory};
 use crate::projection::Target;
 
 /// A neuron that is refractory, with what its refractoriness ends with.
@@ -220,7 +220,7 @@ impl<T: Float> State<T> {
 
     /// `n_k`: events that arrived at the neuron in this timestep.
     #[inline]
-    pub(crate) fn events_at(&self, network: &Network<T>, neuron: u32) -> u32 {
+    fn events_at(&self, network: &Network<T>, neuron: u32) -> u32 {
         self.events[neuron as usize]
             + self.whole_events[network.population_of[neuron as usize] as usize]
     }
@@ -243,25 +243,35 @@ impl<T: Float> State<T> {
         self.forget_step();
     }
 
-    /// Resets a neuron that fires, and gives the potential `v'` at which it did.
+    /// Has neurons of one population fire: appends the potential `v'` of each to `v` and resets it.
+    /// Gives the sum of the events that had arrived at them in the timestep.
     #[inline]
-    pub(crate) fn fire(&mut self, network: &Network<T>, neuron: u32) -> T {
-        let k = neuron as usize;
-        let lif = &network.population(neuron).lif;
-        let v = self.v[k];
-        let after = lif.reset.apply(v, self.threshold[k]);
-        match lif.refractory {
-            Refractory::Timestep => {
-                let threshold = std::mem::replace(&mut self.threshold[k], T::INFINITY);
-                self.resting.push(Resting {
-                    neuron,
-                    v: after,
-                    threshold,
-                });
+    pub(crate) fn fire(
+        &mut self,
+        lif: &Lif,
+        population: usize,
+        neurons: &[u32],
+        v: &mut Vec<T>,
+    ) -> u64 {
+        let mut events = u64::from(self.whole_events[population]) * neurons.len() as u64;
+        for &neuron in neurons {
+            let k = neuron as usize;
+            events += u64::from(self.events[k]);
+            v.push(self.v[k]);
+            let after = lif.reset.apply(self.v[k], self.threshold[k]);
+            match lif.refractory {
+                Refractory::Timestep => {
+                    let threshold = std::mem::replace(&mut self.threshold[k], T::INFINITY);
+                    self.resting.push(Resting {
+                        neuron,
+                        v: after,
+                        threshold,
+                    });
+                }
+                Refractory::None => self.v[k] = after,
             }
-            Refractory::None => self.v[k] = after,
         }
-        v
+        events
     }
 
     /// The potentials; exact between timesteps.

@@ -17,8 +17,10 @@ pub(crate) fn to_python(py: Python<'_>, error: Error) -> PyErr {
     };
     let (message, cause) = match error {
         Error::Callable(cause) => match cause.downcast::<PyErr>() {
-            // Only an ordinary exception is the callable's failure; Ctrl-C and exits pass through.
-            Ok(cause) if !cause.is_instance_of::<PyException>(py) => return *cause,
+            // Ctrl-C and exits pass through, and so does an error that is already worded.
+            Ok(cause) if !cause.is_instance_of::<PyException>(py) || is_ours(py, &cause) => {
+                return *cause;
+            }
             Ok(cause) => {
                 let raised = cause
                     .value(py)
@@ -47,4 +49,11 @@ pub(crate) fn to_python(py: Python<'_>, error: Error) -> PyErr {
         }
         Err(failed) => failed,
     }
+}
+
+fn is_ours(py: Python<'_>, error: &PyErr) -> bool {
+    let base = py
+        .import("pyasync.errors")
+        .and_then(|errors| errors.getattr("PyasyncError"));
+    base.is_ok_and(|base| error.value(py).is_instance(&base).unwrap_or(false))
 }

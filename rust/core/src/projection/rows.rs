@@ -10,39 +10,35 @@ use crate::state::State;
 #[derive(Clone, Debug)]
 pub(crate) struct Rows<T> {
     n_out: usize,
-    rows: Vec<Row>,
     /// Whole rows, one after the other.
     whole: Vec<T>,
-    /// Targets and weights of all other rows.
+    /// The number of each source's row among the whole ones, or `NOT_WHOLE`; empty when every row is whole and stands in its own place.
+    number: Vec<u32>,
+    /// Targets and weights of all other rows: those of source `s` are at `starts[s]..starts[s + 1]`; empty when every row is whole.
+    starts: Vec<usize>,
     targets: Vec<u32>,
     weights: Vec<T>,
-    /// Every row is whole, and row `r` stands at `r * n_out`.
-    all_whole: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Row {
-    /// The row's number among the whole rows.
-    Whole(u32),
-    /// Its part of the list.
-    List(usize, usize),
-}
+const NOT_WHOLE: u32 = u32::MAX;
 
 impl<T: Float> Rows<T> {
     pub(crate) fn dense(weight: &[T], n_out: usize, n_in: usize) -> Self {
-        let mut rows = Self::empty(n_out, n_in);
+        let mut rows = Self::empty(n_out);
         rows.whole.reserve_exact(n_in * n_out);
         for source in 0..n_in {
             let column = || (0..n_out).map(|target| weight[target * n_in + source]);
-            if n_out > 0 && column().all(|w| w != T::ZERO) {
-                rows.rows
-                    .push(Row::Whole((rows.whole.len() / n_out) as u32));
+            if column().all(|w| w != T::ZERO) {
+                rows.number.push((rows.whole.len() / n_out) as u32);
                 rows.whole.extend(column());
+                rows.starts.push(rows.targets.len());
             } else {
                 rows.push_list((0..).zip(column()));
             }
         }
-        rows.all_whole = rows.whole.len() == n_in * n_out;
+        if rows.whole.len() == n_in * n_out {
+            (rows.number, rows.starts) = (Vec::new(), Vec::new());
+        }
         rows.whole.shrink_to_fit();
         rows
     }
@@ -93,35 +89,36 @@ impl<T: Float> Rows<T> {
                 column.push((target as u32, weight[at]));
             }
         }
-        let mut rows = Self::empty(n_out, n_in);
+        let mut rows = Self::empty(n_out);
         for column in columns {
             rows.push_list(column.into_iter());
         }
         Ok(rows)
     }
 
-    fn empty(n_out: usize, n_in: usize) -> Self {
+    fn empty(n_out: usize) -> Self {
         Self {
             n_out,
-            rows: Vec::with_capacity(n_in),
             whole: Vec::new(),
+            number: Vec::new(),
+            starts: vec![0],
             targets: Vec::new(),
             weights: Vec::new(),
-            all_whole: false,
         }
     }
 
     fn push_list(&mut self, synapses: impl Iterator<Item = (u32, T)>) {
-        let start = self.targets.len();
         for (target, weight) in synapses.filter(|&(_, w)| w != T::ZERO) {
             self.targets.push(target);
             self.weights.push(weight);
         }
-        self.rows.push(Row::List(start, self.targets.len()));
+        self.number.push(NOT_WHOLE);
+        self.starts.push(self.targets.len());
     }
 
+    /// Every row is whole.
     pub(crate) fn all_whole(&self) -> bool {
-        self.all_whole
+        self.starts.is_empty()
     }
 
     pub(crate) fn n_synapses(&self) -> u64 {
@@ -130,27 +127,26 @@ impl<T: Float> Rows<T> {
 
     pub(crate) fn nbytes(&self) -> usize {
         (self.whole.len() + self.weights.len()) * size_of::<T>()
-            + self.targets.len() * 4
-            + self.rows.len() * size_of::<Row>()
+            + (self.targets.len() + self.number.len()) * size_of::<u32>()
+            + self.starts.len() * size_of::<usize>()
     }
 
     #[inline]
     pub(crate) fn deliver(&self, spikes: &[(u32, T)], target: Target, state: &mut State<T>) {
-        if self.all_whole {
+        if self.all_whole() {
             state.whole_rows(target, self.n_out, &self.whole, spikes);
             return;
         }
         for &(source, m) in spikes {
-            match self.rows[source as usize] {
-                Row::Whole(row) => state.whole_rows(target, self.n_out, &self.whole, &[(row, m)]),
-                Row::List(start, end) => {
-                    for (&k, &weight) in self.targets[start..end]
-                        .iter()
-                        .zip(&self.weights[start..end])
-                    {
-                        state.event(target.start + k as usize, weight * m);
-                    }
-                }
+            let source = source as usize;
+            let number = self.number[source];
+            if number != NOT_WHOLE {
+                state.whole_rows(target, self.n_out, &self.whole, &[(number, m)]);
+                continue;
+            }
+            let list = self.starts[source]..self.starts[source + 1];
+            for (&k, &weight) in self.targets[list.clone()].iter().zip(&self.weights[list]) {
+                state.event(target.start + k as usize, weight * m);
             }
         }
     }

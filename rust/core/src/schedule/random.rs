@@ -1,6 +1,6 @@
 //! Uniform choice without replacement, afresh in every step.
 
-use super::{Moment, Pending, Schedule};
+use super::{Moment, Pending, Schedule, sort_by_arrival};
 use crate::error::Error;
 use crate::float::Float;
 use crate::rng::{Philox, index_below};
@@ -56,34 +56,25 @@ impl<T: Float> Schedule<T> for Random {
 
     #[inline]
     fn select(&mut self, moment: Moment, group: &mut Vec<Pending>) -> Result<(), Error> {
-        if self.pending.len() <= self.group_size {
+        let n = self.pending.len();
+        if n <= self.group_size {
             group.append(&mut self.pending);
         } else {
-            let random = Philox::new(
-                self.seed,
-                moment.sample_id,
-                moment.timestep.into(),
-                moment.step.into(),
-                0,
-            );
-            let mut picked = 0;
-            for block in 1.. {
-                for number in random.block(block) {
-                    if picked == self.group_size {
-                        break;
-                    }
-                    group.push(
-                        self.pending
-                            .swap_remove(index_below(number, self.pending.len())),
-                    );
-                    picked += 1;
-                }
-                if picked == self.group_size {
-                    break;
+            let (timestep, step) = (moment.timestep.into(), moment.step.into());
+            let random = Philox::new(self.seed, moment.sample_id, timestep, step, 0);
+            let mut left = n;
+            for block in 1..=self.group_size.div_ceil(4) as u64 {
+                let numbers = random.block(block);
+                for &number in &numbers[..numbers.len().min(left + self.group_size - n)] {
+                    let index = index_below(number, left);
+                    left -= 1;
+                    group.push(self.pending[index]);
+                    self.pending[index] = self.pending[left];
                 }
             }
+            self.pending.truncate(left);
         }
-        group.sort_unstable();
+        sort_by_arrival(group);
         Ok(())
     }
 

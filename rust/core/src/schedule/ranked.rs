@@ -3,7 +3,7 @@
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use super::{Moment, Pending, Schedule};
+use super::{Moment, Pending, Schedule, sort_by_arrival};
 use crate::error::Error;
 use crate::float::Float;
 use crate::rng::{Philox, unit_interval};
@@ -17,15 +17,15 @@ struct RankedQueue {
 
 impl RankedQueue {
     #[inline]
-    fn push(&mut self, rank: f64, arrival: u32, source: u32) {
-        self.heap.push(
-            u128::from(ordered_bits(rank)) << 64 | u128::from(!arrival) << 32 | u128::from(source),
-        );
+    fn push(&mut self, rank: u64, arrival: u32, source: u32) {
+        let entry = u128::from(rank) << 64 | u128::from(!arrival) << 32 | u128::from(source);
+        self.heap.push(entry);
     }
 
+    /// Input spikes rank above every number, infinity included.
     fn push_inputs(&mut self, first_arrival: u32, sources: &[u32]) {
         for (arrival, &source) in (first_arrival..).zip(sources) {
-            self.push(f64::INFINITY, arrival, source);
+            self.push(u64::MAX, arrival, source);
         }
     }
 
@@ -37,7 +37,7 @@ impl RankedQueue {
         } else {
             group.extend((0..group_size).map_while(|_| self.heap.pop()).map(pending));
         }
-        group.sort_unstable();
+        sort_by_arrival(group);
     }
 }
 
@@ -84,7 +84,7 @@ impl<T: Float> Schedule<T> for Momentum {
         let spikes = (first_arrival..).zip(neurons).zip(v);
         if self.noise == 0.0 {
             for ((arrival, &neuron), v) in spikes {
-                self.queue.push(v.to_f64(), arrival, neuron);
+                self.queue.push(ordered_bits(v.to_f64()), arrival, neuron);
             }
         } else {
             let random = Philox::new(
@@ -95,11 +95,8 @@ impl<T: Float> Schedule<T> for Momentum {
                 1,
             );
             for (((arrival, &neuron), v), number) in spikes.zip(random.draws()) {
-                self.queue.push(
-                    v.to_f64() + self.noise * unit_interval(number),
-                    arrival,
-                    neuron,
-                );
+                let rank = v.to_f64() + self.noise * unit_interval(number);
+                self.queue.push(ordered_bits(rank), arrival, neuron);
             }
         }
         Ok(())
@@ -158,7 +155,7 @@ impl<T: Float> Schedule<T> for Priority {
     ) -> Result<(), Error> {
         for (arrival, &neuron) in (first_arrival..).zip(neurons) {
             self.queue
-                .push(self.values[neuron as usize], arrival, neuron);
+                .push(ordered_bits(self.values[neuron as usize]), arrival, neuron);
         }
         Ok(())
     }
@@ -214,7 +211,7 @@ mod tests {
     fn equal_ranks_leave_in_arrival_order() {
         let mut queue = RankedQueue::default();
         for arrival in [3, 1, 2] {
-            queue.push(0.5, arrival, 10 + arrival);
+            queue.push(ordered_bits(0.5), arrival, 10 + arrival);
         }
         let mut group = Vec::new();
         queue.pop(2, &mut group);

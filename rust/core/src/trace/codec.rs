@@ -18,6 +18,8 @@ use crate::schedule::Pending;
 
 const CONTROL: u8 = 0xF0;
 const INPUTS: u8 = 10;
+/// Bytes of the longest 32-bit varint.
+const LONGEST_VARINT: usize = 5;
 const MANY_EMITTED: usize = 14;
 const MANY_FIRED: usize = 15;
 
@@ -53,27 +55,45 @@ impl Writer {
         n_emitted: usize,
         fired: &[u32],
     ) {
-        self.bytes
-            .push((n_emitted.min(MANY_EMITTED) << 4 | fired.len().min(MANY_FIRED)) as u8);
+        // Room for the longest form at once, so that no byte needs a check of its own.
+        let start = self.bytes.len();
+        let most = 1 + (2 + n_emitted + fired.len()) * LONGEST_VARINT;
+        self.bytes.resize(start + most, 0);
+        let mut out = Bytes {
+            to: &mut self.bytes[start..],
+            at: 0,
+        };
+        out.byte((n_emitted.min(MANY_EMITTED) << 4 | fired.len().min(MANY_FIRED)) as u8);
         if n_emitted >= MANY_EMITTED {
-            self.varint((n_emitted - MANY_EMITTED) as u32);
+            out.varint((n_emitted - MANY_EMITTED) as u32);
         }
         if fired.len() >= MANY_FIRED {
-            self.varint((fired.len() - MANY_FIRED) as u32);
+            out.varint((fired.len() - MANY_FIRED) as u32);
         }
         for arrival in emitted {
             let distance = arrival.wrapping_sub(self.resolved) as i32;
-            self.varint((distance << 1 ^ distance >> 31) as u32);
+            out.varint((distance << 1 ^ distance >> 31) as u32);
             self.resolved = self.resolved.wrapping_add(1);
         }
-        self.ascending(fired);
+        out.ascending(fired);
+        let end = start + out.at;
+        self.bytes.truncate(end);
         self.joined += fired.len() as u32;
     }
 
     pub(crate) fn inputs_joined(&mut self, channels: &[u32]) {
-        self.bytes.push(CONTROL | INPUTS);
-        self.varint(channels.len() as u32);
-        self.ascending(channels);
+        let start = self.bytes.len();
+        self.bytes
+            .resize(start + 1 + (1 + channels.len()) * LONGEST_VARINT, 0);
+        let mut out = Bytes {
+            to: &mut self.bytes[start..],
+            at: 0,
+        };
+        out.byte(CONTROL | INPUTS);
+        out.varint(channels.len() as u32);
+        out.ascending(channels);
+        let end = start + out.at;
+        self.bytes.truncate(end);
         self.joined += channels.len() as u32;
     }
 
@@ -83,7 +103,22 @@ impl Writer {
             self.resolved = self.joined;
         }
     }
+}
 
+/// Bytes that are written one after the other.
+struct Bytes<'a> {
+    to: &'a mut [u8],
+    at: usize,
+}
+
+impl Bytes<'_> {
+    #[inline]
+    fn byte(&mut self, byte: u8) {
+        self.to[self.at] = byte;
+        self.at += 1;
+    }
+
+    #[inline]
     fn ascending(&mut self, ids: &[u32]) {
         let mut next = 0;
         for &id in ids {
@@ -95,10 +130,10 @@ impl Writer {
     #[inline]
     fn varint(&mut self, mut value: u32) {
         while value >= 0x80 {
-            self.bytes.push(value as u8 | 0x80);
+            self.byte(value as u8 | 0x80);
             value >>= 7;
         }
-        self.bytes.push(value as u8);
+        self.byte(value as u8);
     }
 }
 
