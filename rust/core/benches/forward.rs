@@ -10,8 +10,8 @@ use criterion::{
     BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime,
 };
 use pyasync_core::{
-    ConvGeometry, Input, Lif, Network, NetworkBuilder, Options, Output, Philox, Projection,
-    ScheduleSpec, Source, simulate,
+    ConvGeometry, Input, Lif, Network, NetworkBuilder, Options, Output, Philox, Projection, ScheduleSpec,
+    Source, simulate,
 };
 
 const TIMESTEPS: usize = 10;
@@ -23,26 +23,16 @@ const ACTIVITY: u64 = 3;
 /// Uniform numbers in [-1, 1).
 fn uniform(seed: u64, n: usize) -> Vec<f32> {
     let random = Philox::new(seed, 0, 0, 0, 0).draws();
-    random
-        .take(n)
-        .map(|u| (u >> 40) as f32 * 2.0_f32.powi(-23) - 1.0)
-        .collect()
+    random.take(n).map(|u| (u >> 40) as f32 * 2.0_f32.powi(-23) - 1.0).collect()
 }
 
 fn frames(n_inputs: usize) -> Vec<u8> {
     let random = Philox::new(1, 0, 0, 0, 0).draws();
-    random
-        .take(TIMESTEPS * SAMPLES * n_inputs)
-        .map(|u| u8::from(u % 100 < ACTIVITY))
-        .collect()
+    random.take(TIMESTEPS * SAMPLES * n_inputs).map(|u| u8::from(u % 100 < ACTIVITY)).collect()
 }
 
 fn lif() -> Lif {
-    Lif {
-        tau_mem: vec![0.02],
-        v_threshold: vec![0.3],
-        ..Lif::default()
-    }
+    Lif { tau_mem: vec![0.02], v_threshold: vec![0.3], ..Lif::default() }
 }
 
 /// Fully connected layers with Xavier-uniform weights, of which a share is set to zero.
@@ -57,13 +47,7 @@ fn layers(sizes: &[usize], zeros: f32) -> Network<f32> {
         let weight: Vec<f32> = drawn
             .iter()
             .zip(pruned)
-            .map(|(w, p)| {
-                if p < 2.0 * zeros - 1.0 {
-                    0.0
-                } else {
-                    w * bound
-                }
-            })
+            .map(|(w, p)| if p < 2.0 * zeros - 1.0 { 0.0 } else { w * bound })
             .collect();
         let population = builder.population(&format!("layer{k}"), n_out, lif());
         builder.projection(
@@ -83,8 +67,7 @@ fn convolutions() -> Network<f32> {
     let (mut source, mut size) = (Source::Input, [34, 34]);
     let channels = [2, 8, 16, 32];
     for k in 0..3 {
-        let (channels_in, channels_out, padding) =
-            (channels[k], channels[k + 1], usize::from(k > 0));
+        let (channels_in, channels_out, padding) = (channels[k], channels[k + 1], usize::from(k > 0));
         let geometry = ConvGeometry {
             channels_in,
             channels_out,
@@ -100,8 +83,7 @@ fn convolutions() -> Network<f32> {
             .iter()
             .map(|w| w * (2.0 / channels_in as f32).sqrt())
             .collect();
-        let population =
-            builder.population(&format!("conv{k}"), channels_out * size[0] * size[1], lif());
+        let population = builder.population(&format!("conv{k}"), channels_out * size[0] * size[1], lif());
         builder.projection(
             source,
             population,
@@ -111,26 +93,16 @@ fn convolutions() -> Network<f32> {
         source = Source::Population(population);
     }
     let n_in = channels[3] * size[0] * size[1];
-    let weight: Vec<f32> = uniform(3, 10 * n_in)
-        .iter()
-        .map(|w| w * (6.0 / (10 + n_in) as f32).sqrt())
-        .collect();
+    let weight: Vec<f32> =
+        uniform(3, 10 * n_in).iter().map(|w| w * (6.0 / (10 + n_in) as f32).sqrt()).collect();
     let output = builder.population("output", 10, lif());
-    builder.projection(
-        source,
-        output,
-        Projection::dense(&weight, 10, n_in).expect("finite weights"),
-        None,
-    );
+    builder.projection(source, output, Projection::dense(&weight, 10, n_in).expect("finite weights"), None);
     builder.build().expect("a valid network")
 }
 
 fn run(network: &Network<f32>, x: &[u8], schedule: &ScheduleSpec, record: bool) -> Output<f32> {
     let input = Input::dense_u8(x, TIMESTEPS, SAMPLES, network.n_inputs()).expect("a valid input");
-    let options = Options {
-        record,
-        ..Options::new(DT)
-    };
+    let options = Options { record, ..Options::new(DT) };
     simulate(network, &input, schedule, &options, &mut |_| true).expect("a run without error")
 }
 
@@ -145,22 +117,12 @@ fn bench(
     let output = run(network, &x, schedule, record);
     let population_is_silent = |p: &pyasync_core::Population| {
         let of_sample = |counts: &[u32]| counts[p.start..p.end].iter().sum::<u32>();
-        output
-            .spike_counts
-            .chunks(network.n_neurons())
-            .map(of_sample)
-            .sum::<u32>()
-            == 0
+        output.spike_counts.chunks(network.n_neurons()).map(of_sample).sum::<u32>() == 0
     };
-    assert!(
-        !network.populations().iter().any(population_is_silent),
-        "{name}: a population is silent"
-    );
-    group.throughput(Throughput::Elements(
-        output.measures.iter().map(|m| m.synaptic_operations).sum(),
-    ));
+    assert!(!network.populations().iter().any(population_is_silent), "{name}: a population is silent");
+    group.throughput(Throughput::Elements(output.measures.iter().map(|m| m.synaptic_operations).sum()));
     group.bench_function(name, |b| {
-        b.iter(|| run(black_box(network), black_box(&x), schedule, record))
+        b.iter(|| run(black_box(network), black_box(&x), schedule, record));
     });
 }
 
@@ -169,20 +131,9 @@ fn schedules(c: &mut Criterion) {
     let mut group = c.benchmark_group("schedule, F = 8");
     for schedule in [
         ScheduleSpec::Layered { feedback: true },
-        ScheduleSpec::Random {
-            group_size: 8,
-            seed: 0,
-        },
-        ScheduleSpec::Momentum {
-            group_size: 8,
-            noise: 0.0,
-            seed: 0,
-        },
-        ScheduleSpec::Momentum {
-            group_size: 8,
-            noise: 1e-6,
-            seed: 0,
-        },
+        ScheduleSpec::Random { group_size: 8, seed: 0 },
+        ScheduleSpec::Momentum { group_size: 8, noise: 0.0, seed: 0 },
+        ScheduleSpec::Momentum { group_size: 8, noise: 1e-6, seed: 0 },
         ScheduleSpec::Fifo { group_size: 8 },
         ScheduleSpec::Lifo { group_size: 8 },
     ] {
@@ -191,13 +142,7 @@ fn schedules(c: &mut Criterion) {
         } else {
             ""
         };
-        bench(
-            &mut group,
-            &format!("{}{noise}", schedule.name()),
-            &network,
-            &schedule,
-            false,
-        );
+        bench(&mut group, &format!("{}{noise}", schedule.name()), &network, &schedule, false);
     }
 }
 
@@ -209,10 +154,7 @@ fn group_sizes(c: &mut Criterion) {
             &mut group,
             &group_size.to_string(),
             &network,
-            &ScheduleSpec::Random {
-                group_size,
-                seed: 0,
-            },
+            &ScheduleSpec::Random { group_size, seed: 0 },
             false,
         );
     }
@@ -220,69 +162,26 @@ fn group_sizes(c: &mut Criterion) {
 
 fn traces(c: &mut Criterion) {
     let network = layers(&[2312, 64, 64, 64, 10], 0.0);
-    let random = ScheduleSpec::Random {
-        group_size: 8,
-        seed: 0,
-    };
-    let trace = run(&network, &frames(network.n_inputs()), &random, true)
-        .trace
-        .expect("a recorded trace");
+    let random = ScheduleSpec::Random { group_size: 8, seed: 0 };
+    let trace = run(&network, &frames(network.n_inputs()), &random, true).trace.expect("a recorded trace");
     let mut group = c.benchmark_group("trace");
     bench(&mut group, "neither", &network, &random, false);
     bench(&mut group, "record", &network, &random, true);
-    bench(
-        &mut group,
-        "replay",
-        &network,
-        &ScheduleSpec::Replay {
-            trace: Arc::new(trace),
-        },
-        false,
-    );
+    bench(&mut group, "replay", &network, &ScheduleSpec::Replay { trace: Arc::new(trace) }, false);
 }
 
 fn projections(c: &mut Criterion) {
-    let random = ScheduleSpec::Random {
-        group_size: 8,
-        seed: 0,
-    };
+    let random = ScheduleSpec::Random { group_size: 8, seed: 0 };
     let mut group = c.benchmark_group("projection");
-    bench(
-        &mut group,
-        "dense, wide layers",
-        &layers(&[700, 1024, 1024, 20], 0.0),
-        &random,
-        false,
-    );
-    bench(
-        &mut group,
-        "dense, half zeros",
-        &layers(&[700, 1024, 1024, 20], 0.5),
-        &random,
-        false,
-    );
-    bench(
-        &mut group,
-        "dense, nine in ten zeros",
-        &layers(&[700, 1024, 1024, 20], 0.9),
-        &random,
-        false,
-    );
-    bench(
-        &mut group,
-        "convolutions, F = 8",
-        &convolutions(),
-        &random,
-        false,
-    );
+    bench(&mut group, "dense, wide layers", &layers(&[700, 1024, 1024, 20], 0.0), &random, false);
+    bench(&mut group, "dense, half zeros", &layers(&[700, 1024, 1024, 20], 0.5), &random, false);
+    bench(&mut group, "dense, nine in ten zeros", &layers(&[700, 1024, 1024, 20], 0.9), &random, false);
+    bench(&mut group, "convolutions, F = 8", &convolutions(), &random, false);
     bench(
         &mut group,
         "convolutions, F = 128",
         &convolutions(),
-        &ScheduleSpec::Random {
-            group_size: 128,
-            seed: 0,
-        },
+        &ScheduleSpec::Random { group_size: 128, seed: 0 },
         false,
     );
 }

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::engine::{InputMode, OnStop, Options, Run, Slot, Worker};
+use crate::collect::{End, Ragged, merge};
+use crate::engine::{Run, Slot, Worker};
 use crate::error::Error;
 use crate::float::Float;
 use crate::input::Input;
 use crate::layered::{Emitted, VisitingOrder, visiting_order};
 use crate::measures::Measures;
 use crate::network::Network;
-use crate::schedule::{
-    Custom, Fifo, Lifo, Momentum, Priority, Random, Replay, Schedule, ScheduleSpec,
-};
+use crate::options::{InputMode, OnStop, Options};
+use crate::schedule::{Custom, Fifo, Lifo, Momentum, Priority, Random, Replay, Schedule, ScheduleSpec};
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, thread};
-use crate::trace::{Trace, TraceHeader};
+use crate::trace::Trace;
 
 /// What a run gives, sample by sample; empty where it was not kept.
 #[derive(Clone, Debug)]
@@ -48,20 +48,13 @@ pub fn simulate<T: Float>(
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Output<T>, Error> {
     check(network, input, schedule, options)?;
-    let run = Run {
-        network,
-        input,
-        options,
-        beta: network.decay(options.dt)?,
-    };
+    let run = Run { network, input, options, beta: network.decay(options.dt)? };
     match schedule {
-        ScheduleSpec::Layered { feedback } => layered(&run, schedule, *feedback, progress, || {
-            Fifo::new(usize::MAX)
-        }),
+        ScheduleSpec::Layered { feedback } => {
+            layered(&run, schedule, *feedback, progress, || Fifo::new(usize::MAX))
+        }
         ScheduleSpec::Replay { trace } if trace.is_layered() => {
-            layered(&run, schedule, true, progress, || {
-                Replay::new(Arc::clone(trace))
-            })
+            layered(&run, schedule, true, progress, || Replay::new(Arc::clone(trace)))
         }
         ScheduleSpec::Replay { trace } => {
             asynchronous(&run, schedule, progress, || Replay::new(Arc::clone(trace)))
@@ -69,13 +62,9 @@ pub fn simulate<T: Float>(
         ScheduleSpec::Random { group_size, seed } => {
             asynchronous(&run, schedule, progress, || Random::new(*group_size, *seed))
         }
-        ScheduleSpec::Momentum {
-            group_size,
-            noise,
-            seed,
-        } => asynchronous(&run, schedule, progress, || {
-            Momentum::new(*group_size, *noise, *seed)
-        }),
+        ScheduleSpec::Momentum { group_size, noise, seed } => {
+            asynchronous(&run, schedule, progress, || Momentum::new(*group_size, *noise, *seed))
+        }
         ScheduleSpec::Fifo { group_size } => {
             asynchronous(&run, schedule, progress, || Fifo::new(*group_size))
         }
@@ -83,15 +72,9 @@ pub fn simulate<T: Float>(
             asynchronous(&run, schedule, progress, || Lifo::new(*group_size))
         }
         ScheduleSpec::Priority { group_size, values } => {
-            asynchronous(&run, schedule, progress, || {
-                Priority::new(*group_size, Arc::clone(values))
-            })
+            asynchronous(&run, schedule, progress, || Priority::new(*group_size, Arc::clone(values)))
         }
-        ScheduleSpec::Custom {
-            group_size,
-            seed,
-            pick,
-        } => asynchronous(&run, schedule, progress, || {
+        ScheduleSpec::Custom { group_size, seed, pick } => asynchronous(&run, schedule, progress, || {
             Custom::new(*group_size, *seed, network.n_neurons(), Arc::clone(pick))
         }),
     }
@@ -111,11 +94,7 @@ fn check<T: Float>(
             format!("the network's {}", network.n_inputs()),
         ));
     }
-    if let Some(ids) = options
-        .sample_ids
-        .as_ref()
-        .filter(|ids| ids.len() != input.n_samples())
-    {
+    if let Some(ids) = options.sample_ids.as_ref().filter(|ids| ids.len() != input.n_samples()) {
         return Err(Error::input(
             "sample_ids",
             format!("{} ids", ids.len()),
@@ -132,43 +111,23 @@ fn check<T: Float>(
         }
     }
     if schedule.name() == "layered" && options.input_mode == InputMode::Scheduled {
-        return Err(Error::input(
-            "input_mode",
-            "\"scheduled\" with a layered schedule",
-            "\"at_once\"",
-        ));
+        return Err(Error::input("input_mode", "\"scheduled\" with a layered schedule", "\"at_once\""));
     }
     if schedule.name() == "layered" && options.on_stop == OnStop::Carry {
-        return Err(Error::input(
-            "on_stop",
-            "\"carry\" with a layered schedule",
-            "\"discard\"",
-        ));
+        return Err(Error::input("on_stop", "\"carry\" with a layered schedule", "\"discard\""));
     }
     if let ScheduleSpec::Replay { trace } = schedule {
         let recorded = trace.header();
         if (trace.n_samples(), recorded.n_timesteps) != (input.n_samples(), input.n_timesteps()) {
-            let given = format!(
-                "{} samples of {} timesteps",
-                input.n_samples(),
-                input.n_timesteps()
-            );
+            let given = format!("{} samples of {} timesteps", input.n_samples(), input.n_timesteps());
             return Err(Error::input(
                 "x",
                 given,
-                format!(
-                    "the trace's {} samples of {} timesteps",
-                    trace.n_samples(),
-                    recorded.n_timesteps
-                ),
+                format!("the trace's {} samples of {} timesteps", trace.n_samples(), recorded.n_timesteps),
             ));
         }
         if recorded.dt.to_bits() != options.dt.to_bits() {
-            return Err(Error::input(
-                "dt",
-                options.dt,
-                format!("the trace's {}", recorded.dt),
-            ));
+            return Err(Error::input("dt", options.dt, format!("the trace's {}", recorded.dt)));
         }
         if recorded.input_mode != options.input_mode {
             return Err(Error::input(
@@ -189,10 +148,9 @@ fn asynchronous<'a, T: Float, S: Schedule<T>>(
 ) -> Result<Output<T>, Error> {
     over_samples(run, spec, progress, || {
         let mut schedule = schedule();
-        move |worker: &mut Worker<'a, T>,
-              sample: usize,
-              slot: &mut Slot<'_, T>,
-              watch: &mut Watch<'_>| worker.sample(&mut schedule, sample, slot, watch)
+        move |worker: &mut Worker<'a, T>, sample: usize, slot: &mut Slot<'_, T>, watch: &mut Watch<'_>| {
+            worker.sample(&mut schedule, sample, slot, watch)
+        }
     })
 }
 
@@ -206,10 +164,7 @@ fn layered<'a, T: Float, S: Schedule<T>>(
     let order: &VisitingOrder = &visiting_order(run.network, feedback)?;
     over_samples(run, spec, progress, || {
         let (mut schedule, mut emitted) = (schedule(), Emitted::new(run.network));
-        move |worker: &mut Worker<'a, T>,
-              sample: usize,
-              slot: &mut Slot<'_, T>,
-              watch: &mut Watch<'_>| {
+        move |worker: &mut Worker<'a, T>, sample: usize, slot: &mut Slot<'_, T>, watch: &mut Watch<'_>| {
             worker.layered_sample(order, &mut emitted, &mut schedule, sample, slot, watch)
         }
     })
@@ -220,12 +175,7 @@ pub(crate) enum Watch<'a> {
     /// On a thread of its own: another thread says.
     Shared(&'a AtomicBool),
     /// On the calling thread: its own `progress` says, every now and then.
-    Calling {
-        progress: &'a mut dyn FnMut(usize) -> bool,
-        done: usize,
-        asked: Instant,
-        since: u32,
-    },
+    Calling { progress: &'a mut dyn FnMut(usize) -> bool, done: usize, asked: Instant, since: u32 },
 }
 
 impl Watch<'_> {
@@ -235,12 +185,7 @@ impl Watch<'_> {
         match self {
             // Relaxed: the flag guards no memory; it only has to be seen some time.
             Self::Shared(stopped) => !stopped.load(Ordering::Relaxed),
-            Self::Calling {
-                progress,
-                done,
-                asked,
-                since,
-            } => {
+            Self::Calling { progress, done, asked, since } => {
                 *since += 1;
                 if *since % 64 != 0 || asked.elapsed() < POLL {
                     return true;
@@ -282,16 +227,6 @@ fn split<'o, E>(rest: &mut &'o mut [E], n: usize) -> &'o mut [E] {
     head
 }
 
-/// What one worker collects that has a different length in each sample: buffers, and where each sample it ran ends in them.
-struct Ragged {
-    bytes: Vec<u8>,
-    v: Vec<f32>,
-    output_spikes: Vec<(u32, u32)>,
-    /// (sample, end in `bytes`, in `v`, in `output_spikes`).
-    ends: Vec<(usize, usize, usize, usize)>,
-    error: Option<(usize, Error)>,
-}
-
 fn over_samples<'a, T: Float, F>(
     run: &'a Run<'a, T>,
     spec: &ScheduleSpec,
@@ -301,12 +236,7 @@ fn over_samples<'a, T: Float, F>(
 where
     F: FnMut(&mut Worker<'a, T>, usize, &mut Slot<'_, T>, &mut Watch<'_>) -> Result<(), Error>,
 {
-    let Run {
-        network,
-        input,
-        options,
-        ..
-    } = run;
+    let Run { network, input, options, .. } = run;
     let n_samples = input.n_samples();
     let width = |keep: bool, width: usize| if keep { width } else { 0 };
     let n_output = network.output().end - network.output().start;
@@ -334,14 +264,10 @@ where
     });
     let (done, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
     let work = |watch: &mut Watch<'_>| {
-        let (mut worker, mut run_sample, mut ends, mut error) =
-            (Worker::new(run), make(), Vec::new(), None);
+        let (mut worker, mut run_sample, mut ends, mut error) = (Worker::new(run), make(), Vec::new(), None);
         // Samples are claimed in order and no claimed one is given up, so the first sample that fails is among those that ran.
         while !failed.load(Ordering::Relaxed) {
-            let claimed = queue
-                .lock()
-                .expect("no worker panics while it claims")
-                .next();
+            let claimed = queue.lock().expect("no worker panics while it claims").next();
             let Some((sample, mut slot, measures)) = claimed else {
                 break;
             };
@@ -351,33 +277,17 @@ where
                 break;
             }
             *measures = worker.measures;
-            ends.push((
-                sample,
-                worker.writer.bytes.len(),
-                worker.writer.v.len(),
-                worker.output_spikes.len(),
-            ));
+            ends.push(End::of(&worker, sample));
             let finished = done.fetch_add(1, Ordering::Relaxed) + 1;
             if let Watch::Calling { done, .. } = watch {
                 *done = finished;
             }
         }
-        Ragged {
-            bytes: worker.writer.bytes,
-            v: worker.writer.v,
-            output_spikes: worker.output_spikes,
-            ends,
-            error,
-        }
+        Ragged::new(worker, ends, error)
     };
     let threads = options.threads.min(n_samples);
     let parts = if threads == 1 {
-        vec![work(&mut Watch::Calling {
-            progress,
-            done: 0,
-            asked: Instant::now(),
-            since: 0,
-        })]
+        vec![work(&mut Watch::Calling { progress, done: 0, asked: Instant::now(), since: 0 })]
     } else {
         on_threads(threads, &work, &done, progress)?
     };
@@ -417,10 +327,7 @@ fn on_threads(
                 .or_else(|| payload.downcast_ref::<&str>().copied());
             Error::Panic(text.unwrap_or("no message").to_owned())
         };
-        workers
-            .into_iter()
-            .map(|worker| worker.join().map_err(panicked))
-            .collect()
+        workers.into_iter().map(|worker| worker.join().map_err(panicked)).collect()
     })
 }
 
@@ -430,80 +337,5 @@ struct Wake(thread::Thread);
 impl Drop for Wake {
     fn drop(&mut self) {
         self.0.unpark();
-    }
-}
-
-/// Puts what the workers collected into the order of the samples.
-fn merge<T: Float>(
-    output: &mut Output<T>,
-    mut parts: Vec<Ragged>,
-    run: &Run<'_, T>,
-    spec: &ScheduleSpec,
-) -> Result<(), Error> {
-    if let Some((_, error)) = parts
-        .iter_mut()
-        .filter_map(|part| part.error.take())
-        .min_by_key(|(sample, error)| (matches!(error, Error::Interrupted), *sample))
-    {
-        return Err(error);
-    }
-    let options = run.options;
-    let mut places: Vec<(usize, usize, usize)> = Vec::with_capacity(output.measures.len());
-    for (part, ragged) in parts.iter().enumerate() {
-        places.extend(
-            ragged
-                .ends
-                .iter()
-                .enumerate()
-                .map(|(number, end)| (end.0, part, number)),
-        );
-    }
-    places.sort_unstable();
-    let mut trace = options.record.then(|| Trace::new(header(run, spec)));
-    output.output_offsets.push(0);
-    for (_, part, number) in places {
-        let ragged = &parts[part];
-        let start = number
-            .checked_sub(1)
-            .map_or((0, 0, 0, 0), |before| ragged.ends[before]);
-        let end = ragged.ends[number];
-        if let Some(trace) = &mut trace {
-            trace.push(&ragged.bytes[start.1..end.1], &ragged.v[start.2..end.2]);
-        }
-        if options.keep_output_spikes {
-            output
-                .output_spikes
-                .extend_from_slice(&ragged.output_spikes[start.3..end.3]);
-            output
-                .output_offsets
-                .push(output.output_spikes.len() as u64);
-        }
-    }
-    output.trace = trace;
-    Ok(())
-}
-
-fn header<T: Float>(run: &Run<'_, T>, spec: &ScheduleSpec) -> TraceHeader {
-    let Run {
-        network,
-        input,
-        options,
-        ..
-    } = run;
-    TraceHeader {
-        n_inputs: network.n_inputs(),
-        n_neurons: network.n_neurons(),
-        n_timesteps: input.n_timesteps(),
-        dt: options.dt,
-        dtype: T::NAME.to_owned(),
-        schedule: spec.name().to_owned(),
-        group_size: spec.group_size(),
-        input_mode: options.input_mode,
-        on_stop: if let ScheduleSpec::Replay { trace } = spec {
-            trace.header().on_stop
-        } else {
-            options.on_stop
-        },
-        fingerprint: network.fingerprint(),
     }
 }

@@ -1,164 +1,16 @@
 //! The run of one sample: timestep, forward steps, quiescence (`docs/semantics.md`, "Time"), for any schedule but the layered one.
 
-use serde::{Deserialize, Serialize};
-
 use crate::batch::Watch;
+use crate::delivery::{deliver_biases, deliver_group, deliver_run};
 use crate::error::Error;
 use crate::float::Float;
 use crate::input::Input;
 use crate::measures::Measures;
 use crate::network::{Network, Population, Source};
+use crate::options::{Ending, InputMode, OnStop, Options, OutputStop, StopReason};
 use crate::schedule::{Moment, Pending, Schedule};
 use crate::state::State;
 use crate::trace::Writer;
-
-/// How the input spikes of a timestep arrive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum InputMode {
-    /// As one group, in forward step 0.
-    #[default]
-    AtOnce,
-    /// They join the pending spikes.
-    Scheduled,
-}
-
-/// What a stop does with pending spikes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum OnStop {
-    /// They are dropped.
-    #[default]
-    Discard,
-    /// They stay pending in the next timestep.
-    Carry,
-}
-
-/// What an output spike stops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OutputStop {
-    /// The timestep.
-    Timestep,
-    /// The sample.
-    Sample,
-}
-
-/// What stopped a sample before it was quiescent; of several stops in a sample, the last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[repr(u8)]
-pub enum StopReason {
-    /// Nothing did.
-    #[default]
-    None = 0,
-    /// `max_spikes`.
-    MaxSpikes = 1,
-    /// `stop_on_output`.
-    Output = 2,
-    /// `max_forward_steps`.
-    MaxForwardSteps = 3,
-}
-
-/// How a timestep ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// No spike was pending.
-    Quiescent,
-    /// Pending spikes were dropped.
-    Discarded(StopReason),
-    /// Pending spikes stayed pending.
-    Carried(StopReason),
-    /// The whole sample ended.
-    Stopped(StopReason),
-}
-
-impl Ending {
-    /// 0: quiescent; then by threes, one for each reason from 1 to 3: discarded, carried, stopped.
-    pub fn code(self) -> u8 {
-        match self {
-            Self::Quiescent => 0,
-            Self::Discarded(reason) => reason as u8,
-            Self::Carried(reason) => 3 + reason as u8,
-            Self::Stopped(reason) => 6 + reason as u8,
-        }
-    }
-
-    /// The ending with this code.
-    pub fn from_code(code: u8) -> Option<Self> {
-        let reason = [
-            StopReason::MaxSpikes,
-            StopReason::Output,
-            StopReason::MaxForwardSteps,
-        ][usize::from(code.saturating_sub(1) % 3)];
-        match code {
-            0 => Some(Self::Quiescent),
-            1..=3 => Some(Self::Discarded(reason)),
-            4..=6 => Some(Self::Carried(reason)),
-            7..=9 => Some(Self::Stopped(reason)),
-            _ => None,
-        }
-    }
-
-    /// What stopped the timestep.
-    pub fn reason(self) -> StopReason {
-        match self {
-            Self::Quiescent => StopReason::None,
-            Self::Discarded(reason) | Self::Carried(reason) | Self::Stopped(reason) => reason,
-        }
-    }
-}
-
-/// Everything about a run but network, input and schedule.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Length of a timestep in seconds.
-    pub dt: f64,
-    /// One id a sample, for its random numbers; `None`: its position in the batch.
-    pub sample_ids: Option<Vec<u64>>,
-    /// Worker threads.
-    pub threads: usize,
-    /// How input spikes arrive.
-    pub input_mode: InputMode,
-    /// Guard on the forward steps of a timestep.
-    pub max_forward_steps: u64,
-    /// Stops a sample that has fired so many spikes.
-    pub max_spikes: Option<u64>,
-    /// Stops after an output spike.
-    pub stop_on_output: Option<OutputStop>,
-    /// Forward steps between that output spike and the stop.
-    pub extra_steps: u64,
-    /// What a stop does with pending spikes.
-    pub on_stop: OnStop,
-    /// Record a trace.
-    pub record: bool,
-    /// Keep the output's spike counts of every timestep.
-    pub keep_counts: bool,
-    /// Keep every neuron's spike count.
-    pub keep_spike_counts: bool,
-    /// Keep when each output spike fired.
-    pub keep_output_spikes: bool,
-    /// Keep the final potentials.
-    pub keep_v: bool,
-}
-
-impl Options {
-    /// The usual options with this timestep.
-    pub fn new(dt: f64) -> Self {
-        Self {
-            dt,
-            sample_ids: None,
-            threads: 1,
-            input_mode: InputMode::AtOnce,
-            max_forward_steps: 1_000_000,
-            max_spikes: None,
-            stop_on_output: None,
-            extra_steps: 0,
-            on_stop: OnStop::Discard,
-            record: false,
-            keep_counts: true,
-            keep_spike_counts: true,
-            keep_output_spikes: true,
-            keep_v: false,
-        }
-    }
-}
 
 /// Where one sample's results go; empty slices where they are not kept.
 #[derive(Debug)]
@@ -192,6 +44,8 @@ pub(crate) struct Worker<'a, T> {
     spikes: Vec<(u32, T)>,
     /// Input spikes of the timestep at hand.
     pub(crate) inputs: Vec<(u32, T)>,
+    /// Where a dense input is not zero: a buffer.
+    pub(crate) indices: Vec<u32>,
     /// Arrival numbers and multiplicities of input spikes that joined the pending ones.
     waiting_inputs: Vec<(u32, T)>,
     next_arrival: u32,
@@ -213,6 +67,7 @@ impl<'a, T: Float> Worker<'a, T> {
             group: Vec::new(),
             spikes: Vec::new(),
             inputs: Vec::new(),
+            indices: Vec::new(),
             waiting_inputs: Vec::new(),
             next_arrival: 0,
             countdown: None,
@@ -222,27 +77,14 @@ impl<'a, T: Float> Worker<'a, T> {
     }
 
     pub(crate) fn moment(&self, sample: usize) -> Moment {
-        let sample_id = self
-            .run
-            .options
-            .sample_ids
-            .as_ref()
-            .map_or(sample as u64, |ids| ids[sample]);
-        Moment {
-            sample,
-            sample_id,
-            timestep: 0,
-            step: 0,
-        }
+        let sample_id = self.run.options.sample_ids.as_ref().map_or(sample as u64, |ids| ids[sample]);
+        Moment { sample, sample_id, timestep: 0, step: 0 }
     }
 
     pub(crate) fn begin_sample(&mut self) {
         self.state.begin_sample();
         self.writer.begin_sample();
-        self.measures = Measures {
-            reached_quiescence: true,
-            ..Measures::default()
-        };
+        self.measures = Measures { reached_quiescence: true, ..Measures::default() };
         self.next_arrival = 0;
         self.countdown = None;
         self.waiting_inputs.clear();
@@ -264,12 +106,7 @@ impl<'a, T: Float> Worker<'a, T> {
         slot: &mut Slot<'_, T>,
         watch: &mut Watch<'_>,
     ) -> Result<(), Error> {
-        let Run {
-            network,
-            input,
-            options,
-            ..
-        } = self.run;
+        let Run { network, input, options, .. } = self.run;
         let mut moment = self.moment(sample);
         self.begin_sample();
         schedule.clear();
@@ -279,7 +116,7 @@ impl<'a, T: Float> Worker<'a, T> {
                 return Err(Error::Interrupted);
             }
             (moment.timestep, moment.step) = (timestep as u32, 0);
-            input.timestep(sample, timestep, &mut self.inputs)?;
+            input.timestep(sample, timestep, &mut self.inputs, &mut self.indices)?;
             self.begin_timestep();
             deliver_biases(network, None, &mut self.state);
             if options.input_mode == InputMode::AtOnce {
@@ -308,13 +145,7 @@ impl<'a, T: Float> Worker<'a, T> {
                         .expect("every waiting input is listed")]
                     .1
                 };
-                deliver_group(
-                    network,
-                    &self.group,
-                    multiplicity,
-                    &mut self.spikes,
-                    &mut self.state,
-                );
+                deliver_group(network, &self.group, multiplicity, &mut self.spikes, &mut self.state);
                 self.state.update(network, &mut self.fired);
                 self.settle(schedule, moment, slot)?;
             };
@@ -334,11 +165,7 @@ impl<'a, T: Float> Worker<'a, T> {
     }
 
     /// Ends a timestep; true when the sample has ended with it.
-    pub(crate) fn end_timestep<S: Schedule<T>>(
-        &mut self,
-        schedule: &mut S,
-        ending: Ending,
-    ) -> bool {
+    pub(crate) fn end_timestep<S: Schedule<T>>(&mut self, schedule: &mut S, ending: Ending) -> bool {
         if self.run.options.record {
             self.writer.end_timestep(ending);
         }
@@ -358,9 +185,7 @@ impl<'a, T: Float> Worker<'a, T> {
         moment: Moment,
         slot: &mut Slot<'_, T>,
     ) -> Result<(), Error> {
-        let Run {
-            network, options, ..
-        } = self.run;
+        let Run { network, options, .. } = self.run;
         self.v.clear();
         let mut rest = self.fired.as_slice();
         while let Some(&first) = rest.first() {
@@ -368,9 +193,7 @@ impl<'a, T: Float> Worker<'a, T> {
             let population = &network.populations()[index];
             let end = rest.partition_point(|&neuron| (neuron as usize) < population.end);
             let (neurons, tail) = rest.split_at(end);
-            self.measures.sum_events +=
-                self.state
-                    .fire(&population.lif, index, neurons, &mut self.v);
+            self.measures.sum_events += self.state.fire(&population.lif, index, neurons, &mut self.v);
             rest = tail;
         }
         if options.keep_spike_counts {
@@ -379,11 +202,7 @@ impl<'a, T: Float> Worker<'a, T> {
             }
         }
         let output = network.output();
-        if self
-            .fired
-            .last()
-            .is_some_and(|&last| last as usize >= output.start)
-        {
+        if self.fired.last().is_some_and(|&last| last as usize >= output.start) {
             self.count_output_spikes(output, moment, slot);
         }
         if options.record {
@@ -408,35 +227,26 @@ impl<'a, T: Float> Worker<'a, T> {
             self.measures.latency.get_or_insert(before);
             if options.stop_on_output.is_some() {
                 // One more, because the step at hand counts it down too.
-                self.countdown
-                    .get_or_insert(options.extra_steps.saturating_add(1));
+                self.countdown.get_or_insert(options.extra_steps.saturating_add(1));
             }
             if options.keep_counts {
                 slot.counts[counts + neuron - output.start] += 1.0;
             }
             if options.keep_output_spikes {
-                self.output_spikes
-                    .push((before as u32, (neuron - output.start) as u32));
+                self.output_spikes.push((before as u32, (neuron - output.start) as u32));
             }
         }
     }
 
-    fn join_inputs<S: Schedule<T>>(
-        &mut self,
-        schedule: &mut S,
-        moment: Moment,
-    ) -> Result<(), Error> {
+    fn join_inputs<S: Schedule<T>>(&mut self, schedule: &mut S, moment: Moment) -> Result<(), Error> {
         if self.inputs.is_empty() {
             return Ok(());
         }
         let n_neurons = self.run.network.n_neurons() as u32;
         let channels: Vec<u32> = self.inputs.iter().map(|input| input.0).collect();
         let sources: Vec<u32> = channels.iter().map(|channel| channel + n_neurons).collect();
-        self.waiting_inputs.extend(
-            (self.next_arrival..)
-                .zip(&self.inputs)
-                .map(|(arrival, input)| (arrival, input.1)),
-        );
+        self.waiting_inputs
+            .extend((self.next_arrival..).zip(&self.inputs).map(|(arrival, input)| (arrival, input.1)));
         schedule.inputs_joined(moment, self.next_arrival, &sources)?;
         if self.run.options.record {
             self.writer.inputs_joined(&channels);
@@ -476,15 +286,11 @@ impl<'a, T: Float> Worker<'a, T> {
         } else {
             let last = moment.timestep as usize + 1 == self.run.input.n_timesteps();
             match self.stop(u64::from(moment.step) + 1) {
-                Some((reason, OutputStop::Sample)) if unfinished || !last => {
-                    Some(Ending::Stopped(reason))
-                }
-                Some((reason, OutputStop::Timestep)) if unfinished => {
-                    Some(match self.run.options.on_stop {
-                        OnStop::Discard => Ending::Discarded(reason),
-                        OnStop::Carry => Ending::Carried(reason),
-                    })
-                }
+                Some((reason, OutputStop::Sample)) if unfinished || !last => Some(Ending::Stopped(reason)),
+                Some((reason, OutputStop::Timestep)) if unfinished => Some(match self.run.options.on_stop {
+                    OnStop::Discard => Ending::Discarded(reason),
+                    OnStop::Carry => Ending::Carried(reason),
+                }),
                 _ => (!unfinished).then_some(Ending::Quiescent),
             }
         };
@@ -499,10 +305,7 @@ impl<'a, T: Float> Worker<'a, T> {
     #[inline]
     fn stop(&mut self, steps: u64) -> Option<(StopReason, OutputStop)> {
         let options = self.run.options;
-        if options
-            .max_spikes
-            .is_some_and(|most| self.measures.spikes >= most)
-        {
+        if options.max_spikes.is_some_and(|most| self.measures.spikes >= most) {
             return Some((StopReason::MaxSpikes, OutputStop::Sample));
         }
         if let Some(countdown) = &mut self.countdown {
@@ -510,99 +313,10 @@ impl<'a, T: Float> Worker<'a, T> {
             if *countdown == 0 {
                 return Some((
                     StopReason::Output,
-                    options
-                        .stop_on_output
-                        .expect("an output spike counts down only for a stop"),
+                    options.stop_on_output.expect("an output spike counts down only for a stop"),
                 ));
             }
         }
-        (steps >= options.max_forward_steps)
-            .then_some((StopReason::MaxForwardSteps, OutputStop::Timestep))
-    }
-}
-
-/// Delivers all biases, or those of one population.
-pub(crate) fn deliver_biases<T: Float>(
-    network: &Network<T>,
-    population: Option<usize>,
-    state: &mut State<T>,
-) {
-    for bias in network
-        .biases
-        .iter()
-        .filter(|bias| population.is_none_or(|p| p == bias.target.population))
-    {
-        state.biases(bias.target, &bias.values, bias.whole);
-    }
-}
-
-/// Delivers spikes of one source through all projections that leave it.
-#[inline]
-fn deliver_run<T: Float>(
-    network: &Network<T>,
-    source: Source,
-    spikes: &[(u32, T)],
-    state: &mut State<T>,
-) {
-    let fan_out = network.fan_out(source);
-    let at_a_time = if fan_out.parallel {
-        1
-    } else {
-        spikes.len().max(1)
-    };
-    for spikes in spikes.chunks(at_a_time) {
-        for &connection in &fan_out.connections {
-            let connection = &network.connections[connection];
-            connection
-                .projection
-                .deliver(spikes, connection.target, state);
-        }
-    }
-}
-
-/// Delivers a group in its order, in runs of neighbours that have the same source; `spikes` is a buffer, `multiplicity` that of an input spike by arrival number.
-#[inline]
-pub(crate) fn deliver_group<T: Float>(
-    network: &Network<T>,
-    group: &[Pending],
-    multiplicity: impl Fn(u32) -> T,
-    spikes: &mut Vec<(u32, T)>,
-    state: &mut State<T>,
-) {
-    let n_neurons = network.n_neurons();
-    let mut rest = group;
-    while let Some(first) = rest.first() {
-        spikes.clear();
-        let source = first.source() as usize;
-        let (run, tail) = if source >= n_neurons {
-            let n = rest
-                .iter()
-                .take_while(|spike| spike.source() as usize >= n_neurons)
-                .count();
-            let (run, tail) = rest.split_at(n);
-            spikes.extend(run.iter().map(|spike| {
-                (
-                    spike.source() - n_neurons as u32,
-                    multiplicity(spike.arrival()),
-                )
-            }));
-            (Source::Input, tail)
-        } else {
-            let index = network.population_of[source] as usize;
-            let population = &network.populations()[index];
-            let range = population.start as u32..population.end as u32;
-            let n = rest
-                .iter()
-                .take_while(|spike| range.contains(&spike.source()))
-                .count();
-            let (run, tail) = rest.split_at(n);
-            spikes.extend(
-                run.iter()
-                    .map(|spike| (spike.source() - range.start, T::ONE)),
-            );
-            (Source::Population(index), tail)
-        };
-        deliver_run(network, run, spikes, state);
-        rest = tail;
+        (steps >= options.max_forward_steps).then_some((StopReason::MaxForwardSteps, OutputStop::Timestep))
     }
 }

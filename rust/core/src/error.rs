@@ -53,11 +53,7 @@ pub enum Error {
 /// Makes the constructors of the variants that share one form.
 macro_rules! constructor {
     ($name:ident, $variant:ident) => {
-        pub(crate) fn $name(
-            argument: impl ToString,
-            given: impl ToString,
-            accepted: impl ToString,
-        ) -> Self {
+        pub(crate) fn $name(argument: impl ToString, given: impl ToString, accepted: impl ToString) -> Self {
             Self::$variant {
                 argument: argument.to_string(),
                 given: given.to_string(),

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::float::Float;
+use crate::kernels::Scan;
 
 /// A batch of input. Every entry that is not zero is an input spike with that multiplicity.
 #[derive(Clone, Copy, Debug)]
@@ -14,8 +15,7 @@ pub struct Input<'a, T> {
 
 #[derive(Clone, Copy, Debug)]
 enum Form<'a, T> {
-    /// `[n_timesteps, n_samples, n_inputs]` in the network's own type.
-    Own(&'a [T]),
+    /// Dense forms are `[n_timesteps, n_samples, n_inputs]`.
     F32(&'a [f32]),
     F64(&'a [f64]),
     U8(&'a [u8]),
@@ -26,40 +26,8 @@ enum Form<'a, T> {
     },
 }
 
-/// A number that a dense input may hold.
-trait Element: Copy + PartialEq + Default + Send + Sync + 'static {
-    /// Rounds once where the network's type is narrower.
-    fn to_f64(self) -> f64;
-}
-
-impl Element for u8 {
-    fn to_f64(self) -> f64 {
-        self.into()
-    }
-}
-impl Element for f32 {
-    fn to_f64(self) -> f64 {
-        self.into()
-    }
-}
-impl Element for f64 {
-    fn to_f64(self) -> f64 {
-        self
-    }
-}
-
 impl<'a, T: Float> Input<'a, T> {
-    /// `x` is `[n_timesteps, n_samples, n_inputs]` in the network's own type.
-    pub fn dense(
-        x: &'a [T],
-        n_timesteps: usize,
-        n_samples: usize,
-        n_inputs: usize,
-    ) -> Result<Self, Error> {
-        Self::checked(Form::Own(x), x.len(), n_timesteps, n_samples, n_inputs)
-    }
-
-    /// The same in float32.
+    /// `x` is `[n_timesteps, n_samples, n_inputs]`.
     pub fn dense_f32(
         x: &'a [f32],
         n_timesteps: usize,
@@ -103,12 +71,7 @@ impl<'a, T: Float> Input<'a, T> {
                 "at least one timestep and one sample, [T, B, n_inputs]",
             ));
         }
-        Ok(Self {
-            n_timesteps,
-            n_samples,
-            n_inputs,
-            form,
-        })
+        Ok(Self { n_timesteps, n_samples, n_inputs, form })
     }
 
     /// Events by sample, then timestep: those of sample `s` and timestep `t` are `offsets[s * n_timesteps + t]..offsets[s * n_timesteps + t + 1]`, with ascending channels.
@@ -121,7 +84,7 @@ impl<'a, T: Float> Input<'a, T> {
         n_inputs: usize,
     ) -> Result<Self, Error> {
         let segments = offsets.len().saturating_sub(1);
-        if n_timesteps == 0 || segments == 0 || segments % n_timesteps != 0 {
+        if n_timesteps == 0 || segments == 0 || !segments.is_multiple_of(n_timesteps) {
             return Err(Error::input(
                 "offsets",
                 format!("{} offsets", offsets.len()),
@@ -138,9 +101,7 @@ impl<'a, T: Float> Input<'a, T> {
         for (at, pair) in offsets.windows(2).enumerate() {
             let channels = &channel[pair[0] as usize..pair[1] as usize];
             if !channels.is_sorted_by(|a, b| a < b)
-                || channels
-                    .last()
-                    .is_some_and(|last| *last as usize >= n_inputs)
+                || channels.last().is_some_and(|last| *last as usize >= n_inputs)
             {
                 let (sample, timestep) = (at / n_timesteps, at % n_timesteps);
                 let given = format!(
@@ -154,10 +115,7 @@ impl<'a, T: Float> Input<'a, T> {
             }
         }
         match multiplicity {
-            Some(m)
-                if m.len() != channel.len()
-                    || m.iter().any(|m| !m.is_finite() || *m == T::ZERO) =>
-            {
+            Some(m) if m.len() != channel.len() || m.iter().any(|m| !m.is_finite() || *m == T::ZERO) => {
                 Err(Error::input(
                     "multiplicity",
                     format!("{} values, or one that is 0 or not finite", m.len()),
@@ -168,11 +126,7 @@ impl<'a, T: Float> Input<'a, T> {
                 n_timesteps,
                 n_samples: segments / n_timesteps,
                 n_inputs,
-                form: Form::Events {
-                    channel,
-                    offsets,
-                    multiplicity,
-                },
+                form: Form::Events { channel, offsets, multiplicity },
             }),
         }
     }
@@ -192,26 +146,22 @@ impl<'a, T: Float> Input<'a, T> {
         self.n_inputs
     }
 
-    /// Fills `spikes` with the (channel, multiplicity) of one timestep of one sample, in channel order.
+    /// Fills `spikes` with the (channel, multiplicity) of one timestep of one sample, in channel order; `indices` is a buffer.
     pub(crate) fn timestep(
         &self,
         sample: usize,
         timestep: usize,
         spikes: &mut Vec<(u32, T)>,
+        indices: &mut Vec<u32>,
     ) -> Result<(), Error> {
         spikes.clear();
         let start = (timestep * self.n_samples + sample) * self.n_inputs;
         let row = start..start + self.n_inputs;
         match self.form {
-            Form::Own(x) => T::nonzero(&x[row], spikes),
-            Form::F32(x) => convert(&x[row], spikes),
-            Form::F64(x) => convert(&x[row], spikes),
-            Form::U8(x) => convert(&x[row], spikes),
-            Form::Events {
-                channel,
-                offsets,
-                multiplicity,
-            } => {
+            Form::F32(x) => scan(&x[row], spikes, indices),
+            Form::F64(x) => scan(&x[row], spikes, indices),
+            Form::U8(x) => scan(&x[row], spikes, indices),
+            Form::Events { channel, offsets, multiplicity } => {
                 let at = sample * self.n_timesteps + timestep;
                 let events = offsets[at] as usize..offsets[at + 1] as usize;
                 let channels = channel[events.clone()].iter().copied();
@@ -225,32 +175,17 @@ impl<'a, T: Float> Input<'a, T> {
         match spikes.iter().find(|spike| !spike.1.is_finite()) {
             None => Ok(()),
             Some((channel, value)) => {
-                let given =
-                    format!("{value} at timestep {timestep}, sample {sample}, channel {channel}");
-                Err(Error::input(
-                    "x",
-                    given,
-                    format!("finite numbers in {}", T::NAME),
-                ))
+                let given = format!("{value} at timestep {timestep}, sample {sample}, channel {channel}");
+                Err(Error::input("x", given, format!("finite numbers in {}", T::NAME)))
             }
         }
     }
 }
 
-/// Appends what is not zero after rounding. Blocks of zeros are passed over as a whole.
-fn convert<E: Element, T: Float>(row: &[E], spikes: &mut Vec<(u32, T)>) {
-    const BLOCK: usize = 32;
-    for (block, values) in row.chunks(BLOCK).enumerate() {
-        if values
-            .iter()
-            .fold(false, |any, value| any | (*value != E::default()))
-        {
-            for (lane, value) in values.iter().enumerate() {
-                let value = T::from_f64(value.to_f64());
-                if value != T::ZERO {
-                    spikes.push(((block * BLOCK + lane) as u32, value));
-                }
-            }
-        }
-    }
+/// Appends what is not zero after rounding; `indices` is a buffer.
+fn scan<E: Scan, T: Float>(row: &[E], spikes: &mut Vec<(u32, T)>, indices: &mut Vec<u32>) {
+    indices.clear();
+    E::nonzero(row, indices);
+    let values = indices.iter().map(|&k| (k, T::from_f64(row[k as usize].to_f64())));
+    spikes.extend(values.filter(|(_, value)| *value != T::ZERO));
 }

@@ -12,17 +12,9 @@ pub trait Kernels: Sized {
     /// `sums[k] += row[k]`.
     fn add_row(sums: &mut [Self], row: &[Self]);
     /// `v[k] += input[k]; input[k] = 0`; appends `first + k` to `above` where then `v[k] > threshold[k]`, in ascending order.
-    fn integrate(
-        v: &mut [Self],
-        input: &mut [Self],
-        threshold: &[Self],
-        first: u32,
-        above: &mut Vec<u32>,
-    );
+    fn integrate(v: &mut [Self], input: &mut [Self], threshold: &[Self], first: u32, above: &mut Vec<u32>);
     /// `v[k] *= beta[k]`.
     fn decay(v: &mut [Self], beta: &[Self]);
-    /// Appends the index and value of every entry that is not zero.
-    fn nonzero(row: &[Self], found: &mut Vec<(u32, Self)>);
 }
 
 /// Neurons whose sums stay in registers while the rows of a group stream past.
@@ -31,7 +23,8 @@ const BLOCK: usize = 64;
 const LANES: usize = 32;
 
 /// Calls `visit` with the index of every byte that is 1 (the others are 0), in order.
-#[inline(always)]
+#[inline(always)] // into each kernel, to be compiled for its instruction set
+#[allow(clippy::inline_always)]
 fn for_each_set(flags: &[u8; LANES], mut visit: impl FnMut(usize)) {
     for (word, eight) in flags.as_chunks::<8>().0.iter().enumerate() {
         let mut bits = u64::from_le_bytes(*eight);
@@ -43,16 +36,15 @@ fn for_each_set(flags: &[u8; LANES], mut visit: impl FnMut(usize)) {
 }
 
 macro_rules! kernels {
-    ($type:ident, $add_rows:ident, $add_row:ident, $integrate:ident, $decay:ident, $nonzero:ident) => {
+    ($type:ident, $add_rows:ident, $add_row:ident, $integrate:ident, $decay:ident) => {
         #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
         fn $add_rows(sums: &mut [$type], rows: &[$type], spikes: &[(u32, $type)]) {
             let width = sums.len();
             let blocks = width / BLOCK;
             for block in 0..blocks {
                 let start = block * BLOCK;
-                let target: &mut [$type; BLOCK] = (&mut sums[start..start + BLOCK])
-                    .try_into()
-                    .expect("a whole block");
+                let target: &mut [$type; BLOCK] =
+                    (&mut sums[start..start + BLOCK]).try_into().expect("a whole block");
                 let mut sum = *target;
                 for &(row, m) in spikes {
                     let from = row as usize * width + start;
@@ -97,9 +89,7 @@ macro_rules! kernels {
             let (input_blocks, input_rest) = input.as_chunks_mut::<LANES>();
             let (threshold_blocks, threshold_rest) = threshold.as_chunks::<LANES>();
             let mut start = first;
-            for ((v, input), threshold) in
-                v_blocks.iter_mut().zip(input_blocks).zip(threshold_blocks)
-            {
+            for ((v, input), threshold) in v_blocks.iter_mut().zip(input_blocks).zip(threshold_blocks) {
                 // One byte a lane, then eight lanes at a time: this compiles to vector code.
                 let mut is_above = [0_u8; LANES];
                 for k in 0..LANES {
@@ -126,25 +116,6 @@ macro_rules! kernels {
             }
         }
 
-        #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
-        fn $nonzero(row: &[$type], found: &mut Vec<(u32, $type)>) {
-            let (blocks, rest) = row.as_chunks::<LANES>();
-            let mut start = 0;
-            for block in blocks {
-                let mut is_nonzero = [0_u8; LANES];
-                for k in 0..LANES {
-                    is_nonzero[k] = u8::from(block[k] != 0.0);
-                }
-                for_each_set(&is_nonzero, |k| found.push((start + k as u32, block[k])));
-                start += LANES as u32;
-            }
-            for (k, &value) in rest.iter().enumerate() {
-                if value != 0.0 {
-                    found.push((start + k as u32, value));
-                }
-            }
-        }
-
         impl Kernels for $type {
             #[inline]
             fn add_rows(sums: &mut [Self], rows: &[Self], spikes: &[(u32, Self)]) {
@@ -168,30 +139,52 @@ macro_rules! kernels {
             fn decay(v: &mut [Self], beta: &[Self]) {
                 $decay(v, beta);
             }
+        }
+    };
+}
+
+kernels!(f32, add_rows_f32, add_row_f32, integrate_f32, decay_f32);
+kernels!(f64, add_rows_f64, add_row_f64, integrate_f64, decay_f64);
+
+/// A number that a dense input may hold.
+pub(crate) trait Scan: Copy {
+    /// Appends the index of every entry that is not zero.
+    fn nonzero(row: &[Self], found: &mut Vec<u32>);
+    /// Exact.
+    fn to_f64(self) -> f64;
+}
+
+macro_rules! scan {
+    ($type:ident, $nonzero:ident) => {
+        #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
+        fn $nonzero(row: &[$type], found: &mut Vec<u32>) {
+            let zero = $type::default();
+            let (blocks, rest) = row.as_chunks::<LANES>();
+            let mut start = 0;
+            for block in blocks {
+                let is_nonzero = block.map(|value| u8::from(value != zero));
+                for_each_set(&is_nonzero, |k| found.push(start + k as u32));
+                start += LANES as u32;
+            }
+            found.extend((start..).zip(rest).filter(|(_, value)| **value != zero).map(|(k, _)| k));
+        }
+
+        impl Scan for $type {
             #[inline]
-            fn nonzero(row: &[Self], found: &mut Vec<(u32, Self)>) {
+            fn nonzero(row: &[Self], found: &mut Vec<u32>) {
                 $nonzero(row, found);
+            }
+            #[inline]
+            fn to_f64(self) -> f64 {
+                self.into()
             }
         }
     };
 }
 
-kernels!(
-    f32,
-    add_rows_f32,
-    add_row_f32,
-    integrate_f32,
-    decay_f32,
-    nonzero_f32
-);
-kernels!(
-    f64,
-    add_rows_f64,
-    add_row_f64,
-    integrate_f64,
-    decay_f64,
-    nonzero_f64
-);
+scan!(u8, nonzero_u8);
+scan!(f32, nonzero_f32);
+scan!(f64, nonzero_f64);
 
 #[cfg(test)]
 mod tests {
@@ -205,9 +198,8 @@ mod tests {
             let mut sums = vec![0.0; width];
             f32::add_rows(&mut sums, &rows, &spikes);
             for k in 0..width {
-                let expected = spikes.iter().fold(0.0_f32, |sum, &(r, m)| {
-                    sum + rows[r as usize * width + k] * m
-                });
+                let expected =
+                    spikes.iter().fold(0.0_f32, |sum, &(r, m)| sum + rows[r as usize * width + k] * m);
                 assert_eq!(sums[k].to_bits(), expected.to_bits());
             }
         }
@@ -221,10 +213,7 @@ mod tests {
             let threshold = vec![1.5; n as usize];
             let mut above = Vec::new();
             f64::integrate(&mut v, &mut input, &threshold, 10, &mut above);
-            let expected: Vec<u32> = (0..n as u32)
-                .filter(|k| k % 3 == 2)
-                .map(|k| k + 10)
-                .collect();
+            let expected: Vec<u32> = (0..n as u32).filter(|k| k % 3 == 2).map(|k| k + 10).collect();
             assert_eq!(above, expected);
             assert!(input.iter().all(|&i| i == 0.0));
         }
@@ -236,6 +225,6 @@ mod tests {
         (row[3], row[31], row[32], row[69], row[40]) = (1.0, 2.0, -3.0, 4.0, -0.0);
         let mut found = Vec::new();
         f32::nonzero(&row, &mut found);
-        assert_eq!(found, [(3, 1.0), (31, 2.0), (32, -3.0), (69, 4.0)]);
+        assert_eq!(found, [3, 31, 32, 69]);
     }
 }

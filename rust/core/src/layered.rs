@@ -1,7 +1,8 @@
 //! Layered execution, the layer-synchronised baseline (`docs/semantics.md`, "Layered execution").
 
 use crate::batch::Watch;
-use crate::engine::{Slot, Worker, deliver_biases};
+use crate::delivery::deliver_biases;
+use crate::engine::{Slot, Worker};
 use crate::error::Error;
 use crate::float::Float;
 use crate::network::{Network, Source};
@@ -19,22 +20,15 @@ pub(crate) struct VisitingOrder {
 }
 
 /// Finds the feedback connections and sorts the populations topologically by the others. Without `feedback`, graphs with cycles are refused.
-pub(crate) fn visiting_order<T: Float>(
-    network: &Network<T>,
-    feedback: bool,
-) -> Result<VisitingOrder, Error> {
+pub(crate) fn visiting_order<T: Float>(network: &Network<T>, feedback: bool) -> Result<VisitingOrder, Error> {
     let n = network.populations().len();
     let ends = |connection: usize| match network.connections[connection].source {
         Source::Input => None,
-        Source::Population(source) => {
-            Some((source, network.connections[connection].target.population))
-        }
+        Source::Population(source) => Some((source, network.connections[connection].target.population)),
     };
     let reaches: Vec<Vec<bool>> = (0..n).map(|from| reachable(network, from)).collect();
     let is_feedback: Vec<bool> = (0..network.connections.len())
-        .map(|c| {
-            ends(c).is_some_and(|(source, target)| target <= source && reaches[target][source])
-        })
+        .map(|c| ends(c).is_some_and(|(source, target)| target <= source && reaches[target][source]))
         .collect();
     if let (false, Some(at)) = (feedback, is_feedback.iter().position(|f| *f)) {
         let (source, target) = ends(at).expect("a feedback connection joins populations");
@@ -44,11 +38,7 @@ pub(crate) fn visiting_order<T: Float>(
             name(source),
             name(target)
         );
-        return Err(Error::schedule(
-            "feedback",
-            given,
-            "\"next_timestep\", or a network without cycles",
-        ));
+        return Err(Error::schedule("feedback", given, "\"next_timestep\", or a network without cycles"));
     }
     let mut incoming = vec![Vec::new(); n];
     let mut waits_for = vec![0; n];
@@ -70,11 +60,7 @@ pub(crate) fn visiting_order<T: Float>(
         }
     }
     debug_assert_eq!(populations.len(), n, "what is not feedback has no cycle");
-    Ok(VisitingOrder {
-        populations,
-        is_feedback,
-        incoming,
-    })
+    Ok(VisitingOrder { populations, is_feedback, incoming })
 }
 
 /// The populations that a path of one projection or none leads to.
@@ -104,10 +90,7 @@ pub(crate) struct Emitted<T> {
 impl<T: Float> Emitted<T> {
     pub(crate) fn new(network: &Network<T>) -> Self {
         let empty = vec![Vec::new(); network.populations().len()];
-        Self {
-            now: empty.clone(),
-            before: empty,
-        }
+        Self { now: empty.clone(), before: empty }
     }
 }
 
@@ -131,7 +114,7 @@ impl<T: Float> Worker<'_, T> {
         emitted.now.iter_mut().for_each(Vec::clear);
         for timestep in 0..run.input.n_timesteps() {
             moment.timestep = timestep as u32;
-            run.input.timestep(sample, timestep, &mut self.inputs)?;
+            run.input.timestep(sample, timestep, &mut self.inputs, &mut self.indices)?;
             self.begin_timestep();
             std::mem::swap(&mut emitted.now, &mut emitted.before);
             emitted.now.iter_mut().for_each(Vec::clear);
@@ -155,7 +138,11 @@ impl<T: Float> Worker<'_, T> {
                     break;
                 }
             }
-            let ending = ending.ok_or_else(|| Error::Trace(format!("sample {sample}, timestep {timestep}: got no ending; accepted: one after the last visit")))?;
+            let ending = ending.ok_or_else(|| {
+                Error::Trace(format!(
+                    "sample {sample}, timestep {timestep}: got no ending; accepted: one after the last visit"
+                ))
+            })?;
             if self.end_timestep(schedule, ending) {
                 break;
             }
@@ -174,12 +161,9 @@ impl<T: Float> Worker<'_, T> {
                 Source::Population(source) if order.is_feedback[c] => &emitted.before[source],
                 Source::Population(source) => &emitted.now[source],
             };
-            connection
-                .projection
-                .deliver(spikes, connection.target, &mut self.state);
+            connection.projection.deliver(spikes, connection.target, &mut self.state);
         }
-        self.state
-            .update_population(network, population, &mut self.fired);
+        self.state.update_population(network, population, &mut self.fired);
         let start = network.populations()[population].start as u32;
         emitted.now[population].extend(self.fired.iter().map(|neuron| (neuron - start, T::ONE)));
     }

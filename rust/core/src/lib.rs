@@ -15,13 +15,15 @@
 //! let output = builder.population("output", 1, Lif { v_threshold: vec![1.0], ..Lif::default() });
 //! builder.projection(Source::Input, output, Projection::dense(&[0.75, 0.5], 1, 2)?, None);
 //! let network = builder.build()?;
-//! let input = Input::dense(&[1.0_f32, 1.0], 1, 1, 2)?; // one timestep, one sample
+//! let input = Input::dense_f32(&[1.0, 1.0], 1, 1, 2)?; // one timestep, one sample
 //! let result = simulate(&network, &input, &ScheduleSpec::Fifo { group_size: 8 }, &Options::new(0.01), &mut |_| true)?;
 //! assert_eq!(result.counts, [1.0]);
 //! # Ok::<(), Error>(())
 //! ```
 
 mod batch;
+mod collect;
+mod delivery;
 mod engine;
 mod error;
 mod float;
@@ -31,6 +33,7 @@ mod layered;
 mod measures;
 mod network;
 mod neuron;
+mod options;
 mod projection;
 mod rng;
 mod schedule;
@@ -39,13 +42,13 @@ mod sync;
 mod trace;
 
 pub use batch::{Output, simulate};
-pub use engine::{Ending, InputMode, OnStop, Options, OutputStop, StopReason};
 pub use error::Error;
 pub use float::Float;
 pub use input::Input;
 pub use measures::Measures;
 pub use network::{Network, NetworkBuilder, Population, Source};
 pub use neuron::{Lif, Refractory, Reset};
+pub use options::{Ending, InputMode, OnStop, Options, OutputStop, StopReason};
 pub use projection::{ConvGeometry, Projection};
 pub use rng::Philox;
 pub use schedule::{CustomPick, Key, PendingSpike, ScheduleSpec};

@@ -22,5 +22,5 @@ pub struct Measures {
     /// Whether every timestep ran until no spike was pending.
     pub reached_quiescence: bool,
     /// What stopped it otherwise.
-    pub stopped_by: crate::engine::StopReason,
+    pub stopped_by: crate::options::StopReason,
 }

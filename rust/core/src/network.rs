@@ -100,18 +100,12 @@ impl<T: Float> Network<T> {
 
     /// Synapses of each projection, in the order in which they were added.
     pub fn n_synapses(&self) -> Vec<u64> {
-        self.connections
-            .iter()
-            .map(|c| c.projection.n_synapses())
-            .collect()
+        self.connections.iter().map(|c| c.projection.n_synapses()).collect()
     }
 
     /// Bytes of each projection's weights and indices, in the order in which they were added.
     pub fn nbytes(&self) -> Vec<usize> {
-        self.connections
-            .iter()
-            .map(|c| c.projection.nbytes())
-            .collect()
+        self.connections.iter().map(|c| c.projection.nbytes()).collect()
     }
 
     /// `beta = exp(-dt / tau_mem)` of every neuron.
@@ -144,24 +138,22 @@ impl<T: Float> Network<T> {
     }
 }
 
+/// Source, target, projection and its biases.
+type Unconnected<T> = (Source, usize, Projection<T>, Option<Vec<T>>);
+
 /// Collects a network's parts and checks them when it is built.
 #[derive(Debug)]
 pub struct NetworkBuilder<T> {
     n_inputs: usize,
     populations: Vec<(String, usize, Lif)>,
-    projections: Vec<(Source, usize, Projection<T>, Option<Vec<T>>)>,
+    projections: Vec<Unconnected<T>>,
     output: Option<usize>,
 }
 
 impl<T: Float> NetworkBuilder<T> {
     /// A network with `n_inputs` input channels and nothing else yet.
     pub fn new(n_inputs: usize) -> Self {
-        Self {
-            n_inputs,
-            populations: Vec::new(),
-            projections: Vec::new(),
-            output: None,
-        }
+        Self { n_inputs, populations: Vec::new(), projections: Vec::new(), output: None }
     }
 
     /// Adds a population of `n` neurons; gives its index.
@@ -193,11 +185,7 @@ impl<T: Float> NetworkBuilder<T> {
             return Err(Error::network("n_inputs", 0, "an integer of 1 or more"));
         }
         if self.populations.is_empty() {
-            return Err(Error::network(
-                "network",
-                "no population",
-                "at least one population",
-            ));
+            return Err(Error::network("network", "no population", "at least one population"));
         }
         let output = self.output.unwrap_or(self.populations.len() - 1);
         let (mut populations, mut population_of) = (Vec::<Population>::new(), Vec::new());
@@ -222,12 +210,7 @@ impl<T: Float> NetworkBuilder<T> {
             threshold.extend(thresholds);
             let start = population_of.len();
             population_of.extend(std::iter::repeat_n(populations.len() as u32, n));
-            populations.push(Population {
-                name,
-                start,
-                end: start + n,
-                lif,
-            });
+            populations.push(Population { name, start, end: start + n, lif });
         }
         if population_of.len() + n_inputs >= u32::MAX as usize {
             return Err(Error::network(
@@ -289,17 +272,11 @@ impl<T: Float> Network<T> {
         if (projection.n_in, projection.n_out) != (n_source, n_target) {
             return Err(Error::network(
                 "projection",
-                format!(
-                    "{} ({} to {} neurons)",
-                    projection.description, projection.n_in, projection.n_out
-                ),
+                format!("{} ({} to {} neurons)", projection.description, projection.n_in, projection.n_out),
                 format!("{n_source} to {n_target} neurons"),
             ));
         }
-        let target = Target {
-            population,
-            start: self.populations[population].start,
-        };
+        let target = Target { population, start: self.populations[population].start };
         if let Some(values) = bias {
             if values.len() != n_target || values.iter().any(|b| !b.is_finite()) {
                 return Err(Error::network(
@@ -310,58 +287,32 @@ impl<T: Float> Network<T> {
             }
             let whole = values.iter().all(|b| *b != T::ZERO);
             self.has_single_events |= !whole;
-            self.biases.push(Bias {
-                target,
-                values,
-                whole,
-            });
+            self.biases.push(Bias { target, values, whole });
         }
         self.has_single_events |= !matches!(&projection.map, Map::Rows(rows) if rows.all_whole());
         let fan_out = match source {
             Source::Input => &mut self.from_input,
             Source::Population(index) => &mut self.from_population[index],
         };
-        fan_out.parallel |= fan_out
-            .connections
-            .iter()
-            .any(|&c| self.connections[c].target.population == population);
+        fan_out.parallel |=
+            fan_out.connections.iter().any(|&c| self.connections[c].target.population == population);
         fan_out.connections.push(self.connections.len());
-        self.connections.push(Connection {
-            source,
-            target,
-            projection,
-        });
+        self.connections.push(Connection { source, target, projection });
         Ok(())
     }
 
     fn compute_fingerprint(&self) -> u64 {
-        let mut text = format!(
-            "pyasync network 1 {} {} {}",
-            T::NAME,
-            self.n_inputs,
-            self.output
-        );
-        for Population {
-            name,
-            start,
-            end,
-            lif:
-                Lif {
-                    reset,
-                    refractory,
-                    sync_threshold,
-                    ..
-                },
-        } in &self.populations
-        {
-            text += &format!("\n{name:?} {start} {end} {reset:?} {refractory:?} {sync_threshold}");
+        let mut parts = vec![format!("{} {} {}", T::NAME, self.n_inputs, self.output)];
+        for population in &self.populations {
+            let Population { name, start, end, lif } = population;
+            let Lif { reset, refractory, sync_threshold, .. } = lif;
+            let neuron = (reset, refractory, sync_threshold);
+            parts.push(format!("{name:?} {start} {end} {neuron:?}"));
         }
-        for connection in &self.connections {
-            text += &format!(
-                "\n{:?} {} {}",
-                connection.source, connection.target.population, connection.projection.description
-            );
+        for Connection { source, target, projection } in &self.connections {
+            let description = &projection.description;
+            parts.push(format!("{source:?} {} {description}", target.population));
         }
-        xxhash_rust::xxh3::xxh3_64(text.as_bytes())
+        xxhash_rust::xxh3::xxh3_64(parts.join("\n").as_bytes())
     }
 }

@@ -58,30 +58,18 @@ impl Lif {
         let spread = |argument: &str, values: &[f64]| match values {
             &[value] => Ok(vec![value; n]),
             values if values.len() == n => Ok(values.to_vec()),
-            values => Err(Error::network(
-                argument,
-                format!("{} values", values.len()),
-                format!("1 or {n} values"),
-            )),
+            values => {
+                Err(Error::network(argument, format!("{} values", values.len()), format!("1 or {n} values")))
+            }
         };
         let tau_mem = spread("tau_mem", &self.tau_mem)?;
-        if let Some(tau) = tau_mem.iter().find(|tau| !(**tau > 0.0)) {
-            return Err(Error::network(
-                "tau_mem",
-                tau,
-                "seconds > 0 (infinity: integrate-and-fire)",
-            ));
+        if let Some(tau) = tau_mem.iter().find(|tau| tau.is_nan() || **tau <= 0.0) {
+            return Err(Error::network("tau_mem", tau, "seconds > 0 (infinity: integrate-and-fire)"));
         }
-        let v_threshold: Vec<T> = spread("v_threshold", &self.v_threshold)?
-            .into_iter()
-            .map(T::from_f64)
-            .collect();
+        let v_threshold: Vec<T> =
+            spread("v_threshold", &self.v_threshold)?.into_iter().map(T::from_f64).collect();
         if let Some(threshold) = v_threshold.iter().find(|threshold| !threshold.is_finite()) {
-            return Err(Error::network(
-                "v_threshold",
-                threshold,
-                format!("finite numbers in {}", T::NAME),
-            ));
+            return Err(Error::network("v_threshold", threshold, format!("finite numbers in {}", T::NAME)));
         }
         Ok((tau_mem, v_threshold))
     }
@@ -123,33 +111,14 @@ mod tests {
     #[test]
     fn parameters_are_checked() {
         let message = |lif: Lif| lif.expand::<f32>(2).unwrap_err().to_string();
+        assert!(message(Lif { tau_mem: vec![0.0], ..Lif::default() }).starts_with("tau_mem: got 0;"));
+        assert!(message(Lif { tau_mem: vec![f64::NAN], ..Lif::default() }).starts_with("tau_mem: got NaN;"));
         assert!(
-            message(Lif {
-                tau_mem: vec![0.0],
-                ..Lif::default()
-            })
-            .starts_with("tau_mem: got 0;")
+            message(Lif { v_threshold: vec![1e300], ..Lif::default() }).starts_with("v_threshold: got inf;")
         );
         assert!(
-            message(Lif {
-                tau_mem: vec![f64::NAN],
-                ..Lif::default()
-            })
-            .starts_with("tau_mem: got NaN;")
-        );
-        assert!(
-            message(Lif {
-                v_threshold: vec![1e300],
-                ..Lif::default()
-            })
-            .starts_with("v_threshold: got inf;")
-        );
-        assert!(
-            message(Lif {
-                v_threshold: vec![1.0; 3],
-                ..Lif::default()
-            })
-            .contains("3 values; accepted: 1 or 2 values")
+            message(Lif { v_threshold: vec![1.0; 3], ..Lif::default() })
+                .contains("3 values; accepted: 1 or 2 values")
         );
     }
 }

@@ -17,10 +17,7 @@ impl Philox {
     /// The generator of one place in a run; `stream` is 0 for selection and 1 for momentum's noise.
     #[inline]
     pub fn new(seed: u64, sample_id: u64, timestep: u64, step: u64, stream: u64) -> Self {
-        Self {
-            key: [seed, sample_id],
-            place: [step, timestep, stream],
-        }
+        Self { key: [seed, sample_id], place: [step, timestep, stream] }
     }
 
     /// Four numbers; blocks are counted from 1, as NumPy does.

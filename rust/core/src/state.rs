@@ -78,12 +78,7 @@ impl<T: Float> State<T> {
 
     /// Ends refractoriness.
     pub(crate) fn end_timestep(&mut self) {
-        for Resting {
-            neuron,
-            v,
-            threshold,
-        } in self.resting.drain(..)
-        {
+        for Resting { neuron, v, threshold } in self.resting.drain(..) {
             self.v[neuron as usize] = v;
             self.threshold[neuron as usize] = threshold;
         }
@@ -91,21 +86,11 @@ impl<T: Float> State<T> {
 
     /// Delivers spikes through whole rows of weights to a whole population.
     #[inline]
-    pub(crate) fn whole_rows(
-        &mut self,
-        target: Target,
-        width: usize,
-        rows: &[T],
-        spikes: &[(u32, T)],
-    ) {
+    pub(crate) fn whole_rows(&mut self, target: Target, width: usize, rows: &[T], spikes: &[(u32, T)]) {
         if spikes.is_empty() {
             return;
         }
-        T::add_rows(
-            &mut self.input[target.start..target.start + width],
-            rows,
-            spikes,
-        );
+        T::add_rows(&mut self.input[target.start..target.start + width], rows, spikes);
         self.operations += (width * spikes.len()) as u64;
         self.touch_whole(target.population, spikes.len() as u32);
     }
@@ -125,10 +110,7 @@ impl<T: Float> State<T> {
     /// Delivers a population's biases: events that are no synaptic operations. `whole`: none of them is 0.
     pub(crate) fn biases(&mut self, target: Target, values: &[T], whole: bool) {
         if whole {
-            T::add_row(
-                &mut self.input[target.start..target.start + values.len()],
-                values,
-            );
+            T::add_row(&mut self.input[target.start..target.start + values.len()], values);
             self.touch_whole(target.population, 1);
             return;
         }
@@ -221,8 +203,7 @@ impl<T: Float> State<T> {
     /// `n_k`: events that arrived at the neuron in this timestep.
     #[inline]
     fn events_at(&self, network: &Network<T>, neuron: u32) -> u32 {
-        self.events[neuron as usize]
-            + self.whole_events[network.population_of[neuron as usize] as usize]
+        self.events[neuron as usize] + self.whole_events[network.population_of[neuron as usize] as usize]
     }
 
     /// Whether an event has arrived at the neuron in this step.
@@ -246,13 +227,7 @@ impl<T: Float> State<T> {
     /// Has neurons of one population fire: appends the potential `v'` of each to `v` and resets it.
     /// Gives the sum of the events that had arrived at them in the timestep.
     #[inline]
-    pub(crate) fn fire(
-        &mut self,
-        lif: &Lif,
-        population: usize,
-        neurons: &[u32],
-        v: &mut Vec<T>,
-    ) -> u64 {
+    pub(crate) fn fire(&mut self, lif: &Lif, population: usize, neurons: &[u32], v: &mut Vec<T>) -> u64 {
         let mut events = u64::from(self.whole_events[population]) * neurons.len() as u64;
         for &neuron in neurons {
             let k = neuron as usize;
@@ -262,11 +237,7 @@ impl<T: Float> State<T> {
             match lif.refractory {
                 Refractory::Timestep => {
                     let threshold = std::mem::replace(&mut self.threshold[k], T::INFINITY);
-                    self.resting.push(Resting {
-                        neuron,
-                        v: after,
-                        threshold,
-                    });
+                    self.resting.push(Resting { neuron, v: after, threshold });
                 }
                 Refractory::None => self.v[k] = after,
             }

@@ -52,8 +52,6 @@ pub(crate) fn to_python(py: Python<'_>, error: Error) -> PyErr {
 }
 
 fn is_ours(py: Python<'_>, error: &PyErr) -> bool {
-    let base = py
-        .import("pyasync.errors")
-        .and_then(|errors| errors.getattr("PyasyncError"));
+    let base = py.import("pyasync.errors").and_then(|errors| errors.getattr("PyasyncError"));
     base.is_ok_and(|base| error.value(py).is_instance(&base).unwrap_or(false))
 }

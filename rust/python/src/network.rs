@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use numpy::{Element, PyArray1, PyReadonlyArray1, PyReadonlyArray2};
-use pyasync_core::{
-    ConvGeometry, Error, Float, Lif, NetworkBuilder, Projection, Refractory, Reset, Source,
-};
+use pyasync_core::{ConvGeometry, Error, Float, Lif, NetworkBuilder, Projection, Refractory, Reset, Source};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -37,21 +35,20 @@ macro_rules! with_network {
 pub(crate) use with_network;
 
 /// (name, number of neurons, `tau_mem`, `v_threshold`, reset, refractory, `sync_threshold`)
-type PopulationParts<'py> = (
-    String,
-    usize,
-    PyReadonlyArray1<'py, f64>,
-    PyReadonlyArray1<'py, f64>,
-    String,
-    String,
-    u32,
-);
+type PopulationParts<'py> =
+    (String, usize, PyReadonlyArray1<'py, f64>, PyReadonlyArray1<'py, f64>, String, String, u32);
 /// (source or -1 for the input, target, projection as a tuple that begins with its kind, bias)
 type ProjectionParts<'py> = (i64, usize, Bound<'py, PyTuple>, Option<Bound<'py, PyAny>>);
+
+/// (kind, weight, (in, out) channels, size, kernel, stride, padding, dilation, groups)
+type ConvParts<'py, T> =
+    (String, PyReadonlyArray1<'py, T>, (usize, usize), Pair, Pair, Pair, Pair, Pair, usize);
+type Pair = [usize; 2];
 
 #[pymethods]
 impl Network {
     #[new]
+    #[allow(clippy::needless_pass_by_value)] // PyO3 hands over owned arguments
     fn new(
         py: Python<'_>,
         dtype: &str,
@@ -61,21 +58,9 @@ impl Network {
         output: usize,
     ) -> PyResult<Self> {
         let typed = if dtype == "float64" {
-            Typed::F64(Arc::new(build(
-                py,
-                n_inputs,
-                &populations,
-                &projections,
-                output,
-            )?))
+            Typed::F64(Arc::new(build(py, n_inputs, &populations, &projections, output)?))
         } else {
-            Typed::F32(Arc::new(build(
-                py,
-                n_inputs,
-                &populations,
-                &projections,
-                output,
-            )?))
+            Typed::F32(Arc::new(build(py, n_inputs, &populations, &projections, output)?))
         };
         Ok(Self { typed })
     }
@@ -118,11 +103,7 @@ fn build<T: Float + Element>(
             "none" => Reset::None,
             _ => Reset::Zero,
         };
-        let refractory = if refractory == "none" {
-            Refractory::None
-        } else {
-            Refractory::Timestep
-        };
+        let refractory = if refractory == "none" { Refractory::None } else { Refractory::Timestep };
         let lif = Lif {
             tau_mem: tau_mem.as_slice()?.to_vec(),
             v_threshold: v_threshold.as_slice()?.to_vec(),
@@ -134,23 +115,15 @@ fn build<T: Float + Element>(
     }
     for (source, target, parts, bias) in projections {
         let source = usize::try_from(*source).map_or(Source::Input, Source::Population);
-        let bias = bias
-            .as_ref()
-            .map(|bias| bias.extract::<PyReadonlyArray1<'_, T>>())
-            .transpose()?;
-        let bias = bias
-            .map(|bias| bias.as_slice().map(<[T]>::to_vec))
-            .transpose()?;
+        let bias = bias.as_ref().map(PyAnyMethods::extract::<PyReadonlyArray1<'_, T>>).transpose()?;
+        let bias = bias.map(|bias| bias.as_slice().map(<[T]>::to_vec)).transpose()?;
         builder.projection(source, *target, projection(py, parts)?, bias);
     }
     builder.output(output);
     builder.build().map_err(|error| to_python(py, error))
 }
 
-fn projection<T: Float + Element>(
-    py: Python<'_>,
-    parts: &Bound<'_, PyTuple>,
-) -> PyResult<Projection<T>> {
+fn projection<T: Float + Element>(py: Python<'_>, parts: &Bound<'_, PyTuple>) -> PyResult<Projection<T>> {
     let kind: String = parts.get_item(0)?.extract()?;
     let built: Result<Projection<T>, Error> = match kind.as_str() {
         "linear" => {
@@ -168,37 +141,11 @@ fn projection<T: Float + Element>(
                 usize,
                 usize,
             ) = parts.extract()?;
-            Projection::sparse(
-                &indptr,
-                indices.as_slice()?,
-                weight.as_slice()?,
-                n_out,
-                n_in,
-            )
+            Projection::sparse(&indptr, indices.as_slice()?, weight.as_slice()?, n_out, n_in)
         }
         "conv" => {
-            type Pair = [usize; 2];
-            let (
-                _,
-                weight,
-                (channels_in, channels_out),
-                size_in,
-                kernel,
-                stride,
-                padding,
-                dilation,
-                groups,
-            ): (
-                String,
-                PyReadonlyArray1<'_, T>,
-                (usize, usize),
-                Pair,
-                Pair,
-                Pair,
-                Pair,
-                Pair,
-                usize,
-            ) = parts.extract()?;
+            let (_, weight, (channels_in, channels_out), size_in, kernel, stride, padding, dilation, groups): ConvParts<'_, T> =
+                parts.extract()?;
             Projection::conv(
                 weight.as_slice()?,
                 ConvGeometry {
@@ -213,16 +160,11 @@ fn projection<T: Float + Element>(
                 },
             )
         }
-        "one_to_one" => Projection::one_to_one(
-            parts
-                .get_item(1)?
-                .extract::<PyReadonlyArray1<'_, T>>()?
-                .as_slice()?,
-        ),
+        "one_to_one" => {
+            Projection::one_to_one(parts.get_item(1)?.extract::<PyReadonlyArray1<'_, T>>()?.as_slice()?)
+        }
         _ => {
-            return Err(PyTypeError::new_err(format!(
-                "no projection is called {kind}"
-            )));
+            return Err(PyTypeError::new_err(format!("no projection is called {kind}")));
         }
     };
     built.map_err(|error| to_python(py, error))

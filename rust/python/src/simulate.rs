@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use numpy::{Element, PyArray1, PyReadonlyArray1, PyReadonlyArray3};
 use pyasync_core::{
-    Error, Float, Input, InputMode, Key, Measures, OnStop, Options, Output, OutputStop,
-    PendingSpike, ScheduleSpec,
+    Error, Float, Input, InputMode, Key, Measures, OnStop, Options, Output, OutputStop, PendingSpike,
+    ScheduleSpec,
 };
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -20,6 +20,7 @@ use crate::trace::Trace;
 /// `x` is a C-contiguous `[T, B, n_inputs]` array of float32, float64 or uint8, or (channel, offsets, multiplicity or None, `n_timesteps`). `schedule` is a tuple that begins with its name.
 #[pyfunction]
 #[pyo3(signature = (network, x, schedule, options, progress=None))]
+#[allow(clippy::needless_pass_by_value)] // PyO3 hands over owned arguments
 pub(crate) fn simulate<'py>(
     network: &Network,
     x: &Bound<'py, PyAny>,
@@ -31,8 +32,8 @@ pub(crate) fn simulate<'py>(
     let schedule = parse_schedule(schedule)?;
     let options = parse_options(options)?;
     match &network.typed {
-        Typed::F32(network) => run(py, network, x, &schedule, &options, progress),
-        Typed::F64(network) => run(py, network, x, &schedule, &options, progress),
+        Typed::F32(network) => run(py, network, x, &schedule, &options, progress.as_ref()),
+        Typed::F64(network) => run(py, network, x, &schedule, &options, progress.as_ref()),
     }
 }
 
@@ -58,7 +59,7 @@ fn run<'py, T: Float + Element>(
     x: &Bound<'py, PyAny>,
     schedule: &ScheduleSpec,
     options: &Options,
-    progress: Option<Py<PyAny>>,
+    progress: Option<&Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let arrays = Arrays::<T>::extract(x)?;
     let input = arrays.input().map_err(|error| to_python(py, error))?;
@@ -66,15 +67,12 @@ fn run<'py, T: Float + Element>(
     let mut poll = |done: usize| {
         let asked = Python::attach(|py| {
             py.check_signals()?;
-            progress
-                .as_ref()
-                .map_or(Ok(()), |progress| progress.call1(py, (done,)).map(drop))
+            progress.map_or(Ok(()), |progress| progress.call1(py, (done,)).map(drop))
         });
         raised = asked.err();
         raised.is_none()
     };
-    let output =
-        py.detach(|| pyasync_core::simulate(network, &input, schedule, options, &mut poll));
+    let output = py.detach(|| pyasync_core::simulate(network, &input, schedule, options, &mut poll));
     if let Some(raised) = raised {
         return Err(raised);
     }
@@ -107,13 +105,7 @@ impl<'py, T: Float + Element> Arrays<'py, T> {
             return Ok(Self::U8(x));
         }
         let (channel, offsets, multiplicity, n_timesteps, n_inputs) = x.extract()?;
-        Ok(Self::Events(
-            channel,
-            offsets,
-            multiplicity,
-            n_timesteps,
-            n_inputs,
-        ))
+        Ok(Self::Events(channel, offsets, multiplicity, n_timesteps, n_inputs))
     }
 
     fn input(&self) -> Result<Input<'_, T>, Error> {
@@ -134,9 +126,7 @@ impl<'py, T: Float + Element> Arrays<'py, T> {
             Self::Events(channel, offsets, multiplicity, n_timesteps, n_inputs) => Input::events(
                 channel.as_slice().expect(contiguous),
                 offsets.as_slice().expect(contiguous),
-                multiplicity
-                    .as_ref()
-                    .map(|m| m.as_slice().expect(contiguous)),
+                multiplicity.as_ref().map(|m| m.as_slice().expect(contiguous)),
                 *n_timesteps,
                 *n_inputs,
             ),
@@ -166,19 +156,13 @@ fn parse_options(options: &Bound<'_, PyDict>) -> PyResult<Options> {
         },
         max_forward_steps: get(options, "max_forward_steps")?,
         max_spikes: get(options, "max_spikes")?,
-        stop_on_output: stop.map(|scope| {
-            if scope == "sample" {
-                OutputStop::Sample
-            } else {
-                OutputStop::Timestep
-            }
-        }),
+        stop_on_output: stop.map(
+            |scope| {
+                if scope == "sample" { OutputStop::Sample } else { OutputStop::Timestep }
+            },
+        ),
         extra_steps: get(options, "extra_steps")?,
-        on_stop: if get::<String>(options, "on_stop")? == "carry" {
-            OnStop::Carry
-        } else {
-            OnStop::Discard
-        },
+        on_stop: if get::<String>(options, "on_stop")? == "carry" { OnStop::Carry } else { OnStop::Discard },
         record: get(options, "record")?,
         keep_counts: get(options, "keep_counts")?,
         keep_spike_counts: get(options, "keep_spike_counts")?,
@@ -191,24 +175,17 @@ fn parse_schedule(schedule: &Bound<'_, PyTuple>) -> PyResult<ScheduleSpec> {
     let name: String = schedule.get_item(0)?.extract()?;
     let group_size = || schedule.get_item(1)?.extract::<usize>();
     Ok(match name.as_str() {
-        "layered" => ScheduleSpec::Layered {
-            feedback: schedule.get_item(1)?.extract()?,
-        },
-        "random" => ScheduleSpec::Random {
-            group_size: group_size()?,
-            seed: schedule.get_item(2)?.extract()?,
-        },
+        "layered" => ScheduleSpec::Layered { feedback: schedule.get_item(1)?.extract()? },
+        "random" => {
+            ScheduleSpec::Random { group_size: group_size()?, seed: schedule.get_item(2)?.extract()? }
+        }
         "momentum" => ScheduleSpec::Momentum {
             group_size: group_size()?,
             noise: schedule.get_item(2)?.extract()?,
             seed: schedule.get_item(3)?.extract()?,
         },
-        "fifo" => ScheduleSpec::Fifo {
-            group_size: group_size()?,
-        },
-        "lifo" => ScheduleSpec::Lifo {
-            group_size: group_size()?,
-        },
+        "fifo" => ScheduleSpec::Fifo { group_size: group_size()? },
+        "lifo" => ScheduleSpec::Lifo { group_size: group_size()? },
         "priority" => {
             let values: PyReadonlyArray1<'_, f64> = schedule.get_item(2)?.extract()?;
             ScheduleSpec::Priority {
@@ -221,13 +198,11 @@ fn parse_schedule(schedule: &Bound<'_, PyTuple>) -> PyResult<ScheduleSpec> {
             seed: schedule.get_item(2)?.extract()?,
             pick: custom_pick(schedule.get_item(3)?.unbind()),
         },
-        "replay" => ScheduleSpec::Replay {
-            trace: Arc::clone(&schedule.get_item(1)?.cast::<Trace>()?.get().trace),
-        },
+        "replay" => {
+            ScheduleSpec::Replay { trace: Arc::clone(&schedule.get_item(1)?.cast::<Trace>()?.get().trace) }
+        }
         _ => {
-            return Err(PyTypeError::new_err(format!(
-                "no schedule is called {name}"
-            )));
+            return Err(PyTypeError::new_err(format!("no schedule is called {name}")));
         }
     })
 }
@@ -240,14 +215,14 @@ fn custom_pick(pick: Py<PyAny>) -> pyasync_core::CustomPick {
             let v = PyArray1::from_iter(py, pending.iter().map(|spike| spike.v));
             let arrival = PyArray1::from_iter(py, pending.iter().map(|spike| spike.arrival));
             let picked = pick.bind(py).call1((neuron, v, arrival, n, key.to_vec()))?;
-            Ok(picked
-                .extract::<PyReadonlyArray1<'_, i64>>()?
-                .as_array()
-                .to_vec())
+            Ok(picked.extract::<PyReadonlyArray1<'_, i64>>()?.as_array().to_vec())
         })
         .map_err(|error: PyErr| error.into())
     })
 }
+
+/// Takes one measure out of all.
+type Measure = fn(&Measures) -> u64;
 
 fn convert<T: Float + Element>(py: Python<'_>, output: Output<T>) -> PyResult<Bound<'_, PyDict>> {
     let arrays = PyDict::new(py);
@@ -255,7 +230,7 @@ fn convert<T: Float + Element>(py: Python<'_>, output: Output<T>) -> PyResult<Bo
     arrays.set_item("spike_counts", PyArray1::from_vec(py, output.spike_counts))?;
     arrays.set_item("v", PyArray1::from_vec(py, output.v))?;
     let measures = &output.measures;
-    let integers: [(&str, fn(&Measures) -> u64); 8] = [
+    let integers: [(&str, Measure); 8] = [
         ("spikes", |m| m.spikes),
         ("forward_steps", |m| m.forward_steps),
         ("synaptic_operations", |m| m.synaptic_operations),
@@ -266,18 +241,13 @@ fn convert<T: Float + Element>(py: Python<'_>, output: Output<T>) -> PyResult<Bo
         ("stopped_by", |m| m.stopped_by as u64),
     ];
     for (name, measure) in integers {
-        arrays.set_item(
-            name,
-            PyArray1::from_iter(py, measures.iter().map(|m| measure(m) as i64)),
-        )?;
+        arrays.set_item(name, PyArray1::from_iter(py, measures.iter().map(|m| measure(m) as i64)))?;
     }
     arrays.set_item(
         "latency",
         PyArray1::from_iter(
             py,
-            measures
-                .iter()
-                .map(|m| m.latency.map_or(f64::NAN, |latency| latency as f64)),
+            measures.iter().map(|m| m.latency.map_or(f64::NAN, |latency| latency as f64)),
         ),
     )?;
     arrays.set_item(
@@ -289,13 +259,7 @@ fn convert<T: Float + Element>(py: Python<'_>, output: Output<T>) -> PyResult<Bo
     arrays.set_item("output_neuron", PyArray1::from_vec(py, output_neuron))?;
     arrays.set_item(
         "output_offsets",
-        PyArray1::from_iter(
-            py,
-            output
-                .output_offsets
-                .into_iter()
-                .map(|offset| offset as i64),
-        ),
+        PyArray1::from_iter(py, output.output_offsets.into_iter().map(|offset| offset as i64)),
     )?;
     arrays.set_item("trace", output.trace.map(Trace::from_core))?;
     Ok(arrays)

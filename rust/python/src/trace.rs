@@ -19,9 +19,7 @@ pub(crate) struct Trace {
 
 impl Trace {
     pub(crate) fn from_core(trace: pyasync_core::Trace) -> Self {
-        Self {
-            trace: Arc::new(trace),
-        }
+        Self { trace: Arc::new(trace) }
     }
 }
 
@@ -32,9 +30,7 @@ impl Trace {
     #[staticmethod]
     fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
         let trace = py.detach(|| pyasync_core::Trace::from_bytes(data));
-        trace
-            .map(Self::from_core)
-            .map_err(|error| to_python(py, error))
+        trace.map(Self::from_core).map_err(|error| to_python(py, error))
     }
 
     fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
@@ -54,19 +50,11 @@ impl Trace {
         fields.set_item("forward_group_size", header.group_size)?;
         fields.set_item(
             "input_mode",
-            if header.input_mode == pyasync_core::InputMode::Scheduled {
-                "scheduled"
-            } else {
-                "at_once"
-            },
+            if header.input_mode == pyasync_core::InputMode::Scheduled { "scheduled" } else { "at_once" },
         )?;
         fields.set_item(
             "on_stop",
-            if header.on_stop == pyasync_core::OnStop::Carry {
-                "carry"
-            } else {
-                "discard"
-            },
+            if header.on_stop == pyasync_core::OnStop::Carry { "carry" } else { "discard" },
         )?;
         Ok(fields)
     }
@@ -76,8 +64,7 @@ impl Trace {
     }
 
     fn n_emitted(&self, py: Python<'_>) -> PyResult<u64> {
-        py.detach(|| self.trace.n_emitted())
-            .map_err(|error| to_python(py, error))
+        py.detach(|| self.trace.n_emitted()).map_err(|error| to_python(py, error))
     }
 
     fn nbytes(&self) -> usize {
@@ -87,15 +74,11 @@ impl Trace {
     /// The samples at these positions.
     #[allow(clippy::needless_pass_by_value)]
     fn take(&self, py: Python<'_>, samples: Vec<usize>) -> PyResult<Self> {
-        self.trace
-            .take(&samples)
-            .map(Self::from_core)
-            .map_err(|error| to_python(py, error))
+        self.trace.take(&samples).map(Self::from_core).map_err(|error| to_python(py, error))
     }
 
     fn validate(&self, py: Python<'_>, network: &Network) -> PyResult<()> {
-        let checked =
-            py.detach(|| with_network!(&network.typed, network => self.trace.validate(network)));
+        let checked = py.detach(|| with_network!(&network.typed, network => self.trace.validate(network)));
         checked.map_err(|error| to_python(py, error))
     }
 
@@ -112,9 +95,7 @@ impl Trace {
         Column<'py, i64>,
         Column<'py, f32>,
     )> {
-        let events = py
-            .detach(|| self.trace.to_events())
-            .map_err(|error| to_python(py, error))?;
+        let events = py.detach(|| self.trace.to_events()).map_err(|error| to_python(py, error))?;
         Ok((
             PyArray1::from_vec(py, events.sample),
             PyArray1::from_vec(py, events.timestep),
@@ -138,9 +119,7 @@ impl Trace {
         Column<'py, u32>,
         Column<'py, u32>,
     )> {
-        let columns = py
-            .detach(|| self.trace.to_steps())
-            .map_err(|error| to_python(py, error))?;
+        let columns = py.detach(|| self.trace.to_steps()).map_err(|error| to_python(py, error))?;
         let steps = columns
             .steps
             .iter()
@@ -179,12 +158,7 @@ impl Trace {
         endings: PyReadonlyArray2<'_, u32>,
     ) -> PyResult<Self> {
         let unknown = |code| {
-            to_python(
-                py,
-                Error::Trace(format!(
-                    "endings: got the code {code}; accepted: codes from 0 to 9"
-                )),
-            )
+            to_python(py, Error::Trace(format!("endings: got the code {code}; accepted: codes from 0 to 9")))
         };
         let columns = Steps {
             steps: steps
@@ -202,12 +176,7 @@ impl Trace {
             emitted: emitted.as_slice()?.to_vec(),
             fired: fired.as_slice()?.to_vec(),
             v: v.as_slice()?.to_vec(),
-            joined: joined
-                .as_array()
-                .rows()
-                .into_iter()
-                .map(|row| (row[0], row[1], row[2]))
-                .collect(),
+            joined: joined.as_array().rows().into_iter().map(|row| (row[0], row[1], row[2])).collect(),
             endings: endings
                 .as_array()
                 .rows()
@@ -221,9 +190,6 @@ impl Trace {
                 })
                 .collect::<PyResult<_>>()?,
         };
-        self.trace
-            .with_steps(&columns)
-            .map(Self::from_core)
-            .map_err(|error| to_python(py, error))
+        self.trace.with_steps(&columns).map(Self::from_core).map_err(|error| to_python(py, error))
     }
 }

@@ -32,11 +32,7 @@ impl ConvGeometry {
         std::array::from_fn(|axis| {
             let reach = self.dilation[axis] * (self.kernel[axis].max(1) - 1) + 1;
             let room = self.size_in[axis] + 2 * self.padding[axis];
-            if room < reach {
-                0
-            } else {
-                (room - reach) / self.stride[axis].max(1) + 1
-            }
+            if room < reach { 0 } else { (room - reach) / self.stride[axis].max(1) + 1 }
         })
     }
 
@@ -46,22 +42,14 @@ impl ConvGeometry {
 
     /// Checks the shape; gives the numbers of source and target neurons.
     pub(crate) fn check(&self) -> Result<(usize, usize), Error> {
-        for (name, pair) in [
-            ("kernel", self.kernel),
-            ("stride", self.stride),
-            ("dilation", self.dilation),
-        ] {
+        for (name, pair) in [("kernel", self.kernel), ("stride", self.stride), ("dilation", self.dilation)] {
             if pair.contains(&0) {
-                return Err(Error::network(
-                    name,
-                    format!("{pair:?}"),
-                    "integers of 1 or more",
-                ));
+                return Err(Error::network(name, format!("{pair:?}"), "integers of 1 or more"));
             }
         }
         if self.groups == 0
-            || self.channels_in % self.groups != 0
-            || self.channels_out % self.groups != 0
+            || !self.channels_in.is_multiple_of(self.groups)
+            || !self.channels_out.is_multiple_of(self.groups)
         {
             return Err(Error::network(
                 "groups",
@@ -80,10 +68,7 @@ impl ConvGeometry {
                 "a kernel that fits the padded input",
             ));
         }
-        Ok((
-            self.channels_in * self.size_in[0] * self.size_in[1],
-            self.channels_out * height * width,
-        ))
+        Ok((self.channels_in * self.size_in[0] * self.size_in[1], self.channels_out * height * width))
     }
 }
 
@@ -97,29 +82,18 @@ pub(crate) struct Conv<T> {
 
 impl<T: Float> Conv<T> {
     pub(crate) fn new(weight: &[T], geometry: ConvGeometry) -> Self {
-        let ConvGeometry {
-            channels_in,
-            channels_out,
-            kernel: [height, width],
-            groups,
-            ..
-        } = geometry;
+        let ConvGeometry { channels_in, channels_out, kernel: [height, width], groups, .. } = geometry;
         let (in_group, out_group) = (channels_in / groups, channels_out / groups);
         let mut by_tap = Vec::with_capacity(weight.len());
         for channel in 0..channels_in {
             for tap in 0..height * width {
                 for out in 0..out_group {
                     let out = channel / in_group * out_group + out;
-                    by_tap
-                        .push(weight[(out * in_group + channel % in_group) * height * width + tap]);
+                    by_tap.push(weight[(out * in_group + channel % in_group) * height * width + tap]);
                 }
             }
         }
-        Self {
-            geometry,
-            size_out: geometry.size_out(),
-            weight: by_tap,
-        }
+        Self { geometry, size_out: geometry.size_out(), weight: by_tap }
     }
 
     pub(crate) fn n_synapses(&self) -> u64 {
@@ -147,20 +121,8 @@ impl<T: Float> Conv<T> {
 
     /// Calls `visit(tap, position)` for each kernel tap that connects the source to the output position.
     #[inline]
-    fn for_each_tap(
-        &self,
-        channel: usize,
-        y: usize,
-        x: usize,
-        mut visit: impl FnMut(usize, usize),
-    ) {
-        let ConvGeometry {
-            kernel,
-            stride,
-            padding,
-            dilation,
-            ..
-        } = self.geometry;
+    fn for_each_tap(&self, channel: usize, y: usize, x: usize, mut visit: impl FnMut(usize, usize)) {
+        let ConvGeometry { kernel, stride, padding, dilation, .. } = self.geometry;
         let out = |axis: usize, at: usize, tap: usize| {
             let shifted = (at + padding[axis]).checked_sub(tap * dilation[axis])?;
             let position = shifted / stride[axis];
@@ -172,38 +134,22 @@ impl<T: Float> Conv<T> {
             };
             for column in 0..kernel[1] {
                 if let Some(out_x) = out(1, x, column) {
-                    visit(
-                        (channel * kernel[0] + row) * kernel[1] + column,
-                        out_y * self.size_out[1] + out_x,
-                    );
+                    visit((channel * kernel[0] + row) * kernel[1] + column, out_y * self.size_out[1] + out_x);
                 }
             }
         }
     }
 
     pub(crate) fn deliver(&self, spikes: &[(u32, T)], target: Target, state: &mut State<T>) {
-        let ConvGeometry {
-            channels_in,
-            channels_out,
-            size_in: [height, width],
-            groups,
-            ..
-        } = self.geometry;
+        let ConvGeometry { channels_in, channels_out, size_in: [height, width], groups, .. } = self.geometry;
         let (in_group, out_group) = (channels_in / groups, channels_out / groups);
         let plane = self.size_out[0] * self.size_out[1];
         for &(source, m) in spikes {
             let source = source as usize;
-            let (channel, y, x) = (
-                source / (height * width),
-                source / width % height,
-                source % width,
-            );
+            let (channel, y, x) = (source / (height * width), source / width % height, source % width);
             let first = target.start + channel / in_group * out_group * plane;
             self.for_each_tap(channel, y, x, |tap, position| {
-                for (out, &weight) in self.weight[tap * out_group..][..out_group]
-                    .iter()
-                    .enumerate()
-                {
+                for (out, &weight) in self.weight[tap * out_group..][..out_group].iter().enumerate() {
                     if weight != T::ZERO {
                         state.event(first + out * plane + position, weight * m);
                     }

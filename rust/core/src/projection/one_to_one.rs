@@ -11,9 +11,7 @@ pub(crate) struct OneToOne<T> {
 
 impl<T: Float> OneToOne<T> {
     pub(crate) fn new(weight: &[T]) -> Self {
-        Self {
-            weight: weight.to_vec(),
-        }
+        Self { weight: weight.to_vec() }
     }
 
     pub(crate) fn n_synapses(&self) -> u64 {

@@ -58,28 +58,17 @@ impl<T: Float> Rows<T> {
             return Err(Error::network(
                 "indptr",
                 format!("{} offsets ending at {:?}", indptr.len(), indptr.last()),
-                format!(
-                    "{} non-decreasing offsets from 0 to {}",
-                    n_out + 1,
-                    indices.len()
-                ),
+                format!("{} non-decreasing offsets from 0 to {}", n_out + 1, indices.len()),
             ));
         }
         if let Some(index) = indices.iter().find(|index| **index as usize >= n_in) {
-            return Err(Error::network(
-                "indices",
-                index,
-                format!("column numbers below {n_in}"),
-            ));
+            return Err(Error::network("indices", index, format!("column numbers below {n_in}")));
         }
         let mut columns: Vec<Vec<(u32, T)>> = vec![Vec::new(); n_in];
         for target in 0..n_out {
             for at in indptr[target]..indptr[target + 1] {
                 let column = &mut columns[indices[at] as usize];
-                if column
-                    .last()
-                    .is_some_and(|&(last, _)| last == target as u32)
-                {
+                if column.last().is_some_and(|&(last, _)| last == target as u32) {
                     return Err(Error::network(
                         "indices",
                         format!("column {} twice in row {target}", indices[at]),

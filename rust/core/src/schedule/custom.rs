@@ -22,11 +22,7 @@ pub type Key = [u64; 4];
 
 /// Picks the given number of different indices into the pending spikes, which are in arrival order.
 pub type CustomPick = Arc<
-    dyn Fn(
-            &[PendingSpike],
-            usize,
-            Key,
-        ) -> Result<Vec<i64>, Box<dyn std::error::Error + Send + Sync>>
+    dyn Fn(&[PendingSpike], usize, Key) -> Result<Vec<i64>, Box<dyn std::error::Error + Send + Sync>>
         + Send
         + Sync,
 >;
@@ -43,48 +39,29 @@ pub(crate) struct Custom {
 
 impl Custom {
     pub(crate) fn new(group_size: usize, seed: u64, n_neurons: usize, pick: CustomPick) -> Self {
-        Self {
-            group_size,
-            seed,
-            n_neurons,
-            pick,
-            pending: Vec::new(),
-        }
+        Self { group_size, seed, n_neurons, pick, pending: Vec::new() }
     }
 }
 
 impl<T: Float> Schedule<T> for Custom {
-    fn fired(
-        &mut self,
-        _: Moment,
-        first_arrival: u32,
-        neurons: &[u32],
-        v: &[T],
-    ) -> Result<(), Error> {
+    fn fired(&mut self, _: Moment, first_arrival: u32, neurons: &[u32], v: &[T]) -> Result<(), Error> {
         let spikes = (first_arrival..).zip(neurons).zip(v);
-        self.pending
-            .extend(spikes.map(|((arrival, &neuron), v)| PendingSpike {
-                neuron: neuron.into(),
-                v: v.to_f64(),
-                arrival: arrival.into(),
-            }));
+        self.pending.extend(spikes.map(|((arrival, &neuron), v)| PendingSpike {
+            neuron: neuron.into(),
+            v: v.to_f64(),
+            arrival: arrival.into(),
+        }));
         Ok(())
     }
 
-    fn inputs_joined(
-        &mut self,
-        _: Moment,
-        first_arrival: u32,
-        sources: &[u32],
-    ) -> Result<(), Error> {
+    fn inputs_joined(&mut self, _: Moment, first_arrival: u32, sources: &[u32]) -> Result<(), Error> {
         let n_neurons = self.n_neurons as i64;
         let spikes = (first_arrival..).zip(sources);
-        self.pending
-            .extend(spikes.map(|(arrival, &source)| PendingSpike {
-                neuron: n_neurons - 1 - i64::from(source),
-                v: f64::INFINITY,
-                arrival: arrival.into(),
-            }));
+        self.pending.extend(spikes.map(|(arrival, &source)| PendingSpike {
+            neuron: n_neurons - 1 - i64::from(source),
+            v: f64::INFINITY,
+            arrival: arrival.into(),
+        }));
         Ok(())
     }
 
@@ -94,12 +71,7 @@ impl<T: Float> Schedule<T> for Custom {
 
     fn select(&mut self, moment: Moment, group: &mut Vec<Pending>) -> Result<(), Error> {
         let n = self.group_size.min(self.pending.len());
-        let key = [
-            self.seed,
-            moment.sample_id,
-            moment.timestep.into(),
-            moment.step.into(),
-        ];
+        let key = [self.seed, moment.sample_id, moment.timestep.into(), moment.step.into()];
         let mut picked = (self.pick)(&self.pending, n, key).map_err(Error::Callable)?;
         picked.sort_unstable();
         if picked.len() != n {
@@ -109,17 +81,15 @@ impl<T: Float> Schedule<T> for Custom {
                 format!("exactly {n} different indices"),
             ));
         }
-        if let Some(pair) = picked.windows(2).find(|pair| pair[0] == pair[1]) {
+        let twice = picked.windows(2).find_map(|pair| (pair[0] == pair[1]).then_some(pair[0]));
+        if let Some(index) = twice {
             return Err(Error::schedule(
                 "pick",
-                format!("index {} twice", pair[0]),
+                format!("index {index} twice"),
                 format!("exactly {n} different indices"),
             ));
         }
-        if let Some(index) = picked
-            .iter()
-            .find(|index| **index < 0 || **index >= self.pending.len() as i64)
-        {
+        if let Some(index) = picked.iter().find(|index| **index < 0 || **index >= self.pending.len() as i64) {
             return Err(Error::schedule(
                 "pick",
                 format!("index {index}"),
@@ -127,14 +97,8 @@ impl<T: Float> Schedule<T> for Custom {
             ));
         }
         for &index in &picked {
-            let PendingSpike {
-                neuron, arrival, ..
-            } = self.pending[index as usize];
-            let source = if neuron < 0 {
-                self.n_neurons as i64 - 1 - neuron
-            } else {
-                neuron
-            };
+            let PendingSpike { neuron, arrival, .. } = self.pending[index as usize];
+            let source = if neuron < 0 { self.n_neurons as i64 - 1 - neuron } else { neuron };
             group.push(Pending::new(arrival as u32, source as u32));
         }
         let mut next = picked.iter().peekable();

@@ -15,35 +15,18 @@ pub(crate) struct Fifo {
 
 impl Fifo {
     pub(crate) fn new(group_size: usize) -> Self {
-        Self {
-            group_size,
-            pending: VecDeque::new(),
-        }
+        Self { group_size, pending: VecDeque::new() }
     }
 }
 
 impl<T: Float> Schedule<T> for Fifo {
-    fn fired(
-        &mut self,
-        _: Moment,
-        first_arrival: u32,
-        neurons: &[u32],
-        _: &[T],
-    ) -> Result<(), Error> {
-        self.pending.extend(
-            (first_arrival..)
-                .zip(neurons)
-                .map(|(arrival, &neuron)| Pending::new(arrival, neuron)),
-        );
+    fn fired(&mut self, _: Moment, first_arrival: u32, neurons: &[u32], _: &[T]) -> Result<(), Error> {
+        self.pending
+            .extend((first_arrival..).zip(neurons).map(|(arrival, &neuron)| Pending::new(arrival, neuron)));
         Ok(())
     }
 
-    fn inputs_joined(
-        &mut self,
-        moment: Moment,
-        first_arrival: u32,
-        sources: &[u32],
-    ) -> Result<(), Error> {
+    fn inputs_joined(&mut self, moment: Moment, first_arrival: u32, sources: &[u32]) -> Result<(), Error> {
         Schedule::<T>::fired(self, moment, first_arrival, sources, &[])
     }
 
@@ -52,10 +35,7 @@ impl<T: Float> Schedule<T> for Fifo {
     }
 
     fn select(&mut self, _: Moment, group: &mut Vec<Pending>) -> Result<(), Error> {
-        group.extend(
-            self.pending
-                .drain(..self.group_size.min(self.pending.len())),
-        );
+        group.extend(self.pending.drain(..self.group_size.min(self.pending.len())));
         Ok(())
     }
 

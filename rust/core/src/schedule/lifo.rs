@@ -14,35 +14,18 @@ pub(crate) struct Lifo {
 
 impl Lifo {
     pub(crate) fn new(group_size: usize) -> Self {
-        Self {
-            group_size,
-            pending: Vec::new(),
-        }
+        Self { group_size, pending: Vec::new() }
     }
 }
 
 impl<T: Float> Schedule<T> for Lifo {
-    fn fired(
-        &mut self,
-        _: Moment,
-        first_arrival: u32,
-        neurons: &[u32],
-        _: &[T],
-    ) -> Result<(), Error> {
-        self.pending.extend(
-            (first_arrival..)
-                .zip(neurons)
-                .map(|(arrival, &neuron)| Pending::new(arrival, neuron)),
-        );
+    fn fired(&mut self, _: Moment, first_arrival: u32, neurons: &[u32], _: &[T]) -> Result<(), Error> {
+        self.pending
+            .extend((first_arrival..).zip(neurons).map(|(arrival, &neuron)| Pending::new(arrival, neuron)));
         Ok(())
     }
 
-    fn inputs_joined(
-        &mut self,
-        moment: Moment,
-        first_arrival: u32,
-        sources: &[u32],
-    ) -> Result<(), Error> {
+    fn inputs_joined(&mut self, moment: Moment, first_arrival: u32, sources: &[u32]) -> Result<(), Error> {
         Schedule::<T>::fired(self, moment, first_arrival, sources, &[])
     }
 
@@ -51,10 +34,7 @@ impl<T: Float> Schedule<T> for Lifo {
     }
 
     fn select(&mut self, _: Moment, group: &mut Vec<Pending>) -> Result<(), Error> {
-        group.extend(
-            self.pending
-                .drain(self.pending.len().saturating_sub(self.group_size)..),
-        );
+        group.extend(self.pending.drain(self.pending.len().saturating_sub(self.group_size)..));
         Ok(())
     }
 

@@ -19,10 +19,10 @@ pub(crate) use random::Random;
 pub(crate) use ranked::{Momentum, Priority};
 pub(crate) use replay::Replay;
 
-use crate::engine::Ending;
 use crate::error::Error;
 use crate::float::Float;
 use crate::network::Network;
+use crate::options::Ending;
 use crate::trace::Trace;
 
 /// A spike that waits: its arrival number above its source (a neuron's id, or the number of neurons plus an input channel). Ordered by arrival.
@@ -62,10 +62,7 @@ fn sort_by_counting<const MOST: usize>(group: &mut [Pending]) {
     spikes[..group.len()].copy_from_slice(group);
     let arrivals = spikes.map(Pending::arrival);
     for (at, spike) in spikes[..group.len()].iter().enumerate() {
-        let before: usize = arrivals
-            .iter()
-            .map(|&a| usize::from(a < arrivals[at]))
-            .sum();
+        let before: usize = arrivals.iter().map(|&a| usize::from(a < arrivals[at])).sum();
         group[before] = *spike;
     }
 }
@@ -87,20 +84,9 @@ pub(crate) trait Schedule<T: Float>: Send {
         Ok(())
     }
     /// The neurons that fired in a step (none is reported too) join, numbered from `first_arrival` in neuron order.
-    fn fired(
-        &mut self,
-        moment: Moment,
-        first_arrival: u32,
-        neurons: &[u32],
-        v: &[T],
-    ) -> Result<(), Error>;
+    fn fired(&mut self, moment: Moment, first_arrival: u32, neurons: &[u32], v: &[T]) -> Result<(), Error>;
     /// Input spikes join; `sources` are numbers of neurons plus channels.
-    fn inputs_joined(
-        &mut self,
-        moment: Moment,
-        first_arrival: u32,
-        sources: &[u32],
-    ) -> Result<(), Error>;
+    fn inputs_joined(&mut self, moment: Moment, first_arrival: u32, sources: &[u32]) -> Result<(), Error>;
     /// How many spikes wait.
     fn pending(&self) -> usize;
     /// Moves the next group, one spike or more, from the pending set to `group` (given empty), in arrival order.
@@ -206,23 +192,17 @@ impl ScheduleSpec {
     /// Checks the parameters against the network.
     pub(crate) fn check<T: Float>(&self, network: &Network<T>) -> Result<(), Error> {
         if self.group_size() == 0 && self.name() != "layered" {
-            return Err(Error::schedule(
-                "forward_group_size",
-                0,
-                "an integer of 1 or more",
-            ));
+            return Err(Error::schedule("forward_group_size", 0, "an integer of 1 or more"));
         }
         match self {
-            Self::Momentum { noise, .. } if !(noise.is_finite() && *noise >= 0.0) => Err(
-                Error::schedule("noise", noise, "a finite number of 0 or more"),
-            ),
-            Self::Priority { values, .. } if values.len() != network.n_neurons() => {
-                Err(Error::schedule(
-                    "values",
-                    format!("{} values", values.len()),
-                    format!("{} values, one a neuron", network.n_neurons()),
-                ))
+            Self::Momentum { noise, .. } if !(noise.is_finite() && *noise >= 0.0) => {
+                Err(Error::schedule("noise", noise, "a finite number of 0 or more"))
             }
+            Self::Priority { values, .. } if values.len() != network.n_neurons() => Err(Error::schedule(
+                "values",
+                format!("{} values", values.len()),
+                format!("{} values, one a neuron", network.n_neurons()),
+            )),
             Self::Priority { values, .. } if values.iter().any(|value| value.is_nan()) => {
                 Err(Error::schedule("values", "NaN", "numbers"))
             }

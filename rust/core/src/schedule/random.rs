@@ -15,37 +15,19 @@ pub(crate) struct Random {
 
 impl Random {
     pub(crate) fn new(group_size: usize, seed: u64) -> Self {
-        Self {
-            group_size,
-            seed,
-            pending: Vec::new(),
-        }
+        Self { group_size, seed, pending: Vec::new() }
     }
 }
 
 impl<T: Float> Schedule<T> for Random {
     #[inline]
-    fn fired(
-        &mut self,
-        _: Moment,
-        first_arrival: u32,
-        neurons: &[u32],
-        _: &[T],
-    ) -> Result<(), Error> {
-        self.pending.extend(
-            (first_arrival..)
-                .zip(neurons)
-                .map(|(arrival, &neuron)| Pending::new(arrival, neuron)),
-        );
+    fn fired(&mut self, _: Moment, first_arrival: u32, neurons: &[u32], _: &[T]) -> Result<(), Error> {
+        self.pending
+            .extend((first_arrival..).zip(neurons).map(|(arrival, &neuron)| Pending::new(arrival, neuron)));
         Ok(())
     }
 
-    fn inputs_joined(
-        &mut self,
-        moment: Moment,
-        first_arrival: u32,
-        sources: &[u32],
-    ) -> Result<(), Error> {
+    fn inputs_joined(&mut self, moment: Moment, first_arrival: u32, sources: &[u32]) -> Result<(), Error> {
         Schedule::<T>::fired(self, moment, first_arrival, sources, &[])
     }
 

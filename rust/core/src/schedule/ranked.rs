@@ -45,11 +45,7 @@ impl RankedQueue {
 #[inline]
 fn ordered_bits(rank: f64) -> u64 {
     let bits = (rank + 0.0).to_bits();
-    if bits >> 63 == 0 {
-        bits | 1 << 63
-    } else {
-        !bits
-    }
+    if bits >> 63 == 0 { bits | 1 << 63 } else { !bits }
 }
 
 /// Selects the highest potentials at firing.
@@ -63,37 +59,21 @@ pub(crate) struct Momentum {
 
 impl Momentum {
     pub(crate) fn new(group_size: usize, noise: f64, seed: u64) -> Self {
-        Self {
-            group_size,
-            noise,
-            seed,
-            queue: RankedQueue::default(),
-        }
+        Self { group_size, noise, seed, queue: RankedQueue::default() }
     }
 }
 
 impl<T: Float> Schedule<T> for Momentum {
     #[inline]
-    fn fired(
-        &mut self,
-        moment: Moment,
-        first_arrival: u32,
-        neurons: &[u32],
-        v: &[T],
-    ) -> Result<(), Error> {
+    fn fired(&mut self, moment: Moment, first_arrival: u32, neurons: &[u32], v: &[T]) -> Result<(), Error> {
         let spikes = (first_arrival..).zip(neurons).zip(v);
         if self.noise == 0.0 {
             for ((arrival, &neuron), v) in spikes {
                 self.queue.push(ordered_bits(v.to_f64()), arrival, neuron);
             }
         } else {
-            let random = Philox::new(
-                self.seed,
-                moment.sample_id,
-                moment.timestep.into(),
-                moment.step.into(),
-                1,
-            );
+            let random =
+                Philox::new(self.seed, moment.sample_id, moment.timestep.into(), moment.step.into(), 1);
             for (((arrival, &neuron), v), number) in spikes.zip(random.draws()) {
                 let rank = v.to_f64() + self.noise * unit_interval(number);
                 self.queue.push(ordered_bits(rank), arrival, neuron);
@@ -102,12 +82,7 @@ impl<T: Float> Schedule<T> for Momentum {
         Ok(())
     }
 
-    fn inputs_joined(
-        &mut self,
-        _: Moment,
-        first_arrival: u32,
-        sources: &[u32],
-    ) -> Result<(), Error> {
+    fn inputs_joined(&mut self, _: Moment, first_arrival: u32, sources: &[u32]) -> Result<(), Error> {
         self.queue.push_inputs(first_arrival, sources);
         Ok(())
     }
@@ -137,35 +112,19 @@ pub(crate) struct Priority {
 
 impl Priority {
     pub(crate) fn new(group_size: usize, values: Arc<Vec<f64>>) -> Self {
-        Self {
-            group_size,
-            values,
-            queue: RankedQueue::default(),
-        }
+        Self { group_size, values, queue: RankedQueue::default() }
     }
 }
 
 impl<T: Float> Schedule<T> for Priority {
-    fn fired(
-        &mut self,
-        _: Moment,
-        first_arrival: u32,
-        neurons: &[u32],
-        _: &[T],
-    ) -> Result<(), Error> {
+    fn fired(&mut self, _: Moment, first_arrival: u32, neurons: &[u32], _: &[T]) -> Result<(), Error> {
         for (arrival, &neuron) in (first_arrival..).zip(neurons) {
-            self.queue
-                .push(ordered_bits(self.values[neuron as usize]), arrival, neuron);
+            self.queue.push(ordered_bits(self.values[neuron as usize]), arrival, neuron);
         }
         Ok(())
     }
 
-    fn inputs_joined(
-        &mut self,
-        _: Moment,
-        first_arrival: u32,
-        sources: &[u32],
-    ) -> Result<(), Error> {
+    fn inputs_joined(&mut self, _: Moment, first_arrival: u32, sources: &[u32]) -> Result<(), Error> {
         self.queue.push_inputs(first_arrival, sources);
         Ok(())
     }
@@ -190,20 +149,8 @@ mod tests {
 
     #[test]
     fn ordered_bits_order_as_numbers_do() {
-        let ranks = [
-            f64::NEG_INFINITY,
-            -1.5,
-            -1e-300,
-            0.0,
-            1e-300,
-            1.5,
-            f64::INFINITY,
-        ];
-        assert!(
-            ranks
-                .windows(2)
-                .all(|pair| ordered_bits(pair[0]) < ordered_bits(pair[1]))
-        );
+        let ranks = [f64::NEG_INFINITY, -1.5, -1e-300, 0.0, 1e-300, 1.5, f64::INFINITY];
+        assert!(ranks.windows(2).all(|pair| ordered_bits(pair[0]) < ordered_bits(pair[1])));
         assert_eq!(ordered_bits(-0.0), ordered_bits(0.0));
     }
 

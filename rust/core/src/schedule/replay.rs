@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{Moment, Pending, Schedule};
-use crate::engine::Ending;
 use crate::error::Error;
 use crate::float::Float;
+use crate::options::Ending;
 use crate::trace::{Cursor, Record, Trace};
 
 /// The source of a spike that is not pending any more.
@@ -26,14 +26,7 @@ pub(crate) struct Replay {
 
 impl Replay {
     pub(crate) fn new(trace: Arc<Trace>) -> Self {
-        Self {
-            trace,
-            sample: 0,
-            cursor: Cursor::default(),
-            compared: 0,
-            sources: Vec::new(),
-            pending: 0,
-        }
+        Self { trace, sample: 0, cursor: Cursor::default(), compared: 0, sources: Vec::new(), pending: 0 }
     }
 
     fn bytes(&self) -> &[u8] {
@@ -41,12 +34,7 @@ impl Replay {
     }
 
     fn differs(moment: Moment, trace: &str, run: &str) -> Error {
-        let Moment {
-            sample,
-            timestep,
-            step,
-            ..
-        } = moment;
+        let Moment { sample, timestep, step, .. } = moment;
         Error::Replay(format!(
             "sample {sample}, timestep {timestep}, step {step}: in the trace {trace}, here {run}; accepted: the network, weights and input that were recorded"
         ))
@@ -61,11 +49,7 @@ impl Replay {
         if record == expected {
             Ok(())
         } else {
-            Err(Self::differs(
-                moment,
-                &format!("{record:?} follows"),
-                &format!("{expected:?}"),
-            ))
+            Err(Self::differs(moment, &format!("{record:?} follows"), &format!("{expected:?}")))
         }
     }
 }
@@ -86,17 +70,9 @@ impl<T: Float> Schedule<T> for Replay {
         }
         let recorded = self.cursor.fired.as_slice();
         if recorded != neurons {
-            let at = recorded
-                .iter()
-                .zip(neurons)
-                .take_while(|(a, b)| a == b)
-                .count();
+            let at = recorded.iter().zip(neurons).take_while(|(a, b)| a == b).count();
             let word = |neurons: &[u32]| {
-                neurons
-                    .get(at)
-                    .map_or("no further neuron fires".to_owned(), |k| {
-                        format!("neuron {k} fires")
-                    })
+                neurons.get(at).map_or("no further neuron fires".to_owned(), |k| format!("neuron {k} fires"))
             };
             return Err(Self::differs(moment, &word(recorded), &word(neurons)));
         }
@@ -119,18 +95,8 @@ impl<T: Float> Schedule<T> for Replay {
     fn inputs_joined(&mut self, moment: Moment, _: u32, sources: &[u32]) -> Result<(), Error> {
         self.read(moment, Record::InputsJoined)?;
         let n_neurons = self.trace.header().n_neurons as u32;
-        if !self
-            .cursor
-            .fired
-            .iter()
-            .map(|channel| channel + n_neurons)
-            .eq(sources.iter().copied())
-        {
-            return Err(Self::differs(
-                moment,
-                "other input spikes join",
-                "those given",
-            ));
+        if !self.cursor.fired.iter().map(|channel| channel + n_neurons).eq(sources.iter().copied()) {
+            return Err(Self::differs(moment, "other input spikes join", "those given"));
         }
         self.pending += sources.len();
         self.sources.extend_from_slice(sources);
@@ -149,10 +115,8 @@ impl<T: Float> Schedule<T> for Replay {
             )));
         }
         for &arrival in &self.cursor.emitted {
-            let source = self
-                .sources
-                .get_mut(arrival as usize)
-                .map_or(GONE, |source| std::mem::replace(source, GONE));
+            let source =
+                self.sources.get_mut(arrival as usize).map_or(GONE, |source| std::mem::replace(source, GONE));
             if source == GONE {
                 return Err(Self::differs(
                     moment,
@@ -177,11 +141,7 @@ impl<T: Float> Schedule<T> for Replay {
         };
         self.read(moment, Record::TimestepEnded(ending))?;
         if ending == Ending::Quiescent && self.pending > 0 {
-            return Err(Self::differs(
-                moment,
-                "no spike is pending",
-                &format!("{} are", self.pending),
-            ));
+            return Err(Self::differs(moment, "no spike is pending", &format!("{} are", self.pending)));
         }
         Ok(Some(ending))
     }

@@ -11,24 +11,29 @@
 //! that of the spike a FIFO would have emitted (so one byte nearly always), and the neurons that fired, ascending, each as the varint of its distance
 //! from the one before. Potentials at firing lie apart, as `f32`.
 
-use crate::engine::Ending;
 use crate::error::Error;
 use crate::float::Float;
+use crate::options::Ending;
 use crate::schedule::Pending;
 
 const CONTROL: u8 = 0xF0;
 const INPUTS: u8 = 10;
 /// Bytes of the longest 32-bit varint.
 const LONGEST_VARINT: usize = 5;
+/// Bytes by which a writer grows at least.
+const PIECE: usize = 4096;
 const MANY_EMITTED: usize = 14;
 const MANY_FIRED: usize = 15;
 
 /// Writes one sample after the other.
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
-    pub(crate) bytes: Vec<u8>,
+    /// Grown in large pieces; what has been written ends at `len`.
+    bytes: Vec<u8>,
+    len: usize,
     pub(crate) v: Vec<f32>,
-    /// Spikes that have joined in this sample, and those among them that have been emitted or dropped.
+    /// Spikes that have joined in this sample, and those among them that have been emitted or
+    /// dropped.
     joined: u32,
     resolved: u32,
 }
@@ -38,70 +43,71 @@ impl Writer {
         (self.joined, self.resolved) = (0, 0);
     }
 
+    /// Number of bytes written so far.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The bytes and potentials of all samples.
+    pub(crate) fn finish(mut self) -> (Vec<u8>, Vec<f32>) {
+        self.bytes.truncate(self.len);
+        (self.bytes, self.v)
+    }
+
     #[inline]
     pub(crate) fn step<T: Float>(&mut self, emitted: &[Pending], fired: &[u32], v: &[T]) {
-        self.step_of(
-            emitted.iter().map(|spike| spike.arrival()),
-            emitted.len(),
-            fired,
-        );
+        self.step_of(emitted.iter().map(|spike| spike.arrival()), emitted.len(), fired);
         self.v.extend(v.iter().map(|v| v.to_f32()));
     }
 
     #[inline]
-    pub(crate) fn step_of(
-        &mut self,
-        emitted: impl Iterator<Item = u32>,
-        n_emitted: usize,
-        fired: &[u32],
-    ) {
-        // Room for the longest form at once, so that no byte needs a check of its own.
-        let start = self.bytes.len();
-        let most = 1 + (2 + n_emitted + fired.len()) * LONGEST_VARINT;
-        self.bytes.resize(start + most, 0);
-        let mut out = Bytes {
-            to: &mut self.bytes[start..],
-            at: 0,
-        };
-        out.byte((n_emitted.min(MANY_EMITTED) << 4 | fired.len().min(MANY_FIRED)) as u8);
-        if n_emitted >= MANY_EMITTED {
-            out.varint((n_emitted - MANY_EMITTED) as u32);
-        }
-        if fired.len() >= MANY_FIRED {
-            out.varint((fired.len() - MANY_FIRED) as u32);
-        }
-        for arrival in emitted {
-            let distance = arrival.wrapping_sub(self.resolved) as i32;
-            out.varint((distance << 1 ^ distance >> 31) as u32);
-            self.resolved = self.resolved.wrapping_add(1);
-        }
-        out.ascending(fired);
-        let end = start + out.at;
-        self.bytes.truncate(end);
+    pub(crate) fn step_of(&mut self, emitted: impl Iterator<Item = u32>, n_emitted: usize, fired: &[u32]) {
+        let mut resolved = self.resolved;
+        self.write(3 + n_emitted + fired.len(), |out| {
+            out.byte((n_emitted.min(MANY_EMITTED) << 4 | fired.len().min(MANY_FIRED)) as u8);
+            if n_emitted >= MANY_EMITTED {
+                out.varint((n_emitted - MANY_EMITTED) as u32);
+            }
+            if fired.len() >= MANY_FIRED {
+                out.varint((fired.len() - MANY_FIRED) as u32);
+            }
+            for arrival in emitted {
+                let distance = arrival.wrapping_sub(resolved) as i32;
+                out.varint((distance << 1 ^ distance >> 31) as u32);
+                resolved = resolved.wrapping_add(1);
+            }
+            out.ascending(fired);
+        });
+        self.resolved = resolved;
         self.joined += fired.len() as u32;
     }
 
     pub(crate) fn inputs_joined(&mut self, channels: &[u32]) {
-        let start = self.bytes.len();
-        self.bytes
-            .resize(start + 1 + (1 + channels.len()) * LONGEST_VARINT, 0);
-        let mut out = Bytes {
-            to: &mut self.bytes[start..],
-            at: 0,
-        };
-        out.byte(CONTROL | INPUTS);
-        out.varint(channels.len() as u32);
-        out.ascending(channels);
-        let end = start + out.at;
-        self.bytes.truncate(end);
+        self.write(2 + channels.len(), |out| {
+            out.byte(CONTROL | INPUTS);
+            out.varint(channels.len() as u32);
+            out.ascending(channels);
+        });
         self.joined += channels.len() as u32;
     }
 
     pub(crate) fn end_timestep(&mut self, ending: Ending) {
-        self.bytes.push(CONTROL | ending.code());
+        self.write(1, |out| out.byte(CONTROL | ending.code()));
         if !matches!(ending, Ending::Carried(_)) {
             self.resolved = self.joined;
         }
+    }
+
+    /// Writes at most so many numbers; room for all of them is made once, and not byte by byte.
+    #[inline]
+    fn write(&mut self, numbers: usize, write: impl FnOnce(&mut Bytes<'_>)) {
+        let most = self.len + numbers * LONGEST_VARINT;
+        if self.bytes.len() < most {
+            self.bytes.resize((2 * most).max(PIECE), 0);
+        }
+        let mut out = Bytes { to: &mut self.bytes[self.len..most], at: 0 };
+        write(&mut out);
+        self.len += out.at;
     }
 }
 
@@ -172,10 +178,7 @@ impl Cursor {
 
     /// How the timestep ends, if that is the next record.
     pub(crate) fn peek_ending(&self, bytes: &[u8]) -> Option<Ending> {
-        bytes
-            .get(self.at)
-            .filter(|byte| **byte >= CONTROL)
-            .and_then(|byte| Ending::from_code(byte & 0xF))
+        bytes.get(self.at).filter(|byte| **byte >= CONTROL).and_then(|byte| Ending::from_code(byte & 0xF))
     }
 
     /// The next record.
@@ -193,10 +196,7 @@ impl Cursor {
             self.emitted.clear();
             for _ in 0..n_emitted {
                 let zigzag = self.varint(bytes)?;
-                self.emitted.push(
-                    self.resolved
-                        .wrapping_add(zigzag >> 1 ^ (zigzag & 1).wrapping_neg()),
-                );
+                self.emitted.push(self.resolved.wrapping_add(zigzag >> 1 ^ (zigzag & 1).wrapping_neg()));
                 self.resolved = self.resolved.wrapping_add(1);
             }
             self.ascending(bytes, n_fired)?;
@@ -214,9 +214,9 @@ impl Cursor {
                 }
                 Ok(Record::TimestepEnded(ending))
             }
-            (code, None) => Err(Error::Trace(format!(
-                "got the unknown record {code}; accepted: records of this version"
-            ))),
+            (code, None) => {
+                Err(Error::Trace(format!("got the unknown record {code}; accepted: records of this version")))
+            }
         }
     }
 
@@ -224,9 +224,7 @@ impl Cursor {
         self.fired.clear();
         let mut next = 0_u32;
         for _ in 0..n {
-            let id = next
-                .checked_add(self.varint(bytes)?)
-                .filter(|id| *id < u32::MAX);
+            let id = next.checked_add(self.varint(bytes)?).filter(|id| *id < u32::MAX);
             let id = id.ok_or_else(|| {
                 Error::Trace("got a neuron id beyond 32 bits; accepted: ids of the network".into())
             })?;
@@ -238,9 +236,10 @@ impl Cursor {
     }
 
     fn byte(&mut self, bytes: &[u8]) -> Result<u8, Error> {
-        let byte = bytes.get(self.at).copied().ok_or_else(|| {
-            Error::Trace("got a sample that breaks off; accepted: whole samples".into())
-        })?;
+        let byte = bytes
+            .get(self.at)
+            .copied()
+            .ok_or_else(|| Error::Trace("got a sample that breaks off; accepted: whole samples".into()))?;
         self.at += 1;
         Ok(byte)
     }
@@ -251,9 +250,8 @@ impl Cursor {
             let byte = self.byte(bytes)?;
             value |= u64::from(byte & 0x7F) << shift;
             if byte < 0x80 {
-                return u32::try_from(value).map_err(|_| {
-                    Error::Trace(format!("got the number {value}; accepted: 32-bit numbers"))
-                });
+                return u32::try_from(value)
+                    .map_err(|_| Error::Trace(format!("got the number {value}; accepted: 32-bit numbers")));
             }
             shift += 7;
             if shift > 28 {
@@ -280,15 +278,16 @@ mod tests {
                 writer.step_of(emitted.iter().copied(), emitted.len(), &fired.iter().copied().collect::<Vec<_>>());
             }
             writer.end_timestep(Ending::Quiescent);
+            let (bytes, _) = writer.finish();
             let mut cursor = Cursor::default();
             for (emitted, fired) in &steps {
-                prop_assert_eq!(cursor.next(&writer.bytes).unwrap(), Record::Step);
+                prop_assert_eq!(cursor.next(&bytes).unwrap(), Record::Step);
                 prop_assert_eq!(&cursor.emitted, emitted);
                 prop_assert!(cursor.fired.iter().eq(fired));
             }
-            prop_assert_eq!(cursor.peek_ending(&writer.bytes), Some(Ending::Quiescent));
-            prop_assert_eq!(cursor.next(&writer.bytes).unwrap(), Record::TimestepEnded(Ending::Quiescent));
-            prop_assert!(cursor.at_end(&writer.bytes));
+            prop_assert_eq!(cursor.peek_ending(&bytes), Some(Ending::Quiescent));
+            prop_assert_eq!(cursor.next(&bytes).unwrap(), Record::TimestepEnded(Ending::Quiescent));
+            prop_assert!(cursor.at_end(&bytes));
         }
 
         #[test]

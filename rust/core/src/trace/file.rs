@@ -13,9 +13,9 @@ const VERSION: u32 = 1;
 
 impl Trace {
     /// The trace as the bytes of a file.
+    #[allow(clippy::missing_panics_doc)] // a header is plain numbers and strings
     pub fn to_bytes(&self) -> Vec<u8> {
-        let header =
-            serde_json::to_vec(&self.header).expect("a header is plain numbers and strings");
+        let header = serde_json::to_vec(&self.header).expect("a header is plain numbers and strings");
         let mut file = Vec::with_capacity(self.nbytes() + header.len() + 64);
         file.extend_from_slice(MAGIC);
         file.extend_from_slice(&VERSION.to_le_bytes());
@@ -38,31 +38,20 @@ impl Trace {
     /// Reads what `to_bytes` wrote; anything else is a named error.
     pub fn from_bytes(file: &[u8]) -> Result<Self, Error> {
         let wrong = |given: &str| {
-            Error::Trace(format!(
-                "got {given}; accepted: a whole, unaltered trace file of version {VERSION}"
-            ))
+            Error::Trace(format!("got {given}; accepted: a whole, unaltered trace file of version {VERSION}"))
         };
         let mut rest = file.strip_prefix(MAGIC).ok_or_else(|| {
-            wrong(if MAGIC.starts_with(file) {
-                "a truncated file"
-            } else {
-                "a file that is no trace"
-            })
+            wrong(if MAGIC.starts_with(file) { "a truncated file" } else { "a file that is no trace" })
         })?;
         let version = u32::from_le_bytes(take(&mut rest).ok_or_else(|| wrong("a truncated file"))?);
         if version != VERSION {
             return Err(wrong(&format!("version {version}")));
         }
-        let (body, checksum) = file
-            .split_last_chunk::<8>()
-            .ok_or_else(|| wrong("a truncated file"))?;
+        let (body, checksum) = file.split_last_chunk::<8>().ok_or_else(|| wrong("a truncated file"))?;
         if body.len() < MAGIC.len() + 8 || xxh3_64(body) != u64::from_le_bytes(*checksum) {
-            return Err(wrong(
-                "a truncated or altered file (its checksum does not hold)",
-            ));
+            return Err(wrong("a truncated or altered file (its checksum does not hold)"));
         }
-        parse(&body[MAGIC.len() + 4..])
-            .ok_or_else(|| wrong("a file whose sections do not fit its lengths"))
+        parse(&body[MAGIC.len() + 4..]).ok_or_else(|| wrong("a file whose sections do not fit its lengths"))
     }
 }
 
@@ -74,12 +63,9 @@ fn parse(mut body: &[u8]) -> Option<Trace> {
     let (n_samples, n_bytes, n_v) = (length()?, length()?, length()?);
     let mut offsets = |end: usize| {
         let bytes = split(rest, n_samples.checked_add(1)?.checked_mul(8)?)?;
-        let offsets: Vec<u64> = bytes
-            .chunks_exact(8)
-            .map(|b| u64::from_le_bytes(b.try_into().expect("eight bytes")))
-            .collect();
-        (offsets[0] == 0 && offsets.is_sorted() && offsets[n_samples] == end as u64)
-            .then_some(offsets)
+        let offsets: Vec<u64> =
+            bytes.chunks_exact(8).map(|b| u64::from_le_bytes(b.try_into().expect("eight bytes"))).collect();
+        (offsets[0] == 0 && offsets.is_sorted() && offsets[n_samples] == end as u64).then_some(offsets)
     };
     let (offsets, v_offsets) = (offsets(n_bytes)?, offsets(n_v)?);
     let bytes = split(rest, n_bytes)?.to_vec();
@@ -87,13 +73,7 @@ fn parse(mut body: &[u8]) -> Option<Trace> {
         .chunks_exact(4)
         .map(|b| f32::from_le_bytes(b.try_into().expect("four bytes")))
         .collect();
-    rest.is_empty().then_some(Trace {
-        header,
-        offsets,
-        bytes,
-        v_offsets,
-        v,
-    })
+    rest.is_empty().then_some(Trace { header, offsets, bytes, v_offsets, v })
 }
 
 fn split<'a>(rest: &mut &'a [u8], n: usize) -> Option<&'a [u8]> {

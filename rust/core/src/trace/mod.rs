@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 pub(crate) use codec::{Cursor, Record, Writer};
 pub use steps::{Events, Step, Steps};
 
-use crate::engine::{InputMode, OnStop};
 use crate::error::Error;
 use crate::float::Float;
 use crate::network::Network;
+use crate::options::{InputMode, OnStop};
 
 /// What a trace is of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,13 +57,24 @@ pub struct Trace {
 impl Trace {
     /// A trace without samples.
     pub(crate) fn new(header: TraceHeader) -> Self {
-        Self {
-            header,
-            offsets: vec![0],
-            bytes: Vec::new(),
-            v_offsets: vec![0],
-            v: Vec::new(),
-        }
+        Self { header, offsets: vec![0], bytes: Vec::new(), v_offsets: vec![0], v: Vec::new() }
+    }
+
+    /// A trace of parts that are already in the order of the samples.
+    pub(crate) fn from_parts(
+        header: TraceHeader,
+        bytes: Vec<u8>,
+        offsets: Vec<u64>,
+        v: Vec<f32>,
+        v_offsets: Vec<u64>,
+    ) -> Self {
+        Self { header, offsets, bytes, v_offsets, v }
+    }
+
+    /// Makes room for so many more bytes and potentials.
+    pub(crate) fn reserve(&mut self, n_bytes: usize, n_v: usize) {
+        self.bytes.reserve_exact(n_bytes);
+        self.v.reserve_exact(n_v);
     }
 
     /// Appends a sample.
@@ -86,10 +97,7 @@ impl Trace {
 
     /// Bytes in memory.
     pub fn nbytes(&self) -> usize {
-        self.bytes.len()
-            + size_of_val(&*self.v)
-            + size_of_val(&*self.offsets)
-            + size_of_val(&*self.v_offsets)
+        self.bytes.len() + size_of_val(&*self.v) + size_of_val(&*self.offsets) + size_of_val(&*self.v_offsets)
     }
 
     /// The samples at these positions, in this order.
@@ -97,11 +105,7 @@ impl Trace {
         let mut taken = Self::new(self.header.clone());
         for &sample in samples {
             if sample >= self.n_samples() {
-                return Err(Error::input(
-                    "samples",
-                    sample,
-                    format!("positions below {}", self.n_samples()),
-                ));
+                return Err(Error::input("samples", sample, format!("positions below {}", self.n_samples())));
             }
             let (bytes, v) = self.sample(sample);
             taken.push(bytes, v);
@@ -112,10 +116,7 @@ impl Trace {
     /// A sample's bytes and its potentials at firing.
     pub(crate) fn sample(&self, sample: usize) -> (&[u8], &[f32]) {
         let range = |offsets: &[u64]| offsets[sample] as usize..offsets[sample + 1] as usize;
-        (
-            &self.bytes[range(&self.offsets)],
-            &self.v[range(&self.v_offsets)],
-        )
+        (&self.bytes[range(&self.offsets)], &self.v[range(&self.v_offsets)])
     }
 
     /// Whether the run was layered.
@@ -125,19 +126,8 @@ impl Trace {
 
     /// Refuses a network other than the one whose run was recorded.
     pub(crate) fn check_network<T: Float>(&self, network: &Network<T>) -> Result<(), Error> {
-        let TraceHeader {
-            n_inputs,
-            n_neurons,
-            dtype,
-            fingerprint,
-            ..
-        } = &self.header;
-        let here = (
-            network.n_inputs(),
-            network.n_neurons(),
-            T::NAME,
-            network.fingerprint(),
-        );
+        let TraceHeader { n_inputs, n_neurons, dtype, fingerprint, .. } = &self.header;
+        let here = (network.n_inputs(), network.n_neurons(), T::NAME, network.fingerprint());
         if (*n_inputs, *n_neurons, dtype.as_str(), *fingerprint) == here {
             return Ok(());
         }

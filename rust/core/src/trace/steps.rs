@@ -1,8 +1,8 @@
 //! A trace as columns: for people, plots and tools, and the way to build a trace by hand.
 
 use super::{Cursor, Record, Trace, Writer};
-use crate::engine::Ending;
 use crate::error::Error;
+use crate::options::Ending;
 
 /// One forward step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,10 +56,7 @@ pub struct Events {
 impl Trace {
     /// The trace as columns.
     pub fn to_steps(&self) -> Result<Steps, Error> {
-        let mut columns = Steps {
-            v: self.v.clone(),
-            ..Steps::default()
-        };
+        let mut columns = Steps { v: self.v.clone(), ..Steps::default() };
         let mut cursor = Cursor::default();
         for sample in 0..self.n_samples() {
             let (bytes, _) = self.sample(sample);
@@ -69,25 +66,17 @@ impl Trace {
             while !cursor.at_end(bytes) {
                 match cursor.next(bytes)? {
                     Record::Step => {
-                        let (n_emitted, n_fired) =
-                            (cursor.emitted.len() as u32, cursor.fired.len() as u32);
-                        columns.steps.push(Step {
-                            sample,
-                            timestep,
-                            step,
-                            n_emitted,
-                            n_fired,
-                        });
+                        let (n_emitted, n_fired) = (cursor.emitted.len() as u32, cursor.fired.len() as u32);
+                        columns.steps.push(Step { sample, timestep, step, n_emitted, n_fired });
                         columns.emitted.extend_from_slice(&cursor.emitted);
                         columns.fired.extend_from_slice(&cursor.fired);
                         step += 1;
                     }
-                    Record::InputsJoined => columns.joined.extend(
-                        cursor
-                            .fired
-                            .iter()
-                            .map(|&channel| (sample, timestep, channel)),
-                    ),
+                    Record::InputsJoined => {
+                        columns
+                            .joined
+                            .extend(cursor.fired.iter().map(|&channel| (sample, timestep, channel)));
+                    }
                     Record::TimestepEnded(ending) => {
                         columns.endings.push((sample, timestep, ending));
                         (timestep, step) = (timestep + 1, 0);
@@ -101,24 +90,12 @@ impl Trace {
     /// A trace with the header and the number of samples of this one and the given steps. Steps must be in order and numbered from 0 without a gap, every timestep that
     /// has a step must have an ending, and the columns must have the lengths that the steps say. Nothing else is checked: that is for `validate`.
     pub fn with_steps(&self, columns: &Steps) -> Result<Self, Error> {
-        let wrong = |given: String, accepted: &str| {
-            Error::Trace(format!("steps: got {given}; accepted: {accepted}"))
-        };
-        let total = |count: fn(&Step) -> u32| {
-            columns
-                .steps
-                .iter()
-                .map(|step| count(step) as usize)
-                .sum::<usize>()
-        };
+        let wrong =
+            |given: String, accepted: &str| Error::Trace(format!("steps: got {given}; accepted: {accepted}"));
+        let total =
+            |count: fn(&Step) -> u32| columns.steps.iter().map(|step| count(step) as usize).sum::<usize>();
         let lengths = (columns.emitted.len(), columns.fired.len(), columns.v.len());
-        if lengths
-            != (
-                total(|s| s.n_emitted),
-                total(|s| s.n_fired),
-                total(|s| s.n_fired),
-            )
-        {
+        if lengths != (total(|s| s.n_emitted), total(|s| s.n_fired), total(|s| s.n_fired)) {
             return Err(wrong(
                 format!("columns of lengths {lengths:?}"),
                 "as many emitted and fired spikes as the steps say",
@@ -134,20 +111,16 @@ impl Trace {
         for sample in 0..self.n_samples() as u32 {
             let mut writer = Writer::default();
             for timestep in 0.. {
-                let Some((_, _, ending)) = endings.next_if(|e| (e.0, e.1) == (sample, timestep))
-                else {
+                let Some((_, _, ending)) = endings.next_if(|e| (e.0, e.1) == (sample, timestep)) else {
                     break;
                 };
                 let mut number = 0;
                 while let Some(step) =
                     steps.next_if(|s| (s.sample, s.timestep, s.step) == (sample, timestep, number))
                 {
-                    let (now_emitted, now_fired) = (
-                        split(&mut emitted, step.n_emitted),
-                        split(&mut fired, step.n_fired),
-                    );
-                    if !now_fired.is_sorted_by(|a, b| a < b) || now_fired.last() == Some(&u32::MAX)
-                    {
+                    let (now_emitted, now_fired) =
+                        (split(&mut emitted, step.n_emitted), split(&mut fired, step.n_fired));
+                    if !now_fired.is_sorted_by(|a, b| a < b) || now_fired.last() == Some(&u32::MAX) {
                         return Err(wrong(
                             format!("neurons {now_fired:?} firing in {step:?}"),
                             "neurons in ascending order, each once",
@@ -162,9 +135,7 @@ impl Trace {
                         {
                             channels.push(channel);
                         }
-                        if !channels.is_sorted_by(|a, b| a < b)
-                            || channels.last() == Some(&u32::MAX)
-                        {
+                        if !channels.is_sorted_by(|a, b| a < b) || channels.last() == Some(&u32::MAX) {
                             return Err(wrong(
                                 format!("channels {channels:?} joining in timestep {timestep}"),
                                 "channels in ascending order, each once",
@@ -178,7 +149,8 @@ impl Trace {
                 }
                 writer.end_timestep(*ending);
             }
-            trace.push(&writer.bytes, &writer.v);
+            let (bytes, v) = writer.finish();
+            trace.push(&bytes, &v);
         }
         match (steps.peek(), joined.peek(), endings.peek()) {
             (None, None, None) => Ok(trace),
@@ -243,12 +215,8 @@ impl Trace {
                         }
                         step += 1;
                     }
-                    Record::InputsJoined => spikes.extend(
-                        cursor
-                            .fired
-                            .iter()
-                            .map(|&channel| (-1 - i64::from(channel), f32::INFINITY)),
-                    ),
+                    Record::InputsJoined => spikes
+                        .extend(cursor.fired.iter().map(|&channel| (-1 - i64::from(channel), f32::INFINITY))),
                     Record::TimestepEnded(_) => (timestep, step) = (timestep + 1, 0),
                 }
             }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::{Cursor, Record, Trace};
-use crate::engine::{Ending, InputMode, OnStop, StopReason, deliver_biases, deliver_group};
+use crate::delivery::{deliver_biases, deliver_group};
 use crate::error::Error;
 use crate::float::Float;
 use crate::layered::visiting_order;
 use crate::network::Network;
 use crate::neuron::Refractory;
+use crate::options::{Ending, InputMode, OnStop, StopReason};
 use crate::schedule::Pending;
 use crate::state::State;
 
@@ -47,23 +48,14 @@ impl<'a, T: Float> Check<'a, T> {
         if trace.header.input_mode == InputMode::AtOnce {
             for &connection in &network.from_input.connections {
                 let connection = &network.connections[connection];
-                let inputs: Vec<(u32, T)> = (0..network.n_inputs() as u32)
-                    .map(|channel| (channel, T::ONE))
-                    .collect();
-                connection
-                    .projection
-                    .deliver(&inputs, connection.target, &mut state);
+                let inputs: Vec<(u32, T)> =
+                    (0..network.n_inputs() as u32).map(|channel| (channel, T::ONE)).collect();
+                connection.projection.deliver(&inputs, connection.target, &mut state);
             }
         }
-        let first_step = (0..network.n_neurons() as u32)
-            .map(|k| state.is_touched(network, k))
-            .collect();
+        let first_step = (0..network.n_neurons() as u32).map(|k| state.is_touched(network, k)).collect();
         state.drop_events(network);
-        let order = if trace.is_layered() {
-            visiting_order(network, true)?.populations
-        } else {
-            Vec::new()
-        };
+        let order = if trace.is_layered() { visiting_order(network, true)?.populations } else { Vec::new() };
         Ok(Self {
             trace,
             network,
@@ -84,8 +76,7 @@ impl<'a, T: Float> Check<'a, T> {
         self.cursor.rewind();
         self.pending.clear();
         self.output_fired = false;
-        let (mut timestep, mut step, mut arrival, mut n_fired, mut stopped) =
-            (0, 0, 0_u32, 0, false);
+        let (mut timestep, mut step, mut arrival, mut n_fired, mut stopped) = (0, 0, 0_u32, 0, false);
         self.timesteps += 1;
         while !self.cursor.at_end(bytes) {
             let fail = |given: String, accepted: String| {
@@ -101,25 +92,21 @@ impl<'a, T: Float> Check<'a, T> {
             }
             match self.cursor.next(bytes)? {
                 Record::Step => {
-                    self.emit(step)
-                        .map_err(|(given, accepted)| fail(given, accepted))?;
-                    self.fire(step, arrival)
-                        .map_err(|(given, accepted)| fail(given, accepted))?;
+                    self.emit(step).map_err(|(given, accepted)| fail(given, accepted))?;
+                    self.fire(step, arrival).map_err(|(given, accepted)| fail(given, accepted))?;
                     arrival += self.cursor.fired.len() as u32;
                     n_fired += self.cursor.fired.len();
                     step += 1;
                 }
                 Record::InputsJoined => {
-                    let in_range = self
-                        .cursor
-                        .fired
-                        .iter()
-                        .all(|channel| (*channel as usize) < self.network.n_inputs());
-                    if self.trace.header.input_mode != InputMode::Scheduled
-                        || step != 1
-                        || !in_range
-                    {
-                        return Err(fail("joining input spikes".into(), "channels of the network, after step 0, with input_mode=\"scheduled\" only".into()));
+                    let in_range =
+                        self.cursor.fired.iter().all(|channel| (*channel as usize) < self.network.n_inputs());
+                    if self.trace.header.input_mode != InputMode::Scheduled || step != 1 || !in_range {
+                        return Err(fail(
+                            "joining input spikes".into(),
+                            "channels of the network, after step 0, with input_mode=\"scheduled\" only"
+                                .into(),
+                        ));
                     }
                     let n_neurons = self.network.n_neurons() as u32;
                     self.pending.extend(
@@ -175,22 +162,14 @@ impl<'a, T: Float> Check<'a, T> {
         }
         let mut group = Vec::with_capacity(emitted.len());
         for arrival in emitted {
-            let source = self.pending.remove(arrival).ok_or_else(|| {
-                (
-                    format!("spike {arrival} emitted"),
-                    "spikes that are pending".to_owned(),
-                )
-            })?;
+            let source = self
+                .pending
+                .remove(arrival)
+                .ok_or_else(|| (format!("spike {arrival} emitted"), "spikes that are pending".to_owned()))?;
             group.push(Pending::new(*arrival, source));
         }
         if !layered {
-            deliver_group(
-                self.network,
-                &group,
-                |_| T::ONE,
-                &mut Vec::new(),
-                &mut self.state,
-            );
+            deliver_group(self.network, &group, |_| T::ONE, &mut Vec::new(), &mut self.state);
         }
         Ok(())
     }
@@ -224,8 +203,7 @@ impl<'a, T: Float> Check<'a, T> {
                     "neurons that are not refractory".into(),
                 ));
             }
-            self.output_fired |=
-                (self.network.output().start..self.network.output().end).contains(&k);
+            self.output_fired |= (self.network.output().start..self.network.output().end).contains(&k);
             self.pending.insert(arrival, neuron);
         }
         self.state.drop_events(self.network);
@@ -257,9 +235,7 @@ impl<'a, T: Float> Check<'a, T> {
                         && reason != StopReason::MaxSpikes
                 }
                 Ending::Stopped(reason) => {
-                    (unfinished || !last)
-                        && self.could_stop(reason)
-                        && reason != StopReason::MaxForwardSteps
+                    (unfinished || !last) && self.could_stop(reason) && reason != StopReason::MaxForwardSteps
                 }
             };
         if !holds {

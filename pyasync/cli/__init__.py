@@ -1,0 +1,60 @@
+"""The command `pyasync`: audit, simulate, trace and info."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+from pyasync.errors import MissingDependencyError
+
+__all__ = ["main"]
+
+_REQUIRED = ("typer", "rich")
+_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit status; errors go to stderr as one line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What follows `pyasync` on the command line; None: the arguments of this program.
+
+    Returns
+    -------
+    int
+        0: done. 1: a `PyasyncError`, or a file that could not be read or written.
+        2: a usage error, or a missing optional package. 130: Ctrl-C.
+
+    Examples
+    --------
+    >>> from pyasync.cli import main
+    >>> main(["trace", "show", "no-such-file"])
+    1
+    """
+    as_program = arguments is None
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if missing := [name for name in _REQUIRED if find_spec(name) is None]:
+        return _report(
+            MissingDependencyError(
+                f"the command line needs {' and '.join(missing)}: pip install pyasync[cli]"
+            )
+        )
+    # Not before the check: these modules import typer and rich.
+    from pyasync.cli.app import run
+
+    status = run(list(arguments))
+    if status == _INTERRUPTED and as_program:
+        # Python takes PyTorch down in about a second, which is all that Ctrl-C has.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
+
+
+def _report(error: MissingDependencyError) -> int:
+    print(f"pyasync: {error}", file=sys.stderr)
+    return 2

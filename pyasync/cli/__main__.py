@@ -1,0 +1,7 @@
+"""`python -m pyasync.cli` is the command `pyasync`."""
+
+import sys
+
+from pyasync.cli import main
+
+sys.exit(main())

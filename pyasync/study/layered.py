@@ -1,0 +1,221 @@
+"""Training in the ordinary way: layer by layer in every timestep, by PyTorch's own gradient."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyasync._checks import integer, real
+from pyasync._events import count_of, integers_of, seconds_of
+from pyasync._progress import Progress
+from pyasync.errors import InputError, MissingDependencyError, expected
+from pyasync.events import SpikeBatch
+from pyasync.network import Network
+from pyasync.neurons import LIF
+from pyasync.projections import Linear
+
+if TYPE_CHECKING:
+    import torch
+
+Tensors = list["torch.Tensor"]
+
+
+def train_layered(
+    x: SpikeBatch,
+    y: npt.ArrayLike,
+    hidden: Sequence[int] = (64, 64, 64),
+    n_outputs: int | None = None,
+    *,
+    tau_mem: float = 28e-3,
+    v_threshold: float = 0.3,
+    epochs: int = 15,
+    batch_size: int = 128,
+    learning_rate: float = 1e-3,
+    input_dropout: float = 0.25,
+    seed: int = 0,
+    threads: int = 1,
+    progress: bool = False,
+) -> Network:
+    """Train a feed-forward network as spiking networks are usually trained: layer-synchronised.
+
+    The network is what `Layered()` runs: in each timestep each layer waits for the whole layer
+    before it, `v <- v * beta`, `v' = v + W s`, a spike where `v' > v_threshold`, then `v <- 0`.
+    Learning is back-propagation through time with the surrogate gradient atan(2) of snnTorch, the
+    reset outside the gradient, Adam, and cross-entropy on the output spikes of every timestep.
+    Weights start as Glorot's uniform; there are no biases.
+
+    Parameters
+    ----------
+    x : SpikeBatch
+        Training samples; it must have a `dt`.
+    y : array of integers [n_samples]
+        Class of each sample, 0 .. n_outputs - 1.
+    hidden : sequence of int
+        Neurons of each hidden layer.
+    n_outputs : int, optional
+        Output neurons, one a class; None: the highest class in `y` plus one.
+    tau_mem : float
+        Membrane time constant in seconds; `inf` for neurons that do not leak. With the default,
+        30 % of a potential is lost in 10 ms.
+    v_threshold : float
+        Threshold of every neuron.
+    epochs, batch_size : int
+        Passes over the samples, and samples a step.
+    learning_rate : float
+        Of Adam.
+    input_dropout : float
+        Fraction of input spikes left out at random in training, 0 <= p < 1; the others are scaled
+        up by 1 / (1 - p).
+    seed : int
+        Decides initial weights, order of samples and dropout: the same seed, PyTorch and number
+        of threads give the same network.
+    threads : int
+        Of PyTorch; more than one pays for wide layers only.
+    progress : bool
+        Whether to show progress on a terminal.
+
+    Returns
+    -------
+    Network
+        float32, with populations "hidden1", …, "output".
+
+    Raises
+    ------
+    InputError
+        If an argument is not as described.
+    MissingDependencyError
+        If PyTorch is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa
+    >>> from pyasync.study import train_layered
+    >>> x = pa.SpikeBatch.from_dense(np.tile(np.eye(4), (10, 1, 1)), dt=10e-3)
+    >>> network = train_layered(x, [0, 1, 2, 3], hidden=[20], epochs=200, learning_rate=0.01)
+    >>> pa.simulate(network, x, pa.Layered()).decisions()
+    array([0, 1, 2, 3])
+    """
+    labels, sizes = _checked(x, y, hidden, n_outputs)
+    for argument, count in (("epochs", epochs), ("batch_size", batch_size), ("threads", threads)):
+        count_of(argument, count)
+    integer(InputError, "seed", seed)
+    for argument, number in (("v_threshold", v_threshold), ("learning_rate", learning_rate)):
+        real(InputError, argument, number, "a number above 0")
+    accepted = "a fraction of 0 or more, below 1"
+    if real(InputError, "input_dropout", input_dropout, accepted, positive=False) >= 1:
+        raise InputError(expected("input_dropout", repr(input_dropout), accepted))
+    neuron = LIF(tau_mem=tau_mem, v_threshold=v_threshold)
+    torch = _torch()
+    chance = torch.Generator().manual_seed(seed)
+    weights = [_glorot(torch, rows, columns, chance) for columns, rows in pairwise(sizes)]
+    network = _network(weights, neuron, x)
+    beta = float(network.decay(seconds_of("dt", x.dt))[0])
+    optimiser = torch.optim.Adam(weights, lr=learning_rate)
+    targets = torch.as_tensor(labels)
+    work = Progress("training, layered", epochs * len(x), "samples", shown=progress)
+    with _threads(torch, threads), work as bar:
+        for _ in range(epochs):
+            for picked in torch.randperm(len(x), generator=chance).split(batch_size):
+                batch = x[picked.numpy()]
+                kept = torch.rand(batch.n_events, generator=chance) >= input_dropout
+                spikes = torch.from_numpy(_dense(batch, kept.numpy(), 1 / (1 - input_dropout)))
+                output = run_layered(weights, spikes, beta, v_threshold)
+                target = targets[picked].repeat_interleave(x.n_timesteps)
+                loss = torch.nn.functional.cross_entropy(output.flatten(0, 1), target)
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                bar.advance(len(picked), f"loss {loss.item():.3f}")
+    return _network(weights, neuron, x)
+
+
+def run_layered(
+    weights: Tensors, spikes: torch.Tensor, beta: float, v_threshold: float
+) -> torch.Tensor:
+    """Run the layers on `spikes` [B, T, n_inputs]: the last one's spikes [B, T, n_outputs].
+
+    Without feedback a layer needs nothing but the spikes of the layer before it, so each layer is
+    run over all timesteps at once; the result is that of visiting all layers in every timestep.
+    """
+    torch = _torch()
+    for weight in weights:
+        current = spikes @ weight.T
+        v = torch.zeros_like(current[:, 0])
+        fired = []
+        for i in current.unbind(1):
+            v = v * beta + i
+            over = v - v_threshold
+            soft = torch.atan(math.pi * over) / math.pi
+            spike = (v > v_threshold).to(v.dtype)
+            v = v * (1 - spike)
+            fired.append(spike + (soft - soft.detach()))
+        spikes = torch.stack(fired, 1)
+    return spikes
+
+
+def _dense(batch: SpikeBatch, kept: npt.NDArray[np.bool_], scale: float) -> npt.NDArray[np.float32]:
+    """Spikes [B, T, n_inputs] of the events that were kept."""
+    dense = np.zeros((len(batch), batch.n_timesteps, batch.n_inputs), np.float32)
+    segment = np.repeat(np.arange(len(batch.offsets) - 1), np.diff(batch.offsets))
+    values = np.ones(batch.n_events) if batch.multiplicity is None else batch.multiplicity
+    flat = dense.reshape(-1, batch.n_inputs)
+    flat[segment[kept], batch.channel[kept]] = scale * values[kept]
+    return dense
+
+
+@contextmanager
+def _threads(torch: Any, threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _torch() -> ModuleType:
+    try:
+        import torch
+    except ImportError as error:
+        needed = "PyTorch is not installed; training needs it: pip install pyasync[torch]"
+        raise MissingDependencyError(needed) from error
+    return torch
+
+
+def _glorot(torch: Any, rows: int, columns: int, chance: Any) -> Any:
+    weight = torch.empty(rows, columns, requires_grad=True)
+    torch.nn.init.xavier_uniform_(weight, generator=chance)
+    return weight
+
+
+def _network(weights: Tensors, neuron: LIF, x: SpikeBatch) -> Network:
+    names = [f"hidden{layer + 1}" for layer in range(len(weights) - 1)] + ["output"]
+    arrays = [weight.detach().numpy().copy() for weight in weights]
+    return Network.sequential(
+        [Linear(array) for array in arrays], neuron=neuron, input_shape=x.input_shape, names=names
+    )
+
+
+def _checked(
+    x: SpikeBatch, y: npt.ArrayLike, hidden: Sequence[int], n_outputs: int | None
+) -> tuple[npt.NDArray[np.int64], list[int]]:
+    if not isinstance(x, SpikeBatch) or len(x) == 0 or x.dt is None:
+        accepted = "a SpikeBatch with one sample or more and a dt"
+        raise InputError(expected("x", repr(x), accepted))
+    labels = integers_of("y", y).astype(np.int64)
+    if len(labels) != len(x):
+        raise InputError(
+            expected("y", f"{len(labels)} classes", f"one for each of {len(x)} samples")
+        )
+    classes = int(labels.max()) + 1 if n_outputs is None else count_of("n_outputs", n_outputs)
+    if labels.min() < 0 or labels.max() >= classes:
+        given = f"classes {labels.min()} .. {labels.max()}"
+        raise InputError(expected("y", given, f"classes 0 .. {max(classes, 1) - 1}"))
+    return labels, [x.n_inputs, *(count_of("hidden", size) for size in hidden), classes]

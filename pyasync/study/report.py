@@ -1,0 +1,233 @@
+"""What an audit found: its rows, and how they become a table, JSON and a figure."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyasync.errors import FileError, expected
+from pyasync.network import Network
+from pyasync.study.table import headline, rich_table, text_table
+
+FORMAT, VERSION = "pyasync.AuditReport", 1
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    """What one schedule makes of a network; means over samples, errors are standard errors.
+
+    Attributes
+    ----------
+    schedule : str
+        The schedule's name.
+    forward_group_size : int or None
+        F; None under layered.
+    accuracy, accuracy_error : float
+        Fraction of samples decided correctly (no decision is a wrong one).
+    accuracy_drop, accuracy_drop_error : float
+        Accuracy under layered minus this one; the error is that of the paired difference, as both
+        saw the same samples. Below 0: layered is worse.
+    decided : float
+        Fraction of samples with an output spike.
+    spikes : float
+        Spikes a sample.
+    latency : float
+        Spikes fired before the first output spike, over samples that have one.
+    latency_to_correct : float
+        The same up to the first spike of the correct output neuron.
+    forward_steps, synaptic_operations, neuron_updates : float
+        Work a sample.
+    reached_quiescence : float
+        Fraction of samples that no limit stopped.
+    """
+
+    schedule: str
+    forward_group_size: int | None
+    accuracy: float
+    accuracy_error: float
+    accuracy_drop: float
+    accuracy_drop_error: float
+    decided: float
+    spikes: float
+    latency: float
+    latency_to_correct: float
+    forward_steps: float
+    synaptic_operations: float
+    neuron_updates: float
+    reached_quiescence: float
+
+    @property
+    def label(self) -> str:
+        """The schedule and its F, as people read it."""
+        if self.forward_group_size is None:
+            return self.schedule
+        return f"{self.schedule}, F = {self.forward_group_size}"
+
+
+@dataclass(frozen=True)
+class Example:
+    """One sample's spikes in the order of their emission: under layered and under a schedule."""
+
+    sample: int
+    label: int
+    schedule: str
+    layered: npt.NDArray[Any]
+    asynchronous: npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AuditReport:
+    """What `audit` found; print it, or write it with `save_json` and `figure`.
+
+    Attributes
+    ----------
+    rows : tuple of AuditRow
+        The layered baseline, then every other schedule.
+    anytime_spikes : int64 [K]
+        Numbers of spikes after which a sample is cut.
+    anytime_accuracy : float64 [n_rows, K]
+        Accuracy had every sample been cut there.
+    example : Example
+        The spikes of one sample, for the figure.
+    network : Network
+    n_samples, n_timesteps, seed : int
+    dt : float
+        Seconds.
+    """
+
+    rows: tuple[AuditRow, ...]
+    anytime_spikes: npt.NDArray[np.int64]
+    anytime_accuracy: npt.NDArray[np.float64]
+    example: Example
+    network: Network
+    n_samples: int
+    n_timesteps: int
+    seed: int
+    dt: float
+
+    @property
+    def headline(self) -> str:
+        """What synchronisation hid, in one sentence."""
+        return headline(self.rows, self.n_samples)
+
+    def to_table(self) -> str:
+        """Return the rows as a table of plain text, under the headline."""
+        return text_table(self.rows, self.n_samples)
+
+    def to_structured(self) -> npt.NDArray[Any]:
+        """Return the rows as a structured array, one field an attribute (F is 0 under layered)."""
+        kinds = {"schedule": "U32", "forward_group_size": np.int64}
+        names = list(AuditRow.__dataclass_fields__)
+        cells = [tuple(getattr(row, name) or 0 for name in names) for row in self.rows]
+        return np.array(cells, [(name, kinds.get(name, np.float64)) for name in names])
+
+    def to_json(self) -> str:
+        """Return everything but the example as JSON, with versions, seed and network.
+
+        What is not a number (a latency where no output neuron fired) is null. The same audit gives
+        the same text.
+        """
+        from pyasync import __version__
+
+        content = {
+            "format": FORMAT,
+            "version": VERSION,
+            "versions": {
+                "pyasync": __version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+            "seed": self.seed,
+            "dt": self.dt,
+            "n_samples": self.n_samples,
+            "n_timesteps": self.n_timesteps,
+            "network": _described(self.network),
+            "headline": self.headline,
+            "rows": [
+                {name: _plain(value) for name, value in asdict(row).items()} for row in self.rows
+            ],
+            "anytime": {
+                "spikes": self.anytime_spikes.tolist(),
+                "accuracy": self.anytime_accuracy.tolist(),
+            },
+        }
+        return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+    def save_json(self, path: str | os.PathLike[str]) -> None:
+        """Write `to_json` to a file, which appears whole or not at all.
+
+        Raises
+        ------
+        FileError
+            If the file cannot be written.
+        """
+        draft = Path(f"{os.fspath(path)}.{os.getpid()}.part")
+        try:
+            draft.write_text(self.to_json(), encoding="utf-8")
+            draft.replace(path)
+        except OSError as error:
+            given = f"{path} ({error.strerror})"
+            raise FileError(expected("path", given, "a writable path")) from error
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def figure(self, path: str | os.PathLike[str]) -> None:
+        """Draw the example's spikes and accuracy against spikes spent to a PNG, SVG or PDF file.
+
+        Raises
+        ------
+        FileError
+            If the file cannot be written.
+        MissingDependencyError
+            If matplotlib is not installed.
+        """
+        from pyasync.study.figure import draw
+
+        draw(self, path)
+
+    def __rich__(self) -> Any:
+        return rich_table(self.rows, self.n_samples)
+
+    def __repr__(self) -> str:
+        schedules = ", ".join(dict.fromkeys(row.schedule for row in self.rows))
+        return f"AuditReport({self.n_samples:,} samples, {len(self.rows)} runs: {schedules})"
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _described(network: Network) -> dict[str, Any]:
+    def span(values: npt.NDArray[np.float64]) -> Any:
+        low, high = (_plain(float(value)) for value in (values.min(), values.max()))
+        return low if low == high else [low, high]
+
+    return {
+        "input_shape": list(network.input_shape),
+        "n_neurons": network.n_neurons,
+        "n_synapses": int(sum(network.build().n_synapses())),
+        "dtype": network.dtype.name,
+        "output": network.output,
+        "populations": [
+            {
+                "name": each.name,
+                "shape": list(each.shape),
+                "tau_mem": span(each.neuron.values("tau_mem", each.shape)),
+                "v_threshold": span(each.neuron.values("v_threshold", each.shape)),
+                "reset": each.neuron.reset,
+                "refractory": each.neuron.refractory,
+            }
+            for each in network.populations
+        ],
+        "projections": [
+            f"{each.source} -> {each.target}: {each.projection!r}" for each in network.projections
+        ],
+    }

@@ -1,0 +1,163 @@
+"""The audit's rows as a table and as one sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyasync.study.report import AuditRow
+
+# A worst of nine is looked for: two standard errors would too often be chance.
+SURE = 3.0
+_COLUMNS = (
+    ("schedule", "<"),
+    ("F", ">"),
+    ("accuracy %", ">"),
+    ("drop, points", ">"),
+    ("spikes", ">"),
+    ("first output", ">"),
+    ("first correct", ">"),
+    ("forward steps", ">"),
+    ("synaptic ops", ">"),
+)
+_NOTES = (
+    "Means per sample; ± is one standard error, of the drop that of the paired difference.",
+    "first output, first correct: spikes fired before the first spike of any, of the correct,\n"
+    "output neuron.",
+)
+
+
+def headline(rows: Sequence[AuditRow], n_samples: int) -> str:
+    """Say in one sentence what synchronisation hid, whether it hid anything or not."""
+    layered, *others = rows
+    worst = max(others, key=lambda row: row.accuracy_drop)
+    best = min(others, key=lambda row: row.accuracy_drop)
+    reached = f"{_percent(layered.accuracy)} layered"
+    if worst.accuracy_drop > SURE * worst.accuracy_drop_error:
+        return (
+            f"Layer synchronisation hid a loss of {_points(worst)} points of accuracy: {reached}, "
+            f"{_percent(worst.accuracy)} without it ({worst.label}), "
+            f"with {_spikes(worst, layered)}."
+        )
+    seen = f"that {n_samples:,} samples can show"
+    if best.accuracy_drop < -SURE * best.accuracy_drop_error:
+        return (
+            f"Layer synchronisation hid no loss of accuracy {seen}; it cost "
+            f"{_points(best)} points: {reached}, {_percent(best.accuracy)} without it "
+            f"({best.label}), with {_spikes(best, layered)}."
+        )
+    change = "drop" if worst.accuracy_drop >= 0 else "gain"
+    return (
+        f"Layer synchronisation hid no loss of accuracy {seen}: {reached}, and at worst a {change} "
+        f"of {_points(worst)} points without it ({worst.label}), with {_spikes(worst, layered)}."
+    )
+
+
+def cells(rows: Sequence[AuditRow]) -> list[list[str]]:
+    """Format the rows, one string a column."""
+    table = []
+    for row in rows:
+        baseline = row is rows[0]
+        table.append(
+            [
+                row.schedule,
+                "" if row.forward_group_size is None else str(row.forward_group_size),
+                f"{100 * row.accuracy:.1f} ± {100 * row.accuracy_error:.1f}",
+                "" if baseline else f"{100 * row.accuracy_drop:+.1f} ± {_error(row):.1f}",
+                _number(row.spikes),
+                _number(row.latency),
+                _number(row.latency_to_correct),
+                _number(row.forward_steps),
+                _number(row.synaptic_operations),
+            ]
+        )
+    return table
+
+
+def notes(rows: Sequence[AuditRow]) -> list[str]:
+    """What the reader must know beside the table."""
+    said = list(_NOTES)
+    same = [row.label for row in rows[1:] if row.accuracy_drop == 0 == row.accuracy_drop_error]
+    if same:
+        said.append(f"Right and wrong on the same samples as layered: {'; '.join(same)}.")
+    silent = [row for row in rows if row.decided < 1]
+    if silent:
+        least = min(silent, key=lambda row: row.decided)
+        said.append(
+            f"No output neuron fired in up to {_percent(1 - least.decided)} of the samples "
+            f"({least.label}); these count as wrong and have no latency."
+        )
+    stopped = [row for row in rows if row.reached_quiescence < 1]
+    if stopped:
+        least = min(stopped, key=lambda row: row.reached_quiescence)
+        said.append(
+            f"A limit stopped up to {_percent(1 - least.reached_quiescence)} of the samples "
+            f"before they were quiescent ({least.label})."
+        )
+    return said
+
+
+def text_table(rows: Sequence[AuditRow], n_samples: int) -> str:
+    """Lay the rows out in plain text under the headline."""
+    lines = [[name for name, _ in _COLUMNS], *cells(rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    laid = [
+        "  ".join(
+            f"{cell:{side}{width}}"
+            for cell, (_, side), width in zip(line, _COLUMNS, widths, strict=True)
+        ).rstrip()
+        for line in lines
+    ]
+    rule = "-" * max(map(len, laid))
+    table = [laid[0], rule, laid[1], rule, *laid[2:]]
+    return "\n".join([headline(rows, n_samples), "", *table, "", *notes(rows)])
+
+
+def rich_table(rows: Sequence[AuditRow], n_samples: int) -> Any:
+    """Lay the rows out for the package rich."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title_justify="left", pad_edge=False, box=None, header_style="bold")
+    for name, side in _COLUMNS:
+        table.add_column(name, justify="left" if side == "<" else "right", no_wrap=True)
+    before = None
+    for row, line in zip(rows, cells(rows), strict=True):
+        lost = row.accuracy_drop > SURE * row.accuracy_drop_error
+        style = "red" if lost and row is not rows[0] else ""
+        if before is not None and before != row.schedule:
+            table.add_section()
+        before = row.schedule
+        table.add_row(*line[:3], Text(line[3], style), *line[4:])
+    said = Text("\n".join(notes(rows)), "dim")
+    return Group(Text(headline(rows, n_samples), "bold"), Text(), table, Text(), said)
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f} %"
+
+
+def _error(row: AuditRow) -> float:
+    return 100 * row.accuracy_drop_error
+
+
+def _points(row: AuditRow) -> str:
+    return f"{100 * abs(row.accuracy_drop):.1f} ± {_error(row):.1f}"
+
+
+def _spikes(row: AuditRow, layered: AuditRow) -> str:
+    if layered.spikes == 0:
+        return f"{_number(row.spikes)} spikes a sample instead of none"
+    change = round(100 * (row.spikes / layered.spikes - 1))
+    if change == 0:
+        return "as many spikes"
+    return f"{abs(change)} % {'more' if change > 0 else 'fewer'} spikes"
+
+
+def _number(value: float) -> str:
+    if math.isnan(value):
+        return "-"
+    return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
