@@ -1,0 +1,22 @@
+"""Hypothesis profiles, chosen by HYPOTHESIS_PROFILE: quick (default), ci, long."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+
+sys.path.insert(
+    0, str(Path(__file__).parent)
+)  # oracle, strategies and compare are imported by name
+
+COMMON = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
+}
+settings.register_profile("quick", max_examples=25, **COMMON)
+settings.register_profile("ci", max_examples=50, derandomize=True, **COMMON)
+settings.register_profile("long", max_examples=10_000, **COMMON)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))

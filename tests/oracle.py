@@ -1,0 +1,294 @@
+"""A slow, obvious implementation of docs/semantics.md and docs/DETERMINISM.md.
+
+It shares no code with the engine: every projection becomes a plain weight matrix, every forward
+step a loop over spikes, and all arithmetic is elementwise NumPy in the network's type, which rounds
+once per operation and never fuses. The one value taken from the engine is `beta` (`Network.decay`),
+which tests/unit/test_decay.py checks against high-precision arithmetic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from oracle_network import Network, bias_vector, layered_order, weight_matrix
+from oracle_schedules import Moment, Schedule, Spike, rank, select
+
+
+@dataclass(frozen=True)
+class Options:
+    input_mode: str = "at_once"
+    max_forward_steps: int = 1_000_000
+    max_spikes: int | None = None
+    stop_on_output: str | None = None
+    extra_steps: int = 0
+    on_stop: str = "discard"
+
+
+@dataclass
+class Step:
+    """One forward step: emitted spikes in arrival order, `(neuron, v')` of those that fired."""
+
+    timestep: int
+    step: int
+    emitted: list[Spike]
+    fired: list[Spike]
+    pending: int = 0
+
+
+@dataclass
+class Sample:
+    """Everything that one sample's run left behind."""
+
+    v: np.ndarray
+    steps: list[Step] = field(default_factory=list)
+    joined: list[tuple[int, int]] = field(default_factory=list)  # timestep, channel
+    endings: list[str] = field(default_factory=list)  # one a timestep that was run
+    stops: list[str] = field(default_factory=list)  # what stopped each timestep; "" for none
+    synaptic_operations: int = 0
+    neuron_updates: int = 0
+    n_at_firing: list[int] = field(default_factory=list)
+
+    @property
+    def fired(self) -> list[tuple[int, int]]:
+        """(timestep, neuron) of every spike of a neuron, in arrival order."""
+        return [(s.timestep, spike.neuron) for s in self.steps for spike in s.fired]
+
+
+class Engine:
+    """One network, schedule and set of options; `run` simulates one sample."""
+
+    def __init__(
+        self, net: Network, beta: np.ndarray, schedule: Schedule, options: Options, seed: int
+    ):
+        self.net, self.schedule, self.options = net, schedule, options
+        self.seed = seed if schedule.seed is None else schedule.seed
+        self.dtype = np.dtype(net.dtype)
+        assert beta.dtype == self.dtype
+        self.beta = beta
+        self.matrices = [
+            weight_matrix(p, net.shape(p.source), net.shape(p.target), net.dtype)
+            for p in net.projections
+        ]
+        self.biases = [bias_vector(p, net.shape(p.target), net.dtype) for p in net.projections]
+        self.theta = self.per_neuron("v_threshold", 1.0).astype(self.dtype)
+        self.reset = [p.neuron.get("reset", "zero") for p in net.populations for _ in range(p.size)]
+        self.refractory = [
+            p.neuron.get("refractory", "timestep") for p in net.populations for _ in range(p.size)
+        ]
+        self.sync = self.per_neuron("sync_threshold", 0)
+        self.population_of = [i for i, p in enumerate(net.populations) for _ in range(p.size)]
+
+    def per_neuron(self, name: str, default: float) -> np.ndarray:
+        values = (
+            np.broadcast_to(p.neuron.get(name, default), p.shape).ravel()
+            for p in self.net.populations
+        )
+        return np.concatenate(list(values))
+
+    def run(self, spikes: list[list[tuple[int, float]]], sample_id: int) -> Sample:
+        """`spikes[t]`: (channel, multiplicity) of timestep t, ascending and merged."""
+        n = self.net.n_neurons
+        self.out = Sample(v=np.zeros(n, self.dtype))
+        self.sample_id, self.next_arrival, self.n_fired = sample_id, 0, 0
+        self.pending: list[Spike] = []
+        self.first_output_step: int | None = None  # counted over the sample
+        self.previous: list[Spike] = []  # Layered: what was fired in the previous timestep
+        with np.errstate(all="ignore"):
+            for t, inputs in enumerate(spikes):
+                self.timestep, self.inputs = (
+                    t,
+                    [Spike(-1, -1 - c, np.inf, self.dtype.type(m)) for c, m in inputs],
+                )
+                self.out.v *= self.beta
+                self.is_refractory, self.n = np.zeros(n, bool), np.zeros(n, np.int64)
+                self.first_output_in_timestep: int | None = None
+                stopped = (
+                    self.layered() if self.schedule.kind == "Layered" else self.asynchronous()
+                ) or ""
+                self.out.stops.append("")
+                scope = "sample" if stopped in ("max_spikes", "output_sample") else "timestep"
+                if stopped and (self.unfinished or (scope == "sample" and t + 1 < len(spikes))):
+                    self.out.stops[-1] = stopped
+                    if scope == "sample":
+                        self.out.endings.append("stopped")
+                        break
+                carry = bool(self.pending) and self.options.on_stop == "carry"
+                self.out.endings.append(
+                    "carried" if carry else "discarded" if self.unfinished else "quiescent"
+                )
+                if not carry:
+                    self.pending = []
+        return self.out
+
+    def moment(self, step: int) -> Moment:
+        return Moment(self.seed, self.sample_id, self.timestep, step)
+
+    def asynchronous(self) -> str | None:
+        at_once = self.options.input_mode == "at_once"
+        i = self.deliver_biases()
+        if at_once:
+            self.deliver(self.inputs, i)
+        fired = self.update(i, np.flatnonzero(self.touched), 0)
+        if not at_once:
+            for spike in self.inputs:
+                spike.arrival, self.next_arrival = self.next_arrival, self.next_arrival + 1
+                self.pending.append(spike)
+                self.out.joined.append((self.timestep, -1 - spike.neuron))
+        step = 0
+        self.close_step(step, [], fired)
+        while True:
+            self.unfinished = bool(self.pending)
+            if stop := self.stop(step + 1):
+                return stop
+            if not self.unfinished:
+                return None
+            step += 1
+            group = select(self.schedule, self.moment(step), self.pending)
+            i = self.start()
+            self.deliver(group, i)
+            self.close_step(step, group, self.update(i, np.flatnonzero(self.touched), step))
+
+    def layered(self) -> str | None:
+        order, feedback = layered_order(self.net)
+        fired_by: list[list[Spike]] = [[] for _ in self.net.populations]
+        last, stopped = [], None
+        for k in range(len(order) + 1):
+            self.pending = []  # what step k - 1 fired is emitted now
+            group, last = last, []
+            if k < len(order):
+                i = self.deliver_biases(only=order[k])
+                for index, p in enumerate(self.net.projections):
+                    if p.target == self.net.populations[order[k]].name:
+                        source = (
+                            [q.name for q in self.net.populations].index(p.source)
+                            if p.source != "input"
+                            else -1
+                        )
+                        spikes = self.inputs if source < 0 else fired_by[source]
+                        if feedback[index]:
+                            spikes = [
+                                s for s in self.previous if self.population_of[s.neuron] == source
+                            ]
+                        for spike in sorted(spikes, key=lambda s: abs(s.neuron)):
+                            self.deliver([spike], i, only=index)
+                visited = np.flatnonzero(np.array(self.population_of) == order[k])
+                last = fired_by[order[k]] = self.update(i, visited, k)
+            self.close_step(k, group, last)
+            self.unfinished = k < len(order)  # populations are left to visit, or spikes to emit
+            if stopped := self.stop(k + 1):
+                break
+        self.previous = [s for spikes in fired_by for s in spikes]
+        return stopped
+
+    def start(self) -> np.ndarray:
+        self.touched = np.zeros(self.net.n_neurons, bool)
+        return np.zeros(self.net.n_neurons, self.dtype)
+
+    def deliver_biases(self, only: int | None = None) -> np.ndarray:
+        i = self.start()
+        for p, bias in zip(self.net.projections, self.biases, strict=True):
+            if only is None or p.target == self.net.populations[only].name:
+                self.arrive(self.net.offset(p.target) + np.flatnonzero(bias), bias[bias != 0], i)
+        return i
+
+    def deliver(self, group: list[Spike], i: np.ndarray, only: int | None = None) -> None:
+        for spike in group:
+            source = (
+                "input"
+                if spike.neuron < 0
+                else self.net.populations[self.population_of[spike.neuron]].name
+            )
+            column = (
+                -1 - spike.neuron if spike.neuron < 0 else spike.neuron - self.net.offset(source)
+            )
+            for index, (p, matrix) in enumerate(
+                zip(self.net.projections, self.matrices, strict=True)
+            ):
+                if p.source == source and only in (None, index):
+                    reached = np.flatnonzero(matrix[:, column])
+                    events = matrix[reached, column] * self.dtype.type(spike.multiplicity)
+                    self.arrive(self.net.offset(p.target) + reached, events, i)
+                    self.out.synaptic_operations += len(reached)
+
+    def arrive(self, neurons: np.ndarray, events: np.ndarray, i: np.ndarray) -> None:
+        i[neurons] = i[neurons] + events  # every neuron at most once, so this rounds once an event
+        self.n[neurons] += 1
+        self.touched[neurons] = True
+
+    def update(self, i: np.ndarray, neurons: np.ndarray, step: int) -> list[Spike]:
+        v, fired = self.out.v, []
+        for k in neurons:
+            self.out.neuron_updates += 1
+            if self.is_refractory[k]:
+                continue
+            after = v[k] + i[k]
+            v[k] = after
+            if not (after > self.theta[k] and (self.sync[k] == 0 or self.n[k] > self.sync[k])):
+                continue
+            if self.reset[k] != "none":
+                v[k] = 0.0 if self.reset[k] == "zero" else after - self.theta[k]
+            self.is_refractory[k] = self.refractory[k] == "timestep"
+            own_rank = rank(self.schedule, self.moment(step), float(after), len(fired))
+            fired.append(Spike(self.next_arrival, int(k), after, 1.0, own_rank))
+            self.next_arrival += 1
+            self.out.n_at_firing.append(int(self.n[k]))
+        self.pending.extend(fired)
+        return fired
+
+    def close_step(self, step: int, group: list[Spike], fired: list[Spike]) -> None:
+        self.out.steps.append(Step(self.timestep, step, group, fired, len(self.pending)))
+        self.n_fired += len(fired)
+        if any(s.neuron in self.net.output_ids for s in fired):
+            if self.first_output_step is None:
+                self.first_output_step = len(self.out.steps)
+            if self.first_output_in_timestep is None:
+                self.first_output_in_timestep = step
+
+    def stop(self, steps_of_timestep: int) -> str | None:
+        o = self.options
+        if o.max_spikes is not None and self.n_fired >= o.max_spikes:
+            return "max_spikes"
+        first = self.first_output_step
+        if (
+            o.stop_on_output == "sample"
+            and first is not None
+            and len(self.out.steps) - first >= o.extra_steps
+        ):
+            return "output_sample"
+        first = self.first_output_in_timestep
+        if (
+            o.stop_on_output == "timestep"
+            and first is not None
+            and steps_of_timestep - 1 - first >= o.extra_steps
+        ):
+            return "output_timestep"
+        return (
+            "max_forward_steps"
+            if self.unfinished and steps_of_timestep >= o.max_forward_steps
+            else None
+        )
+
+
+def canonical(dense: np.ndarray) -> list[list[list[tuple[int, float]]]]:
+    """Dense input [T, B, ...] as spikes[b][t]: (channel, multiplicity), zeros left out."""
+    x = np.asarray(dense).reshape(*dense.shape[:2], -1).astype(np.float64)
+    n_timesteps, n_samples, _ = x.shape
+    return [
+        [[(int(c), float(x[t, b, c])) for c in np.flatnonzero(x[t, b])] for t in range(n_timesteps)]
+        for b in range(n_samples)
+    ]
+
+
+def simulate(
+    net: Network,
+    beta: np.ndarray,
+    spikes: list[list[list[tuple[int, float]]]],
+    schedule: Schedule,
+    options: Options | None = None,
+    seed: int = 0,
+    sample_ids: list[int] | None = None,
+) -> list[Sample]:
+    """Run every sample; `spikes[b][t]` as `canonical` gives them."""
+    engine = Engine(net, beta, schedule, options or Options(), seed)
+    return [engine.run(s, (sample_ids or range(len(spikes)))[b]) for b, s in enumerate(spikes)]

@@ -1,0 +1,153 @@
+"""Layered execution is, to the bit, a plain PyTorch loop and snnTorch's Leaky.
+
+Weights, biases and inputs are multiples of 1/8, so that every sum of them is exact in any order;
+PyTorch's matrix products, whose order of summation is its own affair, then give the same bits.
+Decay, integration and reset still round, once each, on both sides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import pyasync as pa
+
+torch = pytest.importorskip("torch")
+
+
+@dataclass
+class Chain:
+    """A chain of Linear projections, each population with or without a recurrent projection."""
+
+    weights: list[np.ndarray]
+    biases: list[np.ndarray | None]
+    recurrent: list[np.ndarray | None]
+    neuron: pa.LIF
+    x: np.ndarray
+    dt: float
+
+    def network(self) -> pa.Network:
+        network = pa.Network(self.weights[0].shape[1], dtype=str(self.weights[0].dtype))
+        for k, w in enumerate(self.weights):
+            network.add(f"p{k}", len(w), self.neuron)
+            network.connect(f"p{k - 1}" if k else "input", f"p{k}", pa.Linear(w, self.biases[k]))
+            if (r := self.recurrent[k]) is not None:
+                network.connect(f"p{k}", f"p{k}", pa.Linear(r))
+        return network
+
+
+@st.composite
+def chains(draw: st.DrawFn, recurrent: bool, plain: bool = False) -> Chain:
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    dtype = draw(st.sampled_from(["float32"] if plain else ["float32", "float64"]))
+    sizes = [draw(st.integers(1, 40)) for _ in range(draw(st.integers(2, 4)))]
+    some = [draw(st.booleans()) for _ in range(2 * len(sizes))]
+
+    def dyadic(*shape: int, mean: float) -> np.ndarray:
+        w = rng.normal(mean, 1.2, shape) / np.sqrt(shape[-1])
+        return (np.round(w * 8) / 8 + 0.0).astype(dtype)
+
+    weights = [dyadic(n_out, n_in, mean=0.5) for n_in, n_out in pairwise(sizes)]
+    biases = [
+        dyadic(len(w), mean=0.1) if some[k] and not plain else None for k, w in enumerate(weights)
+    ]
+    loops = [
+        dyadic(len(w), len(w), mean=-0.2) if recurrent and some[-k] else None
+        for k, w in enumerate(weights)
+    ]
+    reset = "zero" if plain else draw(st.sampled_from(["zero", "subtract", "none"]))
+    neuron = pa.LIF(
+        tau_mem=draw(st.sampled_from([1e-3, 20e-3, 0.5])),
+        v_threshold=draw(st.sampled_from([0.25, 0.3, 1.0])),
+        reset=reset,
+    )
+    x = rng.integers(0, 3, (draw(st.integers(1, 6)), draw(st.integers(1, 4)), sizes[0])) * (
+        rng.random(sizes[0]) < 0.7
+    )
+    return Chain(
+        weights, biases, loops, neuron, x.astype(dtype), draw(st.sampled_from([0.001, 0.01]))
+    )
+
+
+def torch_loop(c: Chain, beta: Any, linear: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The usual training loop: for each timestep, for each layer: decay, add, compare, reset."""
+    T, B, _ = c.x.shape
+    dtype = getattr(torch, str(c.x.dtype))
+    v = [torch.zeros(B, len(w), dtype=dtype) for w in c.weights]
+    spikes = [torch.zeros_like(u) for u in v]
+    betas = torch.from_numpy(beta).split([len(w) for w in c.weights])
+    theta = torch.tensor(c.neuron.v_threshold, dtype=dtype)
+    counts, total = [], [torch.zeros_like(u) for u in v]
+    for t in range(T):
+        z = torch.from_numpy(c.x[t])
+        for k, w in enumerate(c.weights):
+            current = linear(
+                z,
+                torch.from_numpy(w),
+                None if c.biases[k] is None else torch.from_numpy(c.biases[k]),
+            )
+            if (r := c.recurrent[k]) is not None:
+                current = current + linear(spikes[k], torch.from_numpy(r))
+            u = v[k] * betas[k] + current
+            fired = u > theta
+            reset = {"zero": torch.zeros_like(u), "subtract": u - theta, "none": u}[c.neuron.reset]
+            v[k], spikes[k] = torch.where(fired, reset, u), fired.to(dtype)
+            total[k], z = total[k] + spikes[k], spikes[k]
+        counts.append(z)
+    return torch.stack(counts).numpy(), torch.cat(total, 1).numpy(), torch.cat(v, 1).numpy()
+
+
+def assert_layered_is(
+    c: Chain, counts: np.ndarray, totals: np.ndarray, v: np.ndarray | None
+) -> None:
+    result = pa.simulate(
+        c.network(), c.x, pa.Layered(), dt=c.dt, keep=("counts", "spike_counts", "v")
+    )
+    assert np.array_equal(result.counts, counts)
+    assert np.array_equal(result.spike_counts, totals)
+    if v is not None:
+        assert result.v.dtype == v.dtype
+        assert (result.v + 0.0).tobytes() == (v + 0.0).tobytes()
+
+
+@given(chains(recurrent=False))
+def test_layered_is_the_plain_pytorch_loop(c: Chain) -> None:
+    assert_layered_is(c, *torch_loop(c, c.network().decay(c.dt), torch.nn.functional.linear))
+
+
+@given(chains(recurrent=True))
+def test_layered_with_feedback_is_the_recurrent_pytorch_loop(c: Chain) -> None:
+    assert_layered_is(c, *torch_loop(c, c.network().decay(c.dt), torch.nn.functional.linear))
+
+
+@given(chains(recurrent=False, plain=True))
+def test_layered_is_snntorch_leaky(c: Chain) -> None:
+    snntorch = pytest.importorskip("snntorch")
+    beta = c.network().decay(c.dt)
+    at = np.cumsum([0, *(len(w) for w in c.weights)])
+    layers = [
+        snntorch.Leaky(
+            torch.from_numpy(beta[a:b]),
+            threshold=c.neuron.v_threshold,
+            reset_mechanism="zero",
+            reset_delay=False,
+        )
+        for a, b in pairwise(at)
+    ]
+    mem = [layer.init_leaky() for layer in layers]
+    counts, total = [], [0] * len(layers)
+    with torch.no_grad():
+        for x in torch.from_numpy(c.x):
+            for k, w in enumerate(c.weights):
+                x, mem[k] = layers[k](x @ torch.from_numpy(w).T, mem[k])
+                total[k] = total[k] + x
+            counts.append(x)
+    assert_layered_is(
+        c, torch.stack(counts).numpy(), torch.cat(total, 1).numpy(), torch.cat(mem, 1).numpy()
+    )

@@ -1,0 +1,54 @@
+"""`Network.decay`: beta = exp(-dt / tau_mem) in float64, rounded once to the network's type."""
+
+from __future__ import annotations
+
+from decimal import Decimal, localcontext
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import pyasync as pa
+
+SECONDS = st.floats(1e-6, 10.0)
+
+
+def decay(tau: object, dt: float, dtype: str) -> np.ndarray:
+    network = pa.Network(1, dtype=dtype)
+    network.add("a", np.shape(tau) or 1, pa.LIF(tau_mem=tau))
+    return network.decay(dt)
+
+
+def exact(tau: float, dt: float) -> Decimal:
+    """exp of the float64 quotient, which is what the page asks for, to 40 digits."""
+    with localcontext() as context:
+        context.prec = 40
+        return Decimal(-dt / tau).exp()
+
+
+@given(st.lists(SECONDS, min_size=1, max_size=8), SECONDS)
+def test_beta_is_within_one_unit_in_the_last_place(taus: list[float], dt: float) -> None:
+    beta = decay(np.array(taus), dt, "float64")
+    assert beta.dtype == np.float64
+    assert beta.shape == (len(taus),)
+    for got, tau in zip(beta, taus, strict=True):
+        assert abs(Decimal(float(got)) - exact(tau, dt)) <= Decimal(float(np.spacing(got)))
+
+
+@given(st.lists(SECONDS, min_size=1, max_size=8), SECONDS)
+def test_float32_beta_is_the_float64_one_rounded_once(taus: list[float], dt: float) -> None:
+    single, double = decay(np.array(taus), dt, "float32"), decay(np.array(taus), dt, "float64")
+    assert single.tobytes() == double.astype(np.float32).tobytes()
+
+
+@pytest.mark.parametrize(("tau", "dt", "beta"), [(np.inf, 0.01, 1.0), (1e-9, 1.0, 0.0)])
+def test_the_ends_of_the_scale(tau: float, dt: float, beta: float) -> None:
+    assert decay(tau, dt, "float64").tolist() == decay(tau, dt, "float32").tolist() == [beta]
+
+
+def test_neurons_are_in_the_order_of_their_ids() -> None:
+    network = pa.Network(1, dtype="float64")
+    network.add("a", (2, 1), pa.LIF(tau_mem=[[0.1], [0.2]]))
+    network.add("b", 2, pa.LIF(tau_mem=0.4))
+    assert np.allclose(network.decay(0.1), np.exp([-1, -0.5, -0.25, -0.25]), rtol=1e-15)
