@@ -88,4 +88,5 @@ __all__ = [
     "simulate",
     "simulate_stream",
     "study",
+    "study",
 ]

@@ -253,6 +253,8 @@ class Network:
         """Number type of all computation: float32 or float64."""
         if self._dtype is not None:
             return self._dtype
+        if self._built is not None:
+            return self._built_dtype
         arrays = [a for c in self._connections for a in c.projection.arrays().values()]
         return np.dtype(np.float64 if any(a.dtype == np.float64 for a in arrays) else np.float32)
 
@@ -311,6 +313,7 @@ class Network:
                     for c in self._connections
                 ]
             output = names.index(self.output)
+            self._built_dtype = dtype
             self._built = _core.Network(dtype.name, self.n_inputs, populations, projections, output)
         return self._built
 
