@@ -34,37 +34,69 @@ pub(crate) fn deliver_run<T: Float>(
     }
 }
 
-/// Delivers a group in its order, in runs of neighbours that have the same source; `spikes` is a buffer, `multiplicity` that of an input spike by arrival number.
+/// What delivering a group needs room for.
+#[derive(Debug)]
+pub(crate) struct Buffers<T> {
+    group: Vec<Pending>,
+    spikes: Vec<(u32, T)>,
+}
+
+impl<T> Buffers<T> {
+    pub(crate) fn new() -> Self {
+        Self { group: Vec::new(), spikes: Vec::new() }
+    }
+}
+
+/// Delivers a group; `multiplicity` is that of an input spike by arrival number.
+///
+/// Neighbours of the same source are delivered together. Where no population has two sources, so are
+/// all spikes of one source: the order of events at each neuron is the same.
 #[inline]
 pub(crate) fn deliver_group<T: Float>(
     network: &Network<T>,
     group: &[Pending],
     multiplicity: impl Fn(u32) -> T,
-    spikes: &mut Vec<(u32, T)>,
+    buffers: &mut Buffers<T>,
     state: &mut State<T>,
 ) {
-    let n_neurons = network.n_neurons();
-    let mut rest = group;
-    while let Some(first) = rest.first() {
-        spikes.clear();
-        let source = first.source() as usize;
-        let (run, tail) = if source >= n_neurons {
-            let n = rest.iter().take_while(|spike| spike.source() as usize >= n_neurons).count();
-            let (run, tail) = rest.split_at(n);
-            spikes.extend(
-                run.iter().map(|spike| (spike.source() - n_neurons as u32, multiplicity(spike.arrival()))),
-            );
-            (Source::Input, tail)
+    let Buffers { group: rest, spikes } = buffers;
+    rest.clear();
+    rest.extend_from_slice(group);
+    let n_neurons = network.n_neurons() as u32;
+    let (mut start, mut end) = (0, rest.len());
+    while start < end {
+        let first = rest[start].source();
+        let (source, range) = if first >= n_neurons {
+            (Source::Input, n_neurons..u32::MAX)
         } else {
-            let index = network.population_of[source] as usize;
-            let population = &network.populations()[index];
-            let range = population.start as u32..population.end as u32;
-            let n = rest.iter().take_while(|spike| range.contains(&spike.source())).count();
-            let (run, tail) = rest.split_at(n);
-            spikes.extend(run.iter().map(|spike| (spike.source() - range.start, T::ONE)));
-            (Source::Population(index), tail)
+            let index = network.population_of[first as usize];
+            let population = &network.populations()[index as usize];
+            (Source::Population(index as usize), population.start as u32..population.end as u32)
         };
-        deliver_run(network, run, spikes, state);
-        rest = tail;
+        spikes.clear();
+        if network.single_sources && source != Source::Input {
+            // A stable partition without a branch on the sources, which are random.
+            let mut left = start;
+            spikes.resize(end - start, (0, T::ONE));
+            let mut taken = 0;
+            for at in start..end {
+                let spike = rest[at];
+                let is_in = range.contains(&spike.source());
+                spikes[taken].0 = spike.source().wrapping_sub(range.start);
+                rest[left] = spike;
+                taken += usize::from(is_in);
+                left += usize::from(!is_in);
+            }
+            spikes.truncate(taken);
+            end = left;
+        } else {
+            let run = rest[start..end].iter().take_while(|spike| range.contains(&spike.source()));
+            spikes.extend(run.map(|spike| match source {
+                Source::Input => (spike.source() - n_neurons, multiplicity(spike.arrival())),
+                Source::Population(_) => (spike.source() - range.start, T::ONE),
+            }));
+            start += spikes.len();
+        }
+        deliver_run(network, source, spikes, state);
     }
 }

@@ -1,7 +1,7 @@
 //! The run of one sample: timestep, forward steps, quiescence (`docs/semantics.md`, "Time"), for any schedule but the layered one.
 
 use crate::batch::Watch;
-use crate::delivery::{deliver_biases, deliver_group, deliver_run};
+use crate::delivery::{Buffers, deliver_biases, deliver_group, deliver_run};
 use crate::error::Error;
 use crate::float::Float;
 use crate::input::Input;
@@ -41,7 +41,7 @@ pub(crate) struct Worker<'a, T> {
     pub(crate) v: Vec<T>,
     /// The group at hand.
     pub(crate) group: Vec<Pending>,
-    spikes: Vec<(u32, T)>,
+    buffers: Buffers<T>,
     /// Input spikes of the timestep at hand.
     pub(crate) inputs: Vec<(u32, T)>,
     /// Where a dense input is not zero: a buffer.
@@ -65,7 +65,7 @@ impl<'a, T: Float> Worker<'a, T> {
             fired: Vec::new(),
             v: Vec::new(),
             group: Vec::new(),
-            spikes: Vec::new(),
+            buffers: Buffers::new(),
             inputs: Vec::new(),
             indices: Vec::new(),
             waiting_inputs: Vec::new(),
@@ -145,7 +145,7 @@ impl<'a, T: Float> Worker<'a, T> {
                         .expect("every waiting input is listed")]
                     .1
                 };
-                deliver_group(network, &self.group, multiplicity, &mut self.spikes, &mut self.state);
+                deliver_group(network, &self.group, multiplicity, &mut self.buffers, &mut self.state);
                 self.state.update(network, &mut self.fired);
                 self.settle(schedule, moment, slot)?;
             };

@@ -26,12 +26,16 @@ const LANES: usize = 32;
 #[inline(always)] // into each kernel, to be compiled for its instruction set
 #[allow(clippy::inline_always)]
 fn for_each_set(flags: &[u8; LANES], mut visit: impl FnMut(usize)) {
+    // One bit a lane, so that a single loop, and not one for every eight lanes, ends unpredictably.
+    let mut bits = 0_u32;
     for (word, eight) in flags.as_chunks::<8>().0.iter().enumerate() {
-        let mut bits = u64::from_le_bytes(*eight);
-        while bits != 0 {
-            visit(word * 8 + bits.trailing_zeros() as usize / 8);
-            bits &= bits - 1;
-        }
+        // The product moves the lowest bit of byte k to bit 56 + k.
+        let gathered = u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+        bits |= (gathered as u32) << (8 * word);
+    }
+    while bits != 0 {
+        visit(bits.trailing_zeros() as usize);
+        bits &= bits - 1;
     }
 }
 

@@ -65,6 +65,8 @@ pub struct Network<T> {
     pub(crate) population_of: Vec<u32>,
     pub(crate) tau_mem: Vec<f64>,
     pub(crate) threshold: Vec<T>,
+    /// No population has two sources, so spikes of different sources never meet in one sum.
+    pub(crate) single_sources: bool,
     /// Some event can arrive at one neuron alone.
     pub(crate) has_single_events: bool,
     pub(crate) has_sync_threshold: bool,
@@ -236,6 +238,7 @@ impl<T: Float> NetworkBuilder<T> {
             population_of,
             tau_mem,
             threshold,
+            single_sources: true,
             has_single_events: false,
             has_sync_threshold: populations.iter().any(|p| p.lif.sync_threshold > 0),
             populations,
@@ -290,6 +293,8 @@ impl<T: Float> Network<T> {
             self.biases.push(Bias { target, values, whole });
         }
         self.has_single_events |= !matches!(&projection.map, Map::Rows(rows) if rows.all_whole());
+        self.single_sources &=
+            self.connections.iter().all(|c| c.target.population != population || c.source == source);
         let fan_out = match source {
             Source::Input => &mut self.from_input,
             Source::Population(index) => &mut self.from_population[index],

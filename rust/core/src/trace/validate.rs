@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Cursor, Record, Trace};
-use crate::delivery::{deliver_biases, deliver_group};
+use crate::delivery::{Buffers, deliver_biases, deliver_group};
 use crate::error::Error;
 use crate::float::Float;
 use crate::layered::visiting_order;
@@ -169,7 +169,7 @@ impl<'a, T: Float> Check<'a, T> {
             group.push(Pending::new(*arrival, source));
         }
         if !layered {
-            deliver_group(self.network, &group, |_| T::ONE, &mut Vec::new(), &mut self.state);
+            deliver_group(self.network, &group, |_| T::ONE, &mut Buffers::new(), &mut self.state);
         }
         Ok(())
     }
