@@ -160,6 +160,13 @@ pub enum ScheduleSpec {
     },
 }
 
+impl std::fmt::Debug for ScheduleSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let replayed = if matches!(self, Self::Replay { .. }) { "replay of " } else { "" };
+        write!(f, "{replayed}{} F={}", self.name(), self.group_size())
+    }
+}
+
 impl ScheduleSpec {
     /// The schedule's name; a replay has the name of what it replays.
     pub fn name(&self) -> &str {
