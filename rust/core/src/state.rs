@@ -28,8 +28,10 @@ pub(crate) struct State<T> {
     /// Populations wholly touched in this step.
     whole: Vec<u32>,
     is_whole: Vec<bool>,
-    /// Neurons touched one by one in this step: those that carry the step's mark.
+    /// Neurons touched one by one in this step: those that carry the step's mark. The first
+    /// `n_touched` count; there is always room for one more.
     touched: Vec<u32>,
+    n_touched: usize,
     mark: Vec<u32>,
     step_mark: u32,
     /// Events delivered so far in the sample, biases excepted.
@@ -50,7 +52,8 @@ impl<T: Float> State<T> {
             whole_events: vec![0; populations],
             whole: Vec::with_capacity(populations),
             is_whole: vec![false; populations],
-            touched: Vec::new(),
+            touched: vec![0; n + 1],
+            n_touched: 0,
             mark: vec![0; n],
             step_mark: 1,
             operations: 0,
@@ -95,16 +98,22 @@ impl<T: Float> State<T> {
         self.touch_whole(target.population, spikes.len() as u32);
     }
 
-    /// Delivers one event to one neuron.
+    /// Delivers events (neuron, value), each to one neuron.
     #[inline]
-    pub(crate) fn event(&mut self, neuron: usize, value: T) {
-        self.input[neuron] += value;
-        self.events[neuron] += 1;
-        self.operations += 1;
-        if self.mark[neuron] != self.step_mark {
+    pub(crate) fn events(&mut self, events: impl Iterator<Item = (usize, T)>) {
+        let mut n_touched = self.n_touched;
+        let mut n_events = 0;
+        for (neuron, value) in events {
+            self.input[neuron] += value;
+            self.events[neuron] += 1;
+            n_events += 1;
+            // Written whether or not it is new, and kept if it is: which it is cannot be predicted.
+            self.touched[n_touched] = neuron as u32;
+            n_touched += usize::from(self.mark[neuron] != self.step_mark);
             self.mark[neuron] = self.step_mark;
-            self.touched.push(neuron as u32);
         }
+        self.n_touched = n_touched;
+        self.operations += n_events;
     }
 
     /// Delivers a population's biases: events that are no synaptic operations. `whole`: none of them is 0.
@@ -115,11 +124,8 @@ impl<T: Float> State<T> {
             return;
         }
         let operations = self.operations;
-        for (k, &value) in values.iter().enumerate() {
-            if value != T::ZERO {
-                self.event(target.start + k, value);
-            }
-        }
+        let biases = values.iter().enumerate().filter(|(_, value)| **value != T::ZERO);
+        self.events(biases.map(|(k, &value)| (target.start + k, value)));
         self.operations = operations;
     }
 
@@ -148,7 +154,7 @@ impl<T: Float> State<T> {
             );
             self.updates += (population.end - population.start) as u64;
         }
-        for &neuron in &self.touched {
+        for &neuron in &self.touched[..self.n_touched] {
             let k = neuron as usize;
             if self.is_whole[network.population_of[k] as usize] {
                 continue;
@@ -190,8 +196,8 @@ impl<T: Float> State<T> {
         for population in self.whole.drain(..) {
             self.is_whole[population as usize] = false;
         }
-        if !self.touched.is_empty() {
-            self.touched.clear();
+        if self.n_touched > 0 {
+            self.n_touched = 0;
             self.step_mark = self.step_mark.wrapping_add(1);
             if self.step_mark == 0 {
                 self.mark.fill(0);
@@ -218,7 +224,7 @@ impl<T: Float> State<T> {
             let population = &network.populations()[population as usize];
             self.input[population.start..population.end].fill(T::ZERO);
         }
-        for &neuron in &self.touched {
+        for &neuron in &self.touched[..self.n_touched] {
             self.input[neuron as usize] = T::ZERO;
         }
         self.forget_step();

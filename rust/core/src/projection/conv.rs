@@ -149,11 +149,10 @@ impl<T: Float> Conv<T> {
             let (channel, y, x) = (source / (height * width), source / width % height, source % width);
             let first = target.start + channel / in_group * out_group * plane;
             self.for_each_tap(channel, y, x, |tap, position| {
-                for (out, &weight) in self.weight[tap * out_group..][..out_group].iter().enumerate() {
-                    if weight != T::ZERO {
-                        state.event(first + out * plane + position, weight * m);
-                    }
-                }
+                let weights = self.weight[tap * out_group..][..out_group].iter().enumerate();
+                let synapses = weights.filter(|(_, weight)| **weight != T::ZERO);
+                let neuron = |out| first + out * plane + position;
+                state.events(synapses.map(|(out, &weight)| (neuron(out), weight * m)));
             });
         }
     }

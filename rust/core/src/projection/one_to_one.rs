@@ -24,11 +24,8 @@ impl<T: Float> OneToOne<T> {
 
     #[inline]
     pub(crate) fn deliver(&self, spikes: &[(u32, T)], target: Target, state: &mut State<T>) {
-        for &(source, m) in spikes {
-            let weight = self.weight[source as usize];
-            if weight != T::ZERO {
-                state.event(target.start + source as usize, weight * m);
-            }
-        }
+        let weights = spikes.iter().map(|&(source, m)| (source as usize, self.weight[source as usize], m));
+        let synapses = weights.filter(|&(_, weight, _)| weight != T::ZERO);
+        state.events(synapses.map(|(source, weight, m)| (target.start + source, weight * m)));
     }
 }

@@ -134,9 +134,8 @@ impl<T: Float> Rows<T> {
                 continue;
             }
             let list = self.starts[source]..self.starts[source + 1];
-            for (&k, &weight) in self.targets[list.clone()].iter().zip(&self.weights[list]) {
-                state.event(target.start + k as usize, weight * m);
-            }
+            let synapses = self.targets[list.clone()].iter().zip(&self.weights[list]);
+            state.events(synapses.map(|(&k, &weight)| (target.start + k as usize, weight * m)));
         }
     }
 }
