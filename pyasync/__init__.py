@@ -88,5 +88,4 @@ __all__ = [
     "simulate",
     "simulate_stream",
     "study",
-    "study",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import numpy as np
@@ -28,7 +29,7 @@ def integer(
         number = minimum - 1
     if isinstance(given, (bool, np.bool_)) or not minimum <= number < 2**64:
         range_of = f"an integer of {minimum} or more" + (", below 2**64" if number >= 2**64 else "")
-        raise error(expected(argument, repr(given), accepted or range_of))
+        raise error(expected(argument, shown(given), accepted or range_of))
     return number
 
 
@@ -36,12 +37,13 @@ def real(
     error: type[ArgumentError], argument: str, given: Any, accepted: str, *, positive: bool = True
 ) -> float:
     """Return `given` as a finite float above 0, or of 0 or more without `positive`."""
-    number = isinstance(given, (int, float, np.integer, np.floating)) and not isinstance(
-        given, bool
-    )
-    if not number or not (np.isfinite(given) and (given > 0 or (given == 0 and not positive))):
-        raise error(expected(argument, repr(given), accepted))
-    return float(given)
+    number = np.nan
+    if isinstance(given, (int, float, np.integer, np.floating)) and not isinstance(given, bool):
+        with suppress(OverflowError):
+            number = float(given)
+    if not np.isfinite(number) or number < 0 or (positive and number == 0):
+        raise error(expected(argument, shown(given), accepted))
+    return number
 
 
 def choice(
@@ -56,7 +58,12 @@ def choice(
 def numbers(
     error: type[ArgumentError], argument: str, given: Any, accepted: str
 ) -> npt.NDArray[np.floating[Any]]:
-    """Return `given` as an array of real numbers: float32 stays so, anything else is float64."""
+    """Copy `given` to a read-only array of real numbers: float32 stays so, the rest is float64.
+
+    What a network was built with can then not change behind its back.
+    """
+    if isinstance(given, np.ma.MaskedArray):
+        raise error(expected(argument, "a masked array", f"a plain array: {accepted}"))
     try:
         array = np.asarray(given)
     except (TypeError, ValueError, RuntimeError) as cause:
@@ -64,7 +71,23 @@ def numbers(
     if array.dtype.kind not in "biuf":
         given = f"an array of {array.dtype}"
         raise error(expected(argument, given, f"real numbers, {accepted}"))
-    return array if array.dtype == np.float32 else array.astype(np.float64)
+    copy = np.array(array, np.float32 if array.dtype == np.float32 else np.float64)
+    copy.flags.writeable = False
+    return copy
+
+
+def aligned(array: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Return the array as the engine reads it: of that type, C-contiguous and aligned."""
+    return np.require(array, dtype, ["C", "A"])
+
+
+def shown(given: Any) -> str:
+    """Word a value for a message, however long or unprintable it is."""
+    try:
+        text = repr(given)
+    except Exception:
+        text = f"a {type(given).__name__} that cannot be printed"
+    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def finite(error: type[ArgumentError], argument: str, array: npt.NDArray[Any]) -> None:

@@ -77,6 +77,8 @@ def load(path: str | os.PathLike[str]) -> Network:
         length = int.from_bytes(content[:8], "little")
         metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
         header = json.loads(metadata.get("pyasync", "{}"))
+        if not isinstance(header, dict):
+            raise ValueError(f"its header is a {type(header).__name__}")
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as cause:
         raise FileError(expected("path", f"{path}: {cause}", ACCEPTED)) from cause
     if header.get("format") != FORMAT or header.get("version") != VERSION:

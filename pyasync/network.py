@@ -15,7 +15,7 @@ from pyasync import _core
 from pyasync._checks import integer, real
 from pyasync.errors import InputError, NetworkError, expected
 from pyasync.neurons import LIF
-from pyasync.projections import Linear, Projection, Shape, Sparse
+from pyasync.projections import MOST_NEURONS, Linear, Projection, Shape, Sparse
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ class Network:
         self._connections: list[Connection] = []
         self._output: str | None = None
         self._built: _core.Network | None = None
+        self._complete = False
 
     @classmethod
     def sequential(
@@ -125,6 +126,9 @@ class Network:
         >>> pa.Network.sequential([pa.Linear(np.ones((4, 3))), pa.Linear(np.ones((2, 4)))])
         Network(3 -> 1[4] -> 2[2], 2 projections, float64)
         """
+        if isinstance(projections, Projection):
+            accepted = "a sequence of projections"
+            raise NetworkError(expected("projections", repr(projections), accepted))
         if not projections or not all(isinstance(each, Projection) for each in projections):
             given = [type(each).__name__ for each in projections]
             raise NetworkError(expected("projections", given, "projections, at least one"))
@@ -158,8 +162,9 @@ class Network:
             If the name is taken, the neuron's parameters do not fit, or the network is complete.
         """
         self._must_be_open()
-        if not isinstance(name, str) or not name or name == "input" or name in self._populations:
-            accepted = 'a name that is not "input" and not taken'
+        is_name = isinstance(name, str) and name.isprintable() and name
+        if not is_name or name == "input" or name in self._populations:
+            accepted = 'printable text that is not "input" and not taken'
             raise NetworkError(expected("name", repr(name), accepted))
         neuron = LIF() if neuron is None else neuron
         if not isinstance(neuron, LIF):
@@ -168,6 +173,9 @@ class Network:
         for parameter in ("tau_mem", "v_threshold"):
             neuron.values(parameter, shape)
         start = self.n_neurons
+        if start + math.prod(shape) + self.n_inputs > MOST_NEURONS:
+            accepted = f"at most {MOST_NEURONS} neurons and inputs in all"
+            raise NetworkError(expected("shape", repr(shape), accepted))
         population = Population(name, shape, start, start + math.prod(shape), neuron)
         self._populations[name] = population
 
@@ -253,8 +261,6 @@ class Network:
         """Number type of all computation: float32 or float64."""
         if self._dtype is not None:
             return self._dtype
-        if self._built is not None:
-            return self._built_dtype
         arrays = [a for c in self._connections for a in c.projection.arrays().values()]
         return np.dtype(np.float64 if any(a.dtype == np.float64 for a in arrays) else np.float32)
 
@@ -313,7 +319,7 @@ class Network:
                     for c in self._connections
                 ]
             output = names.index(self.output)
-            self._built_dtype = dtype
+            self._dtype, self._complete = dtype, True
             self._built = _core.Network(dtype.name, self.n_inputs, populations, projections, output)
         return self._built
 
@@ -372,8 +378,12 @@ class Network:
 
         return load(path)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What the engine runs is built again where it is needed.
+        return self.__dict__ | {"_built": None}
+
     def _must_be_open(self) -> None:
-        if self._built is not None:
+        if self._complete:
             accepted = "changes before its first use; build another one"
             raise NetworkError(expected("network", "a change to a network in use", accepted))
 
@@ -393,7 +403,10 @@ def _shape(argument: str, given: Any) -> Shape:
     sizes = given if isinstance(given, (tuple, list)) else (given,)
     if not sizes:
         raise NetworkError(expected(argument, repr(given), "one axis or more"))
-    return tuple(integer(NetworkError, argument, size, 1) for size in sizes)
+    shape = tuple(integer(NetworkError, argument, size, 1) for size in sizes)
+    if math.prod(shape) > MOST_NEURONS:
+        raise NetworkError(expected(argument, repr(given), f"at most {MOST_NEURONS} in all"))
+    return shape
 
 
 def _dtype(given: Any) -> np.dtype[Any]:

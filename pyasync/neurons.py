@@ -57,6 +57,9 @@ class LIF:
         if integer(NetworkError, "sync_threshold", self.sync_threshold) >= 2**32:
             accepted = "an integer below 2**32"
             raise NetworkError(expected("sync_threshold", self.sync_threshold, accepted))
+        for parameter in ("tau_mem", "v_threshold"):
+            if np.ndim(getattr(self, parameter)):
+                object.__setattr__(self, parameter, self._values(parameter))
         tau_mem = self._values("tau_mem")
         if not (tau_mem > 0).all():
             given = tau_mem[~(tau_mem > 0)][0]

@@ -85,6 +85,7 @@ class Result:
         n_samples: int,
         keep: tuple[str, ...],
     ) -> None:
+        trace = arrays.pop("trace")
         self._arrays = arrays
         self._keep = keep
         self._populations = [(p.name, p.start, p.stop) for p in network.populations]
@@ -104,7 +105,7 @@ class Result:
         self.spike_density: npt.NDArray[np.float64] = self.spikes / network.n_neurons / n_timesteps
         self.reached_quiescence: npt.NDArray[np.bool_] = arrays["reached_quiescence"]
         self.stopped_by: npt.NDArray[np.int64] = arrays["stopped_by"]
-        self.trace: Trace | None = None if arrays["trace"] is None else Trace(arrays["trace"])
+        self.trace: Trace | None = None if trace is None else Trace(trace)
 
     def _must_be_kept(self, name: str) -> None:
         if name not in self._keep:

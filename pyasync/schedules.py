@@ -9,12 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from pyasync._checks import choice, integer, numbers, real
+from pyasync._checks import aligned, choice, integer, numbers, real
 from pyasync.errors import ScheduleError, expected
 
 if TYPE_CHECKING:
@@ -216,10 +216,20 @@ class Priority(_Grouped):
         if array.ndim != 1 or np.isnan(array).any():
             given = "NaN" if array.ndim == 1 else f"an array of shape {array.shape}"
             raise ScheduleError(expected("values", given, accepted))
+        array.flags.writeable = False
         object.__setattr__(self, "values", array)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Priority):
+            return NotImplemented
+        same_size = self.forward_group_size == other.forward_group_size
+        return same_size and np.array_equal(self.values, other.values)
+
+    def __hash__(self) -> int:
+        return hash((self.forward_group_size, np.asarray(self.values).tobytes()))
+
     def parts(self, seed: int, n_neurons: int) -> tuple[Any, ...]:
-        values = np.ascontiguousarray(self.values)
+        values = aligned(self.values, np.float64)
         if values.size != n_neurons:
             accepted = f"{n_neurons}, one a neuron"
             raise ScheduleError(expected("values", f"{values.size} values", accepted))
@@ -275,14 +285,13 @@ class Custom(_Seeded):
         return (self.name, self._group_size, self._seed(seed), self._pick)
 
     def _pick(self, neuron: Any, v: Any, arrival: Any, n: int, key: list[int]) -> Any:
-        assert self.pick is not None
         fields = [("neuron", np.int64), ("v", np.float64), ("arrival", np.int64)]
         pending = np.empty(len(neuron), fields)
         pending["neuron"], pending["v"], pending["arrival"] = neuron, v, arrival
         seed, sample_id, timestep, step = key
         words = np.array([seed, sample_id, 0, step, timestep, 0], np.uint64)
         philox = np.random.Philox(key=words[:2], counter=words[2:])
-        picked = self.pick(pending, n, np.random.Generator(philox))
+        picked = cast("Pick", self.pick)(pending, n, np.random.Generator(philox))
         accepted = f"{n} different indices, as integers"
         try:
             indices = np.asarray(picked)
@@ -291,7 +300,8 @@ class Custom(_Seeded):
         if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu"):
             given = f"an array of {indices.dtype} and shape {indices.shape}"
             raise ScheduleError(expected("pick", given, accepted))
-        return indices.astype(np.int64)
+        # Where an index does not fit int64 it is out of range in any case.
+        return np.minimum(indices, 2**62).astype(np.int64)
 
 
 @dataclass(frozen=True)

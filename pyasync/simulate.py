@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync import _core
-from pyasync._checks import choice, integer, real
+from pyasync._checks import aligned, choice, integer, real
 from pyasync._progress import Progress
 from pyasync.errors import InputError, NetworkError, ScheduleError, expected
 from pyasync.events import SpikeBatch
@@ -113,6 +113,8 @@ def simulate(
         accepted = "a schedule such as pa.Random(8) or pa.Layered()"
         raise ScheduleError(expected("schedule", repr(schedule), accepted))
     batch, n_timesteps, n_samples, dt = _input(network, x, dt, batch_first)
+    if not isinstance(keep, Sequence):
+        raise InputError(expected("keep", repr(keep), f"some of {KEEP}"))
     keep = (keep,) if isinstance(keep, str) else tuple(keep)
     for name in keep:
         choice(InputError, "keep", name, KEEP)
@@ -258,6 +260,8 @@ def _events(x: SpikeBatch, dtype: np.dtype[Any]) -> tuple[Any, ...]:
 def _dense(network: Network, x: npt.ArrayLike, batch_first: bool) -> npt.NDArray[Any]:
     wanted = ("B, T" if batch_first else "T, B") + ", " + ", ".join(map(str, network.input_shape))
     accepted = f"a SpikeBatch, or an array [{wanted}] of bool, integers or floats"
+    if isinstance(x, np.ma.MaskedArray):
+        raise InputError(expected("x", "a masked array", accepted))
     try:
         array = np.asarray(x)
     except (TypeError, ValueError, RuntimeError) as cause:
@@ -274,4 +278,4 @@ def _dense(network: Network, x: npt.ArrayLike, batch_first: bool) -> npt.NDArray
         array = array.view(np.uint8)
     elif array.dtype not in (np.uint8, np.float32):
         array = array.astype(np.float64)
-    return np.ascontiguousarray(array).reshape(*array.shape[:2], -1)
+    return aligned(array, array.dtype).reshape(*array.shape[:2], -1)

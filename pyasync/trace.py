@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync import _core
-from pyasync._checks import positions
+from pyasync._checks import aligned, positions
 from pyasync.errors import FileError, TraceError, expected
 from pyasync.network import Network
 
@@ -161,6 +162,8 @@ class Trace:
         TraceError
             If the bytes are truncated, altered or no trace.
         """
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TraceError(expected("data", type(data).__name__, "bytes"))
         return cls(_core.Trace.from_bytes(bytes(data)))
 
     def validate(self, network: Network) -> None:
@@ -240,17 +243,36 @@ class Trace:
         """
 
         def table(rows: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[np.uint32]:
-            return cast("npt.NDArray[np.uint32]", np.ascontiguousarray(rows, dtype).view(np.uint32))
+            return cast("npt.NDArray[np.uint32]", aligned(rows, dtype).view(np.uint32))
 
+        emitted = np.asarray(steps.emitted)
+        outside = emitted.size > 0 and (emitted.min() < 0 or emitted.max() >= 2**32)
+        if emitted.ndim != 1 or emitted.dtype.kind not in "iu" or outside:
+            given = f"an array of {emitted.dtype} and shape {emitted.shape}"
+            raise TraceError(expected("emitted", given, "arrival numbers below 2**32, shape [n]"))
         core = like.core.with_steps(
             table(steps.steps, STEP).reshape(-1, 5),
-            np.ascontiguousarray(steps.emitted, np.uint32),
-            np.ascontiguousarray(steps.fired["neuron"], np.uint32),
-            np.ascontiguousarray(steps.fired["v"], np.float32),
+            aligned(emitted, np.uint32),
+            aligned(steps.fired["neuron"], np.uint32),
+            aligned(steps.fired["v"], np.float32),
             table(steps.joined, JOINED).reshape(-1, 3),
             table(steps.endings, ENDING).reshape(-1, 3),
         )
         return cls(core)
+
+    @classmethod
+    def concatenate(cls, traces: Sequence[Trace]) -> Trace:
+        """Join the samples of several runs of one network under the same schedule and options.
+
+        Raises
+        ------
+        TraceError
+            If there is no trace, or one differs from the first in anything but its samples.
+        """
+        for trace in traces:
+            if not isinstance(trace, Trace):
+                raise TraceError(expected("traces", type(trace).__name__, "a sequence of Trace"))
+        return cls(_core.Trace.concatenate([trace.core for trace in traces]))
 
     def __getitem__(self, index: int | slice | npt.ArrayLike) -> Trace:
         """Select samples by position, slice, array of positions or mask."""

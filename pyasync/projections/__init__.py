@@ -4,7 +4,7 @@ Each kind says which shapes it maps to which, and what the engine needs to know 
 are no synapses: nothing is delivered through them.
 """
 
-from pyasync.projections._base import Array, Projection, Shape
+from pyasync.projections._base import MOST_NEURONS, Array, Projection, Shape
 from pyasync.projections._conv import Conv1d, Conv2d
 from pyasync.projections._linear import Linear
 from pyasync.projections._one_to_one import OneToOne
@@ -18,6 +18,7 @@ KINDS: dict[str, type[Projection]] = {
 
 __all__ = [
     "KINDS",
+    "MOST_NEURONS",
     "Array",
     "AvgPool2d",
     "Conv1d",

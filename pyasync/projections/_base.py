@@ -13,6 +13,8 @@ from pyasync._checks import finite, numbers
 from pyasync.errors import NetworkError, expected
 
 Shape = tuple[int, ...]
+#: Neurons and inputs of a network, at most; the engine numbers them with 32 bits.
+MOST_NEURONS = 2**31 - 1
 Array = npt.NDArray[Any]
 
 

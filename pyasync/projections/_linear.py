@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pyasync._checks import aligned
 from pyasync.errors import NetworkError, expected
 from pyasync.projections._base import Array, Projection, Shape, bias_of, weight_of
 
@@ -52,7 +53,7 @@ class Linear(Projection):
         return (n_out,)
 
     def parts(self, input_shape: Shape, dtype: np.dtype[Any]) -> tuple[Any, ...]:
-        return ("linear", np.ascontiguousarray(self.weight, dtype))
+        return ("linear", aligned(self.weight, dtype))
 
     def arrays(self) -> dict[str, Array]:
         return {"weight": self.weight} | ({} if self.bias is None else {"bias": self.bias})

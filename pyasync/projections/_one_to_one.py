@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyasync._checks import finite, numbers
+from pyasync._checks import aligned, finite, numbers
 from pyasync.errors import NetworkError, expected
 from pyasync.projections._base import Array, Projection, Shape
 
@@ -50,7 +50,7 @@ class OneToOne(Projection):
 
     def parts(self, input_shape: Shape, dtype: np.dtype[Any]) -> tuple[Any, ...]:
         weight = np.broadcast_to(self.weight, (math.prod(input_shape),))
-        return ("one_to_one", np.ascontiguousarray(weight, dtype))
+        return ("one_to_one", aligned(weight, dtype))
 
     def arrays(self) -> dict[str, Array]:
         return {"weight": self.weight}

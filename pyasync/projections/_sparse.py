@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from pyasync._checks import finite, integer, numbers
+from pyasync._checks import aligned, finite, integer, numbers
 from pyasync.errors import NetworkError, expected
-from pyasync.projections._base import Array, Projection, Shape
+from pyasync.projections._base import MOST_NEURONS, Array, Projection, Shape
 
 
 class Sparse(Projection):
@@ -48,6 +48,8 @@ class Sparse(Projection):
         if not isinstance(shape, (tuple, list)) or len(shape) != 2:
             raise NetworkError(expected("shape", repr(shape), "(n_out, n_in)"))
         self.shape = tuple(integer(NetworkError, "shape", n, 1) for n in shape)
+        if max(self.shape) > MOST_NEURONS:
+            raise NetworkError(expected("shape", self.shape, f"sizes up to {MOST_NEURONS}"))
         self.indptr = self._indices("indptr", csr[0])
         self.indices = self._indices("indices", csr[1])
         self.data = numbers(NetworkError, "data", csr[2], "an array of numbers")
@@ -73,7 +75,9 @@ class Sparse(Projection):
         if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
             given = f"an array of {array.dtype} and shape {array.shape}"
             raise NetworkError(expected(argument, given, "integers, shape [n]"))
-        return array.astype(np.int64)
+        copy = np.array(array, np.int64)
+        copy.flags.writeable = False
+        return copy
 
     @property
     def n_in(self) -> int:
@@ -88,7 +92,7 @@ class Sparse(Projection):
         return (n_out,)
 
     def parts(self, input_shape: Shape, dtype: np.dtype[Any]) -> tuple[Any, ...]:
-        indices, data = self.indices.astype(np.uint32), np.ascontiguousarray(self.data, dtype)
+        indices, data = self.indices.astype(np.uint32), aligned(self.data, dtype)
         return ("sparse", self.indptr, indices, data, *self.shape)
 
     def arrays(self) -> dict[str, Array]:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pyasync._checks import integer
+from pyasync._checks import aligned, integer
 from pyasync.errors import NetworkError, expected
 from pyasync.projections._base import Array, Projection, Shape
 
@@ -60,7 +60,7 @@ class Windowed(Projection):
 
     def parts(self, input_shape: Shape, dtype: np.dtype[Any]) -> tuple[Any, ...]:
         channels_in, channels_out, groups = self.channels(input_shape)
-        weight = np.ascontiguousarray(self.tap_weights(channels_in), dtype).reshape(-1)
+        weight = aligned(self.tap_weights(channels_in), dtype).reshape(-1)
 
         def plane(values: Shape, missing: int) -> Pair:
             # A one-dimensional window is a two-dimensional one of height 1.

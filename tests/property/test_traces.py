@@ -38,6 +38,7 @@ def test_replay_of_a_saved_sliced_and_permuted_trace(case: Case, data: st.DataOb
     assert trace == original.trace
     picked = trace[order]
     picked.validate(network)
+    assert pa.Trace.concatenate([trace[[at]] for at in order]) == picked
     again = run(case, network, x=x[order], sample_ids=None, schedule=pa.Replay(picked))
     for name in (*MEASURES, "stopped_by"):
         same(

@@ -1,20 +1,21 @@
 //! Many samples over threads. A sample's bits depend on nothing but the network, its own input and its own random numbers, so threads only decide who computes it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use crate::collect::{End, Ragged, merge};
 use crate::engine::{Run, Slot, Worker};
 use crate::error::Error;
 use crate::float::Float;
+use crate::float_mode::DefaultFloatMode;
 use crate::input::Input;
 use crate::layered::{Emitted, VisitingOrder, visiting_order};
 use crate::measures::Measures;
 use crate::network::Network;
 use crate::options::{InputMode, OnStop, Options};
 use crate::schedule::{Custom, Fifo, Lifo, Momentum, Priority, Random, Replay, Schedule, ScheduleSpec};
-use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, thread};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
 use crate::trace::Trace;
+use crate::workers::{MOST_THREADS, Watch, on_this_thread, on_threads};
 
 /// What a run gives, sample by sample; empty where it was not kept.
 #[derive(Clone, Debug)]
@@ -35,9 +36,6 @@ pub struct Output<T> {
     pub trace: Option<Trace>,
 }
 
-/// Time between two calls of a run's `progress`.
-const POLL: Duration = Duration::from_millis(50);
-
 /// Runs every sample of `input`. `progress` is called on the calling thread every now and then with the number of finished samples; when it returns false, the run stops
 /// with [`Error::Interrupted`]. Of several samples that fail, the first one's error is returned.
 pub fn simulate<T: Float>(
@@ -47,6 +45,7 @@ pub fn simulate<T: Float>(
     options: &Options,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Output<T>, Error> {
+    let _mode = DefaultFloatMode::set();
     check(network, input, schedule, options)?;
     let run = Run { network, input, options, beta: network.decay(options.dt)? };
     match schedule {
@@ -170,33 +169,6 @@ fn layered<'a, T: Float, S: Schedule<T>>(
     })
 }
 
-/// Asked between steps whether the run goes on.
-pub(crate) enum Watch<'a> {
-    /// On a thread of its own: another thread says.
-    Shared(&'a AtomicBool),
-    /// On the calling thread: its own `progress` says, every now and then.
-    Calling { progress: &'a mut dyn FnMut(usize) -> bool, done: usize, asked: Instant, since: u32 },
-}
-
-impl Watch<'_> {
-    /// False: stop now. Cheap, because it is asked in every step.
-    #[inline]
-    pub(crate) fn go_on(&mut self) -> bool {
-        match self {
-            // Relaxed: the flag guards no memory; it only has to be seen some time.
-            Self::Shared(stopped) => !stopped.load(Ordering::Relaxed),
-            Self::Calling { progress, done, asked, since } => {
-                *since += 1;
-                if *since % 64 != 0 || asked.elapsed() < POLL {
-                    return true;
-                }
-                *asked = Instant::now();
-                progress(*done)
-            }
-        }
-    }
-}
-
 /// Hands out samples in their order, each with its part of the output.
 struct Queue<'o, T> {
     next: usize,
@@ -227,6 +199,17 @@ fn split<'o, E>(rest: &mut &'o mut [E], n: usize) -> &'o mut [E] {
     head
 }
 
+/// An array of zeros, or an error that names what asks for too much memory.
+fn zeros<E: Default + Clone>(name: &str, n_samples: usize, width: usize) -> Result<Vec<E>, Error> {
+    let n = n_samples.saturating_mul(width);
+    // Only asks; memory that is zeroed lazily is then had for nothing.
+    if Vec::<E>::new().try_reserve_exact(n).is_err() {
+        let given = format!("{name:?}, {n_samples} samples of {width} numbers, which memory cannot hold");
+        return Err(Error::input("keep", given, "less to keep, or smaller batches"));
+    }
+    Ok(vec![E::default(); n])
+}
+
 fn over_samples<'a, T: Float, F>(
     run: &'a Run<'a, T>,
     spec: &ScheduleSpec,
@@ -246,9 +229,9 @@ where
         width(options.keep_v, network.n_neurons()),
     ];
     let mut output = Output {
-        counts: vec![0.0; n_samples * widths[0]],
-        spike_counts: vec![0; n_samples * widths[1]],
-        v: vec![T::ZERO; n_samples * widths[2]],
+        counts: zeros("counts", n_samples, widths[0])?,
+        spike_counts: zeros("spike_counts", n_samples, widths[1])?,
+        v: zeros("v", n_samples, widths[2])?,
         measures: vec![Measures::default(); n_samples],
         output_spikes: Vec::new(),
         output_offsets: Vec::new(),
@@ -264,6 +247,7 @@ where
     });
     let (done, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
     let work = |watch: &mut Watch<'_>| {
+        let _mode = DefaultFloatMode::set();
         let (mut worker, mut run_sample, mut ends, mut error) = (Worker::new(run), make(), Vec::new(), None);
         // Samples are claimed in order and no claimed one is given up, so the first sample that fails is among those that ran.
         while !failed.load(Ordering::Relaxed) {
@@ -279,63 +263,16 @@ where
             *measures = worker.measures;
             ends.push(End::of(&worker, sample));
             let finished = done.fetch_add(1, Ordering::Relaxed) + 1;
-            if let Watch::Calling { done, .. } = watch {
-                *done = finished;
-            }
+            watch.finished(finished);
         }
         Ragged::new(worker, ends, error)
     };
-    let threads = options.threads.min(n_samples);
+    let threads = options.threads.min(n_samples).min(MOST_THREADS);
     let parts = if threads == 1 {
-        vec![work(&mut Watch::Calling { progress, done: 0, asked: Instant::now(), since: 0 })]
+        vec![on_this_thread(&work, progress)?]
     } else {
         on_threads(threads, &work, &done, progress)?
     };
     merge(&mut output, parts, run, spec)?;
     Ok(output)
-}
-
-/// Runs `work` on so many threads, and `progress` on this one meanwhile.
-fn on_threads(
-    threads: usize,
-    work: &(dyn Fn(&mut Watch<'_>) -> Ragged + Sync),
-    done: &AtomicUsize,
-    progress: &mut dyn FnMut(usize) -> bool,
-) -> Result<Vec<Ragged>, Error> {
-    let stopped = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let caller = thread::current();
-        let workers: Vec<_> = (0..threads)
-            .map(|_| {
-                let (caller, stopped) = (caller.clone(), &stopped);
-                scope.spawn(move || {
-                    let _wake = Wake(caller);
-                    work(&mut Watch::Shared(stopped))
-                })
-            })
-            .collect();
-        while !workers.iter().all(thread::ScopedJoinHandle::is_finished) {
-            thread::park_timeout(POLL);
-            if !progress(done.load(Ordering::Relaxed)) {
-                stopped.store(true, Ordering::Relaxed);
-            }
-        }
-        let panicked = |payload: Box<dyn std::any::Any + Send>| {
-            let text = payload
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| payload.downcast_ref::<&str>().copied());
-            Error::Panic(text.unwrap_or("no message").to_owned())
-        };
-        workers.into_iter().map(|worker| worker.join().map_err(panicked)).collect()
-    })
-}
-
-/// Wakes a thread when dropped, in a panic too.
-struct Wake(thread::Thread);
-
-impl Drop for Wake {
-    fn drop(&mut self) {
-        self.0.unpark();
-    }
 }

@@ -1,6 +1,5 @@
 //! The run of one sample: timestep, forward steps, quiescence (`docs/semantics.md`, "Time"), for any schedule but the layered one.
 
-use crate::batch::Watch;
 use crate::delivery::{Buffers, deliver_biases, deliver_group, deliver_run};
 use crate::error::Error;
 use crate::float::Float;
@@ -11,6 +10,7 @@ use crate::options::{Ending, InputMode, OnStop, Options, OutputStop, StopReason}
 use crate::schedule::{Moment, Pending, Schedule};
 use crate::state::State;
 use crate::trace::Writer;
+use crate::workers::Watch;
 
 /// Where one sample's results go; empty slices where they are not kept.
 #[derive(Debug)]
@@ -154,7 +154,7 @@ impl<'a, T: Float> Worker<'a, T> {
             }
         }
         self.end_sample(slot);
-        Ok(())
+        schedule.end_sample(moment)
     }
 
     pub(crate) fn begin_timestep(&mut self) {
@@ -282,7 +282,7 @@ impl<'a, T: Float> Worker<'a, T> {
         self.measures.sum_pending += pending;
         let unfinished = unfinished(pending);
         let ending = if schedule.follows_record() {
-            schedule.recorded_ending(moment)?
+            schedule.recorded_ending(moment, unfinished)?
         } else {
             let last = moment.timestep as usize + 1 == self.run.input.n_timesteps();
             match self.stop(u64::from(moment.step) + 1) {

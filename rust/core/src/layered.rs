@@ -1,12 +1,12 @@
 //! Layered execution, the layer-synchronised baseline (`docs/semantics.md`, "Layered execution").
 
-use crate::batch::Watch;
 use crate::delivery::deliver_biases;
 use crate::engine::{Slot, Worker};
 use crate::error::Error;
 use crate::float::Float;
 use crate::network::{Network, Source};
 use crate::schedule::Schedule;
+use crate::workers::Watch;
 
 /// The order of a layered timestep.
 #[derive(Debug)]
@@ -148,7 +148,7 @@ impl<T: Float> Worker<'_, T> {
             }
         }
         self.end_sample(slot);
-        Ok(())
+        schedule.end_sample(moment)
     }
 
     fn visit(&mut self, order: &VisitingOrder, emitted: &mut Emitted<T>, population: usize) {

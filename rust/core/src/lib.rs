@@ -27,6 +27,7 @@ mod delivery;
 mod engine;
 mod error;
 mod float;
+mod float_mode;
 mod input;
 mod kernels;
 mod layered;
@@ -40,6 +41,7 @@ mod schedule;
 mod state;
 mod sync;
 mod trace;
+mod workers;
 
 pub use batch::{Output, simulate};
 pub use error::Error;

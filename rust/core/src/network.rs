@@ -5,6 +5,9 @@ use crate::float::Float;
 use crate::neuron::{self, Lif};
 use crate::projection::{Map, Projection, Target};
 
+/// Neurons and inputs share the ids of spikes.
+const MOST_IDS: usize = u32::MAX as usize;
+
 /// Where a projection comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -207,19 +210,20 @@ impl<T: Float> NetworkBuilder<T> {
                     "names that differ from \"input\" and from each other",
                 ));
             }
+            if n.saturating_add(population_of.len()).saturating_add(n_inputs) >= MOST_IDS {
+                let given = format!("{n} neurons in population {name:?}");
+                return Err(Error::network(
+                    "shape",
+                    given,
+                    format!("fewer than {MOST_IDS} neurons and inputs in all"),
+                ));
+            }
             let (tau, thresholds) = lif.expand::<T>(n)?;
             tau_mem.extend(tau);
             threshold.extend(thresholds);
             let start = population_of.len();
             population_of.extend(std::iter::repeat_n(populations.len() as u32, n));
             populations.push(Population { name, start, end: start + n, lif });
-        }
-        if population_of.len() + n_inputs >= u32::MAX as usize {
-            return Err(Error::network(
-                "network",
-                format!("{} neurons and {n_inputs} inputs", population_of.len()),
-                "fewer than 2**32 - 1 in all",
-            ));
         }
         if output >= populations.len() {
             return Err(Error::network(

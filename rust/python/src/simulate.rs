@@ -65,6 +65,9 @@ fn run<'py, T: Float + Element>(
     let input = arrays.input().map_err(|error| to_python(py, error))?;
     let mut raised = None;
     let mut poll = |done: usize| {
+        if raised.is_some() {
+            return false;
+        }
         let asked = Python::attach(|py| {
             py.check_signals()?;
             progress.map_or(Ok(()), |progress| progress.call1(py, (done,)).map(drop))
@@ -109,7 +112,7 @@ impl<'py, T: Float + Element> Arrays<'py, T> {
     }
 
     fn input(&self) -> Result<Input<'_, T>, Error> {
-        let contiguous = "arrays were made contiguous";
+        let contiguous = "arrays were made contiguous and aligned";
         match self {
             Self::F32(x) => {
                 let (t, b, n) = x.as_array().dim();

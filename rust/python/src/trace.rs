@@ -77,6 +77,15 @@ impl Trace {
         self.trace.take(&samples).map(Self::from_core).map_err(|error| to_python(py, error))
     }
 
+    /// One trace of the samples of several.
+    #[staticmethod]
+    #[allow(clippy::needless_pass_by_value)]
+    fn concatenate(py: Python<'_>, traces: Vec<Py<Self>>) -> PyResult<Self> {
+        let traces: Vec<&pyasync_core::Trace> = traces.iter().map(|trace| &*trace.get().trace).collect();
+        let all = py.detach(|| pyasync_core::Trace::concatenate(&traces));
+        all.map(Self::from_core).map_err(|error| to_python(py, error))
+    }
+
     fn validate(&self, py: Python<'_>, network: &Network) -> PyResult<()> {
         let checked = py.detach(|| with_network!(&network.typed, network => self.trace.validate(network)));
         checked.map_err(|error| to_python(py, error))

@@ -64,23 +64,33 @@ impl<T: Float> Rows<T> {
         if let Some(index) = indices.iter().find(|index| **index as usize >= n_in) {
             return Err(Error::network("indices", index, format!("column numbers below {n_in}")));
         }
-        let mut columns: Vec<Vec<(u32, T)>> = vec![Vec::new(); n_in];
+        // Transposed by counting: `starts` first counts, then points, and targets come out ascending.
+        let mut rows = Self::empty(n_out);
+        rows.number = vec![NOT_WHOLE; n_in];
+        rows.starts = vec![0; n_in + 1];
+        let is_synapse = |at: &usize| weight[*at] != T::ZERO;
+        for at in (0..indices.len()).filter(is_synapse) {
+            rows.starts[indices[at] as usize + 1] += 1;
+        }
+        for source in 0..n_in {
+            rows.starts[source + 1] += rows.starts[source];
+        }
+        let n_synapses = rows.starts[n_in];
+        (rows.targets, rows.weights) = (vec![0; n_synapses], vec![T::ZERO; n_synapses]);
+        let mut next = rows.starts.clone();
+        let mut last_target = vec![u32::MAX; n_in];
         for target in 0..n_out {
             for at in indptr[target]..indptr[target + 1] {
-                let column = &mut columns[indices[at] as usize];
-                if column.last().is_some_and(|&(last, _)| last == target as u32) {
-                    return Err(Error::network(
-                        "indices",
-                        format!("column {} twice in row {target}", indices[at]),
-                        "each column at most once in a row",
-                    ));
+                let source = indices[at] as usize;
+                if std::mem::replace(&mut last_target[source], target as u32) == target as u32 {
+                    let given = format!("column {source} twice in row {target}");
+                    return Err(Error::network("indices", given, "each column at most once in a row"));
                 }
-                column.push((target as u32, weight[at]));
+                if is_synapse(&at) {
+                    (rows.targets[next[source]], rows.weights[next[source]]) = (target as u32, weight[at]);
+                    next[source] += 1;
+                }
             }
-        }
-        let mut rows = Self::empty(n_out);
-        for column in columns {
-            rows.push_list(column.into_iter());
         }
         Ok(rows)
     }

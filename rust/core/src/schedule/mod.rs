@@ -94,8 +94,13 @@ pub(crate) trait Schedule<T: Float>: Send {
     /// Drops all pending spikes.
     fn clear(&mut self);
     /// How a record says that the timestep ended after the step just taken; `None`: the run's own rules decide.
-    fn recorded_ending(&mut self, _moment: Moment) -> Result<Option<Ending>, Error> {
+    /// `unfinished`: by the run's own rules it goes on.
+    fn recorded_ending(&mut self, _moment: Moment, _unfinished: bool) -> Result<Option<Ending>, Error> {
         Ok(None)
+    }
+    /// The sample has ended.
+    fn end_sample(&mut self, _moment: Moment) -> Result<(), Error> {
+        Ok(())
     }
     /// Whether the run follows a record, which then says when timesteps end.
     fn follows_record(&self) -> bool {

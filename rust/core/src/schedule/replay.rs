@@ -19,14 +19,23 @@ pub(crate) struct Replay {
     cursor: Cursor,
     /// Potentials compared so far in the sample.
     compared: usize,
-    /// Sources of the sample's spikes by arrival number.
+    /// Sources of the sample's spikes by arrival number; none before `live_from` is pending.
     sources: Vec<u32>,
+    live_from: usize,
     pending: usize,
 }
 
 impl Replay {
     pub(crate) fn new(trace: Arc<Trace>) -> Self {
-        Self { trace, sample: 0, cursor: Cursor::default(), compared: 0, sources: Vec::new(), pending: 0 }
+        Self {
+            trace,
+            sample: 0,
+            cursor: Cursor::default(),
+            compared: 0,
+            sources: Vec::new(),
+            live_from: 0,
+            pending: 0,
+        }
     }
 
     fn bytes(&self) -> &[u8] {
@@ -59,8 +68,8 @@ impl<T: Float> Schedule<T> for Replay {
         self.sample = sample;
         self.cursor.rewind();
         self.compared = 0;
-        Schedule::<T>::clear(self);
         self.sources.clear();
+        (self.live_from, self.pending) = (0, 0);
         Ok(())
     }
 
@@ -76,7 +85,10 @@ impl<T: Float> Schedule<T> for Replay {
             };
             return Err(Self::differs(moment, &word(recorded), &word(neurons)));
         }
-        let recorded = &self.trace.sample(self.sample).1[self.compared..];
+        let recorded = self.trace.sample(self.sample).1;
+        let recorded = recorded.get(self.compared..self.compared + v.len()).ok_or_else(|| {
+            Error::Trace(format!("got too few potentials in sample {}; accepted: one a spike", self.sample))
+        })?;
         for ((neuron, v), recorded) in neurons.iter().zip(v).zip(recorded) {
             if v.to_f32().to_bits() != recorded.to_bits() {
                 return Err(Self::differs(
@@ -131,22 +143,28 @@ impl<T: Float> Schedule<T> for Replay {
     }
 
     fn clear(&mut self) {
-        self.sources.fill(GONE);
+        self.sources[self.live_from..].fill(GONE);
+        self.live_from = self.sources.len();
         self.pending = 0;
     }
 
-    fn recorded_ending(&mut self, moment: Moment) -> Result<Option<Ending>, Error> {
-        let Some(ending) = self.cursor.peek_ending(self.bytes()) else {
-            return Ok(None);
-        };
+    fn recorded_ending(&mut self, moment: Moment, unfinished: bool) -> Result<Option<Ending>, Error> {
+        let Some(ending) = self.cursor.peek_ending(self.bytes()) else { return Ok(None) };
         self.read(moment, Record::TimestepEnded(ending))?;
-        if ending == Ending::Quiescent && self.pending > 0 {
-            return Err(Self::differs(moment, "no spike is pending", &format!("{} are", self.pending)));
+        if ending == Ending::Quiescent && unfinished {
+            return Err(Self::differs(moment, "the timestep has ended", "it goes on"));
         }
         Ok(Some(ending))
     }
 
     fn follows_record(&self) -> bool {
         true
+    }
+
+    fn end_sample(&mut self, moment: Moment) -> Result<(), Error> {
+        if self.cursor.at_end(self.bytes()) {
+            return Ok(());
+        }
+        Err(Self::differs(moment, "the sample goes on", "it has ended"))
     }
 }

@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Trace, TraceHeader};
 use crate::error::Error;
+use crate::options::{InputMode, OnStop};
 
 const MAGIC: &[u8; 8] = b"pyasynct";
 const VERSION: u32 = 1;
@@ -51,14 +52,32 @@ impl Trace {
         if body.len() < MAGIC.len() + 8 || xxh3_64(body) != u64::from_le_bytes(*checksum) {
             return Err(wrong("a truncated or altered file (its checksum does not hold)"));
         }
-        parse(&body[MAGIC.len() + 4..]).ok_or_else(|| wrong("a file whose sections do not fit its lengths"))
+        parse(&body[MAGIC.len() + 4..])
+            .ok_or_else(|| wrong("a file whose header or sections are not those of a trace"))
     }
+}
+
+/// Whether the header is one that a run can have written.
+fn is_sound(header: &TraceHeader) -> bool {
+    let layered = header.schedule == "layered";
+    let known = ["random", "momentum", "fifo", "lifo", "priority", "custom"];
+    let usual = header.input_mode == InputMode::AtOnce && header.on_stop == OnStop::Discard;
+    ["float32", "float64"].contains(&header.dtype.as_str())
+        && header.n_timesteps > 0
+        && if layered {
+            header.group_size == 0 && usual
+        } else {
+            header.group_size > 0 && known.contains(&header.schedule.as_str())
+        }
 }
 
 fn parse(mut body: &[u8]) -> Option<Trace> {
     let rest = &mut body;
     let header_length = u32::from_le_bytes(take(rest)?) as usize;
     let header: TraceHeader = serde_json::from_slice(split(rest, header_length)?).ok()?;
+    if !is_sound(&header) {
+        return None;
+    }
     let mut length = || take(rest).map(|bytes| u64::from_le_bytes(bytes) as usize);
     let (n_samples, n_bytes, n_v) = (length()?, length()?, length()?);
     let mut offsets = |end: usize| {

@@ -73,8 +73,8 @@ impl Trace {
 
     /// Makes room for so many more bytes and potentials.
     pub(crate) fn reserve(&mut self, n_bytes: usize, n_v: usize) {
-        self.bytes.reserve_exact(n_bytes);
-        self.v.reserve_exact(n_v);
+        self.bytes.reserve(n_bytes);
+        self.v.reserve(n_v);
     }
 
     /// Appends a sample.
@@ -111,6 +111,26 @@ impl Trace {
             taken.push(bytes, v);
         }
         Ok(taken)
+    }
+
+    /// One trace of the samples of several, in their order; all must be of the same kind of run.
+    pub fn concatenate(traces: &[&Self]) -> Result<Self, Error> {
+        let first = traces.first().ok_or_else(|| Error::Trace("got no trace; accepted: one or more".into()))?;
+        let mut all = Self::new(first.header.clone());
+        for (at, trace) in traces.iter().enumerate() {
+            if trace.header != first.header {
+                return Err(Error::Trace(format!(
+                    "got {:?} as trace {at}; accepted: traces like the first, {:?}",
+                    trace.header, first.header
+                )));
+            }
+            all.reserve(trace.bytes.len(), trace.v.len());
+            for sample in 0..trace.n_samples() {
+                let (bytes, v) = trace.sample(sample);
+                all.push(bytes, v);
+            }
+        }
+        Ok(all)
     }
 
     /// A sample's bytes and its potentials at firing.

@@ -84,6 +84,13 @@ impl Trace {
                 }
             }
         }
+        if columns.v.len() != columns.fired.len() {
+            return Err(Error::Trace(format!(
+                "got {} potentials for {} spikes; accepted: one a spike",
+                columns.v.len(),
+                columns.fired.len()
+            )));
+        }
         Ok(columns)
     }
 
