@@ -103,6 +103,9 @@ def audit(
     console.print(report if console.is_terminal else report.to_table(), soft_wrap=True)
     if figure is not None:
         report.figure(figure)
+    written = [str(path) for path in (save_network, json, figure) if path is not None]
+    if written:
+        print(f"\nwritten: {', '.join(written)}")
 
 
 def _digits(

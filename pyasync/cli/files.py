@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyasync import Network, SpikeBatch, Trace, TraceSteps, data
+from pyasync import Network, SpikeBatch, Trace, data
 from pyasync._checks import integer
 from pyasync.errors import InputError, TraceError
 
@@ -58,41 +58,26 @@ def read_trace(path: Path) -> Trace:
         raise TraceError(f"{path}: {error}") from error
 
 
-def concatenated(traces: list[Trace]) -> Trace:
-    """One trace of the samples of several runs of the same network under the same settings."""
-    columns = [trace.to_steps() for trace in traces]
-    starts = np.cumsum([0, *(len(trace) for trace in traces)])
-    for part, start in zip(columns, starts[:-1], strict=True):
-        for rows in (part.steps, part.joined, part.endings):
-            rows["sample"] += np.uint32(start)
-    # A trace of as many samples, whatever is in them, lends its header.
-    like = traces[0][np.zeros(starts[-1], np.int64)]
-    return Trace.from_steps(TraceSteps(*map(np.concatenate, zip(*columns, strict=True))), like)
+def columns(rows: npt.NDArray[Any]) -> dict[str, list[Any]]:
+    """The fields of a structured array; null for NaN and infinity, which JSON cannot say."""
+    names = rows.dtype.names or ()
+    return {
+        name: [value if math.isfinite(value) else None for value in rows[name].tolist()]
+        for name in names
+    }
 
 
-def records(rows: npt.NDArray[Any]) -> list[dict[str, Any]]:
-    """The rows of a structured array as JSON takes them."""
-    return [dict(zip(rows.dtype.names or (), row.tolist(), strict=True)) for row in rows]
+def write_json(path: Path | None, content: dict[str, Any]) -> None:
+    """Write `content` to `path` at once: a reader, or an interruption, never meets half a file.
 
-
-def write_json(path: Path | None, content: Any) -> None:
-    """Write `content` to `path` at once: a reader, or an interruption, never meets half a file."""
+    Each name of `content` gets a line of its own; indenting more than that would take long.
+    """
     if path is None:
         return
-    text = json.dumps(_plain(content), indent=1, allow_nan=False) + "\n"
+    lines = (
+        f"{json.dumps(name)}: {json.dumps(value, allow_nan=False)}"
+        for name, value in content.items()
+    )
     draft = path.with_name(path.name + ".part")
-    draft.write_text(text, encoding="utf-8")
+    draft.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
     os.replace(draft, path)
-
-
-def _plain(value: Any) -> Any:
-    """NumPy's types as Python's; NaN, which JSON cannot say, as null."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (np.ndarray, list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

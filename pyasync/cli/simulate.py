@@ -13,7 +13,7 @@ import pyasync as pa
 from pyasync._checks import integer
 from pyasync._progress import Progress
 from pyasync.cli import options
-from pyasync.cli.files import concatenated, read_samples, read_trace, records, write_json
+from pyasync.cli.files import columns, read_samples, read_trace, write_json
 from pyasync.errors import InputError
 
 # Shown as means over the samples that have a value.
@@ -122,7 +122,7 @@ def simulate(
         write_json(json, report)
         traces = [result.trace for result in finished if result.trace is not None]
         if trace is not None and traces:
-            concatenated(traces).save(trace)
+            pa.Trace.concatenate(traces).save(trace)
     _show(report)
 
 
@@ -141,9 +141,9 @@ def _schedule(name: str, size: int, noise: float) -> pa.Schedule:
 
 
 def _measured(finished: list[pa.Result], labels: npt.NDArray[np.int64] | None) -> dict[str, Any]:
-    """Means over the samples that were finished, and one row for each of them."""
+    """Means over the samples that were finished, and each one's own."""
     if not finished:
-        return {"n_finished": 0, "samples": []}
+        return {"n_finished": 0, "samples": {}}
     rows = np.concatenate([result.to_structured() for result in finished])
     means = {}
     for name in MEASURES:
@@ -153,7 +153,7 @@ def _measured(finished: list[pa.Result], labels: npt.NDArray[np.int64] | None) -
     if labels is not None:
         decisions = np.concatenate([result.decisions() for result in finished])
         measured["accuracy"] = float(np.mean(decisions == labels[: len(rows)]))
-    measured["samples"] = records(rows)
+    measured["samples"] = columns(rows)
     return measured
 
 

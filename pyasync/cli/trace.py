@@ -11,7 +11,7 @@ import typer
 import pyasync as pa
 from pyasync import LIF, Population
 from pyasync.cli import options
-from pyasync.cli.files import read_trace, records, write_json
+from pyasync.cli.files import columns, read_trace, write_json
 from pyasync.errors import InputError, expected
 
 app = typer.Typer(help="Show, check and plot a recorded order of spikes.")
@@ -36,7 +36,7 @@ def show(
         print(f"{name.replace('_', ' '):20}{value}")
     if sample is not None:
         events = _sample(trace, sample).to_events()
-        facts["events"] = records(events)
+        facts["events"] = columns(events)
         _list(events, limit)
     write_json(json, facts)
 
