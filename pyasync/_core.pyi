@@ -6,6 +6,7 @@ import numpy.typing as npt
 
 __all__ = ["Network", "Trace", "cpu_features", "simulate"]
 
+_U8 = npt.NDArray[np.uint8]
 _U32 = npt.NDArray[np.uint32]
 _I64 = npt.NDArray[np.int64]
 _F32 = npt.NDArray[np.float32]
@@ -15,6 +16,7 @@ class _Header(TypedDict):
     n_inputs: int
     n_neurons: int
     n_timesteps: int
+    dropouts: bool
     dt: float
     dtype: str
     schedule: str
@@ -70,9 +72,16 @@ class Trace:
     def take(self, samples: list[int]) -> Trace: ...
     def validate(self, network: Network) -> None: ...
     def to_events(self) -> tuple[_U32, _U32, _U32, _U32, _I64, _F32]: ...
-    def to_steps(self) -> tuple[_U32, _U32, _U32, _F32, _U32, _U32]: ...
+    def to_steps(self) -> tuple[_U32, _U32, _U32, _F32, _U8, _U32, _U32]: ...
     def with_steps(
-        self, steps: _U32, emitted: _U32, fired: _U32, v: _F32, joined: _U32, endings: _U32
+        self,
+        steps: _U32,
+        emitted: _U32,
+        fired: _U32,
+        v: _F32,
+        fates: _U8,
+        joined: _U32,
+        endings: _U32,
     ) -> Trace: ...
     def __eq__(self, value: object, /) -> bool: ...
     def __ne__(self, value: object, /) -> bool: ...

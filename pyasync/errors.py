@@ -44,6 +44,13 @@ class ReplayError(TraceError):
     """A replay diverged from its trace: the message names the first difference."""
 
 
+class GradientError(PyasyncError, NotImplementedError):
+    """A derivative, or a way of computing it, that does not exist for spikes.
+
+    Double backward, forward mode, `vmap` and autocast raise it, and `gradient="native"` off the CPU.
+    """
+
+
 class FileError(PyasyncError, ValueError):
     """A file could not be read as what it should be, or not be written."""
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync import _core
-from pyasync._checks import aligned, choice, integer, real
+from pyasync._checks import aligned, choice, integer, numbers, real
 from pyasync._progress import Progress
 from pyasync.errors import InputError, NetworkError, ScheduleError, expected
 from pyasync.events import SpikeBatch
@@ -37,6 +37,9 @@ def simulate(
     stop_on_output: Literal["timestep", "sample"] | None = None,
     extra_steps: int = 0,
     on_stop: Literal["discard", "carry"] = "discard",
+    refractory_dropout: float = 0.0,
+    spike_dropout: float = 0.0,
+    initial_v: npt.ArrayLike | None = None,
     keep: Sequence[str] = ("counts", "spike_counts", "output_spikes"),
 ) -> Result:
     """Run every sample of a batch through a network; docs/semantics.md defines every bit of it.
@@ -75,6 +78,14 @@ def simulate(
         forward steps.
     on_stop : {"discard", "carry"}
         A stopped timestep's pending spikes are dropped, or stay pending in the next.
+    refractory_dropout : float
+        Probability that a neuron which fires does not become refractory (a regulariser of
+        training, paper section 3). Recorded; a replay has what its trace recorded.
+    spike_dropout : float
+        Probability that a spike is lost: it counts and passes the schedule, and delivers nothing.
+    initial_v : array [B, n_neurons], optional
+        Potentials at the start of each sample; 0 if not given. With the final ones, `result.v`, a
+        stream can be run in pieces.
     keep : sequence of str
         What to keep besides the measures: "counts", "spike_counts", "output_spikes" (needed for
         `anytime` and `latency_to_correct`; also what `decisions` is taken from when "counts" is
@@ -132,10 +143,14 @@ def simulate(
         ),
         "extra_steps": integer(InputError, "extra_steps", extra_steps),
         "on_stop": choice(InputError, "on_stop", on_stop, ("discard", "carry")),
+        "refractory_dropout": _probability("refractory_dropout", refractory_dropout),
+        "spike_dropout": _probability("spike_dropout", spike_dropout),
+        "seed": integer(InputError, "seed", seed),
+        "initial_v": _initial_v(initial_v, n_samples, network),
         "record": bool(record),
         **{f"keep_{name}": name in keep for name in KEEP},
     }
-    parts = schedule.parts(integer(InputError, "seed", seed), network.n_neurons)
+    parts = schedule.parts(int(seed), network.n_neurons)
     built = network.build()
     with Progress("simulate", n_samples, "samples", shown=progress) as bar:
         arrays = _core.simulate(built, batch, parts, options, bar.advance_to if progress else None)
@@ -190,6 +205,28 @@ def simulate_stream(
         n = len(x) if isinstance(x, SpikeBatch) else (shape[axis] if len(shape) > axis else 0)
         yield simulate(network, x, schedule, sample_ids=np.arange(first, first + n), **options)
         first += n
+
+
+def _probability(argument: str, given: float) -> float:
+    accepted = "a probability from 0 to 1"
+    number = real(InputError, argument, given, accepted, positive=False)
+    if number > 1:
+        raise InputError(expected(argument, repr(given), accepted))
+    return number
+
+
+def _initial_v(
+    given: npt.ArrayLike | None, n_samples: int, network: Network
+) -> npt.NDArray[Any] | None:
+    if given is None:
+        return None
+    shape = (n_samples, network.n_neurons)
+    accepted = f"an array [B, n_neurons] = {list(shape)} of finite numbers"
+    array = numbers(InputError, "initial_v", given, accepted)
+    if array.shape != shape:
+        raise InputError(expected("initial_v", f"an array of shape {array.shape}", accepted))
+    with np.errstate(over="ignore", under="ignore"):
+        return aligned(array, network.dtype)
 
 
 def _threads(threads: int | None) -> int:

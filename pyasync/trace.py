@@ -37,7 +37,9 @@ DELIVERY = np.dtype(
 STEP = np.dtype(
     [(name, np.uint32) for name in ("sample", "timestep", "step", "n_emitted", "n_fired")]
 )
-FIRED = np.dtype([("neuron", np.uint32), ("v", np.float32)])
+FIRED = np.dtype(
+    [("neuron", np.uint32), ("v", np.float32), ("skipped", np.bool_), ("lost", np.bool_)]
+)
 JOINED = np.dtype([(name, np.uint32) for name in ("sample", "timestep", "channel")])
 ENDING = np.dtype([(name, np.uint32) for name in ("sample", "timestep", "ending")])
 
@@ -52,8 +54,9 @@ class TraceSteps(NamedTuple):
     emitted : uint32 [sum of n_emitted]
         Arrival numbers of the emitted spikes, step by step. Spikes of a sample are numbered from 0
         in the order in which they joined the pending ones.
-    fired : structured array, fields neuron, v
-        The neurons that fired, step by step, ascending within a step.
+    fired : structured array, fields neuron, v, skipped, lost
+        The neurons that fired, step by step, ascending within a step. With dropouts: whether the
+        neuron skipped refractoriness, and whether its spike is lost (delivers nothing).
     joined : structured array, fields sample, timestep, channel
         Input spikes that joined the pending ones (`input_mode="scheduled"`).
     endings : structured array, fields sample, timestep, ending
@@ -97,6 +100,7 @@ class Trace:
         self.n_inputs: int = header["n_inputs"]
         self.n_neurons: int = header["n_neurons"]
         self.n_timesteps: int = header["n_timesteps"]
+        self.dropouts: bool = header["dropouts"]
         self.dt: float = header["dt"]
         self.dtype: np.dtype[Any] = np.dtype(header["dtype"])
         self.schedule: str = header["schedule"]
@@ -223,11 +227,12 @@ class Trace:
 
     def to_steps(self) -> TraceSteps:
         """The trace as columns; see `TraceSteps`."""
-        steps, emitted, fired, v, joined, endings = self.core.to_steps()
-        pairs = np.empty(len(fired), FIRED)
-        pairs["neuron"], pairs["v"] = fired, v
+        steps, emitted, neuron, v, fates, joined, endings = self.core.to_steps()
+        fired = np.empty(len(neuron), FIRED)
+        fired["neuron"], fired["v"] = neuron, v
+        fired["skipped"], fired["lost"] = fates & 1, fates & 2
         return TraceSteps(
-            steps.view(STEP), emitted, pairs, joined.view(JOINED), endings.view(ENDING)
+            steps.view(STEP), emitted, fired, joined.view(JOINED), endings.view(ENDING)
         )
 
     @classmethod
@@ -255,6 +260,7 @@ class Trace:
             aligned(emitted, np.uint32),
             aligned(steps.fired["neuron"], np.uint32),
             aligned(steps.fired["v"], np.float32),
+            steps.fired["skipped"].astype(np.uint8) | steps.fired["lost"].astype(np.uint8) << 1,
             table(steps.joined, JOINED).reshape(-1, 3),
             table(steps.endings, ENDING).reshape(-1, 3),
         )

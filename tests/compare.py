@@ -89,6 +89,11 @@ def batch_of(case: Case) -> pa.SpikeBatch:
     return pa.SpikeBatch.from_dense(x.reshape(*x.shape[:2], *case.net.input_shape), dt=case.dt)
 
 
+def initial_v(case: Case, samples: Any) -> np.ndarray | None:
+    """The initial potentials of some of a case's samples."""
+    return None if case.initial_v is None else case.initial_v[samples]
+
+
 def run(case: Case, network: pa.Network | None = None, **overrides: Any) -> pa.Result:
     """Simulate a case in pyasync; overrides replace arguments of `simulate`, x included."""
     o = case.options
@@ -101,6 +106,7 @@ def run(case: Case, network: pa.Network | None = None, **overrides: Any) -> pa.R
         "threads": 1,
         "keep": KEEP,
         "record": True,
+        "initial_v": case.initial_v,
         **vars(o),
     }
     return pa.simulate(
@@ -117,6 +123,7 @@ def run_oracle(case: Case, network: pa.Network) -> Measures:
         case.options,
         case.seed,
         case.sample_ids,
+        case.initial_v,
     )
     return Measures(case.net, samples, case.n_timesteps)
 
@@ -174,7 +181,10 @@ def assert_same_trace(trace: pa.Trace, m: Measures) -> None:
         for s in sample.steps:
             rows.append((b, s.timestep, s.step, len(s.emitted), len(s.fired)))
             emitted += [spike.arrival for spike in s.emitted]
-            fired += [(spike.neuron, float(np.float32(spike.v))) for spike in s.fired]
+            fired += [
+                (spike.neuron, float(np.float32(spike.v)), spike.skipped, spike.lost)
+                for spike in s.fired
+            ]
         joined += [(b, t, channel) for t, channel in sample.joined]
         endings += [
             (b, t, ending_code(ending, stop))
@@ -184,7 +194,7 @@ def assert_same_trace(trace: pa.Trace, m: Measures) -> None:
     fields = ("sample", "timestep", "step", "n_emitted", "n_fired")
     assert [tuple(int(r[f]) for f in fields) for r in steps.steps] == rows
     assert steps.emitted.tolist() == emitted
-    assert [(int(r["neuron"]), float(r["v"])) for r in steps.fired] == fired
+    assert steps.fired.tolist() == fired
     assert [
         (int(r["sample"]), int(r["timestep"]), int(r["channel"])) for r in steps.joined
     ] == joined

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from oracle_network import Network, bias_vector, layered_order, weight_matrix
-from oracle_schedules import Moment, Schedule, Spike, rank, select
+from oracle_schedules import Moment, Schedule, Spike, fate, rank, select
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class Options:
     stop_on_output: str | None = None
     extra_steps: int = 0
     on_stop: str = "discard"
+    refractory_dropout: float = 0.0
+    spike_dropout: float = 0.0
 
 
 @dataclass
@@ -63,6 +65,7 @@ class Engine:
     ):
         self.net, self.schedule, self.options = net, schedule, options
         self.seed = seed if schedule.seed is None else schedule.seed
+        self.dropout_seed = seed
         self.dtype = np.dtype(net.dtype)
         assert beta.dtype == self.dtype
         self.beta = beta
@@ -86,10 +89,16 @@ class Engine:
         )
         return np.concatenate(list(values))
 
-    def run(self, spikes: list[list[tuple[int, float]]], sample_id: int) -> Sample:
+    def run(
+        self,
+        spikes: list[list[tuple[int, float]]],
+        sample_id: int,
+        initial_v: np.ndarray | None = None,
+    ) -> Sample:
         """`spikes[t]`: (channel, multiplicity) of timestep t, ascending and merged."""
         n = self.net.n_neurons
-        self.out = Sample(v=np.zeros(n, self.dtype))
+        v = np.zeros(n, self.dtype) if initial_v is None else initial_v.astype(self.dtype)
+        self.out = Sample(v)
         self.sample_id, self.next_arrival, self.n_fired = sample_id, 0, 0
         self.pending: list[Spike] = []
         self.first_output_step: int | None = None  # counted over the sample
@@ -102,6 +111,7 @@ class Engine:
                 )
                 self.out.v *= self.beta
                 self.is_refractory, self.n = np.zeros(n, bool), np.zeros(n, np.int64)
+                self.times_fired = np.zeros(n, np.int64)
                 self.first_output_in_timestep: int | None = None
                 stopped = (
                     self.layered() if self.schedule.kind == "Layered" else self.asynchronous()
@@ -194,6 +204,8 @@ class Engine:
 
     def deliver(self, group: list[Spike], i: np.ndarray, only: int | None = None) -> None:
         for spike in group:
+            if spike.lost:
+                continue
             source = (
                 "input"
                 if spike.neuron < 0
@@ -228,13 +240,25 @@ class Engine:
                 continue
             if self.reset[k] != "none":
                 v[k] = 0.0 if self.reset[k] == "zero" else after - self.theta[k]
-            self.is_refractory[k] = self.refractory[k] == "timestep"
             own_rank = rank(self.schedule, self.moment(step), float(after), len(fired))
-            fired.append(Spike(self.next_arrival, int(k), after, 1.0, own_rank))
+            spike = Spike(self.next_arrival, int(k), after, 1.0, own_rank)
+            self.decide_fate(spike)
+            self.is_refractory[k] = self.refractory[k] == "timestep" and not spike.skipped
+            fired.append(spike)
             self.next_arrival += 1
             self.out.n_at_firing.append(int(self.n[k]))
         self.pending.extend(fired)
         return fired
+
+    def decide_fate(self, spike: Spike) -> None:
+        dropouts = (self.options.refractory_dropout, self.options.spike_dropout)
+        if dropouts == (0, 0):
+            return
+        self.times_fired[spike.neuron] += 1
+        times = int(self.times_fired[spike.neuron])
+        at = Moment(self.dropout_seed, self.sample_id, self.timestep, 0)
+        skipped, spike.lost = fate(at, spike.neuron, times, dropouts)
+        spike.skipped = skipped and self.refractory[spike.neuron] == "timestep"
 
     def close_step(self, step: int, group: list[Spike], fired: list[Spike]) -> None:
         self.out.steps.append(Step(self.timestep, step, group, fired, len(self.pending)))
@@ -288,7 +312,12 @@ def simulate(
     options: Options | None = None,
     seed: int = 0,
     sample_ids: list[int] | None = None,
+    initial_v: np.ndarray | None = None,
 ) -> list[Sample]:
     """Run every sample; `spikes[b][t]` as `canonical` gives them."""
     engine = Engine(net, beta, schedule, options or Options(), seed)
-    return [engine.run(s, (sample_ids or range(len(spikes)))[b]) for b, s in enumerate(spikes)]
+    ids = sample_ids or range(len(spikes))
+    return [
+        engine.run(s, ids[b], None if initial_v is None else initial_v[b])
+        for b, s in enumerate(spikes)
+    ]

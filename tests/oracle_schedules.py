@@ -31,6 +31,8 @@ class Spike:
     v: Any = 0.0
     multiplicity: Any = 1.0
     rank: float = 0.0
+    skipped: bool = False
+    lost: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,15 @@ def rank(schedule: Schedule, at: Moment, v: float, index: int) -> float:
         return v
     u = (draws(at, 1, index + 1)[index] >> 11) * 2.0**-53
     return v + schedule.noise * u
+
+
+def fate(at: Moment, neuron: int, times: int, dropouts: tuple[float, float]) -> tuple[bool, bool]:
+    """Whether a neuron's `times`-th spike of a timestep skips refractoriness, and is lost."""
+    key = np.array([at.seed, at.sample_id], np.uint64)
+    counter = np.array([times - 1, neuron, at.timestep, 2], np.uint64)
+    u = np.random.Philox(key=key, counter=counter).random_raw(2)
+    skipped, lost = ((int(each) >> 11) * 2.0**-53 < p for each, p in zip(u, dropouts, strict=True))
+    return skipped, lost
 
 
 def select(schedule: Schedule, at: Moment, pending: list[Spike]) -> list[Spike]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,7 @@ class Case:
     seed: int = 0
     sample_ids: list[int] | None = None
     dt: float = 0.01
+    initial_v: np.ndarray | None = None
 
     @property
     def spikes(self) -> Spikes:
@@ -132,6 +133,17 @@ def schedules(
 
 
 @st.composite
+def dropouts(draw: st.DrawFn, bounded: bool) -> dict[str, float]:
+    """Mostly none; where nothing else bounds the run, skipped refractoriness must not be certain."""
+    if not bounded or draw(st.sampled_from([True, True, False])):
+        return {}
+    return {
+        "refractory_dropout": draw(st.sampled_from([0.0, 0.3, 0.6])),
+        "spike_dropout": draw(st.sampled_from([0.0, 0.5, 1.0])),
+    }
+
+
+@st.composite
 def options(draw: st.DrawFn, net: Network, schedule: Schedule) -> Options:
     bounded = (
         all(p.neuron["refractory"] == "timestep" for p in net.populations)
@@ -149,6 +161,7 @@ def options(draw: st.DrawFn, net: Network, schedule: Schedule) -> Options:
         stop_on_output=draw(st.sampled_from([None, None, "timestep", "sample"])),
         extra_steps=draw(st.integers(0, 3)),
         on_stop="discard" if layered else draw(st.sampled_from(["discard", "carry"])),
+        **draw(dropouts(bounded)),
     )
 
 
@@ -166,16 +179,13 @@ def cases(
     x = draw(inputs(net, max_samples))
     schedule = draw(schedules(net, kinds, max_group))
     run = draw(options(net, schedule)) if stops else Options()
-    case = Case(
-        net,
-        x,
-        schedule,
-        run,
-        draw(st.integers(0, 2**64 - 1)),
-        None,
-        draw(st.one_of(st.sampled_from([0.001, 0.005, 0.02]), st.floats(1e-4, 0.1))),
-    )
-    if not draw(st.booleans()):
-        return case
-    ids = st.lists(st.integers(0, 2**64 - 1), min_size=len(case.spikes), max_size=len(case.spikes))
-    return Case(net, x, schedule, run, case.seed, draw(ids), case.dt)
+    dt = draw(st.one_of(st.sampled_from([0.001, 0.005, 0.02]), st.floats(1e-4, 0.1)))
+    case = Case(net, x, schedule, run, draw(st.integers(0, 2**64 - 1)), None, dt)
+    n_samples = len(case.spikes)
+    if draw(st.booleans()):
+        ids = st.lists(st.integers(0, 2**64 - 1), min_size=n_samples, max_size=n_samples)
+        case = replace(case, sample_ids=draw(ids))
+    if draw(st.sampled_from([False, False, True])):
+        v = np.random.default_rng(n_samples).normal(0, 0.3, (n_samples, net.n_neurons))
+        case = replace(case, initial_v=v.astype(net.dtype))
+    return case

@@ -15,6 +15,7 @@ from compare import (
     build,
     build_input,
     build_schedule,
+    initial_v,
     run,
     same,
 )
@@ -51,7 +52,14 @@ def test_any_order_of_the_batch(case: Case, data: st.DataObject) -> None:
     network, x, ids = build(case.net), batch_of(case), ids_of(case)
     order = np.array(data.draw(st.permutations(range(len(x)))))
     whole = run(case, network, x=x, sample_ids=ids)
-    shuffled = run(case, network, x=x[order], sample_ids=ids[order], threads=2)
+    shuffled = run(
+        case,
+        network,
+        x=x[order],
+        sample_ids=ids[order],
+        threads=2,
+        initial_v=initial_v(case, order),
+    )
     for name in (*MEASURES, "stopped_by"):
         same(getattr(shuffled, name), rows(whole, name, order), name)
     assert shuffled.trace.to_bytes() == whole.trace[order].to_bytes()
@@ -64,7 +72,8 @@ def test_any_split_of_the_batch(case: Case, data: st.DataObject) -> None:
     whole = run(case, network, x=x, sample_ids=ids)
     for part in (slice(None, cut), slice(cut, None)):
         if len(x[part]):
-            alone = run(case, network, x=x[part], sample_ids=ids[part], threads=3)
+            v = initial_v(case, part)
+            alone = run(case, network, x=x[part], sample_ids=ids[part], threads=3, initial_v=v)
             for name in (*MEASURES, "stopped_by"):
                 same(getattr(alone, name), rows(whole, name, range(len(x))[part]), name)
             assert alone.trace == whole.trace[part]
@@ -73,7 +82,7 @@ def test_any_split_of_the_batch(case: Case, data: st.DataObject) -> None:
 @given(cases(max_samples=9), st.integers(1, 4))
 def test_a_stream_of_batches_is_one_long_batch(case: Case, size: int) -> None:
     network, x = build(case.net), batch_of(case)
-    whole = run(case, network, x=x, sample_ids=None)
+    whole = run(case, network, x=x, sample_ids=None, initial_v=None)
     arguments = {
         **vars(case.options),
         "dt": case.dt,
@@ -110,7 +119,8 @@ def test_sample_ids_and_seed_alone_make_the_random_numbers(case: Case) -> None:
     ids = ids_of(case)
     whole = run(case, network, x=x, sample_ids=ids)
     for b in range(len(x)):
-        alone = run(case, network, x=x[b], sample_ids=[int(ids[b])])
+        v = initial_v(case, [b])
+        alone = run(case, network, x=x[b], sample_ids=[int(ids[b])], initial_v=v)
         same(alone.v[0], whole.v[b], "v")
 
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::collect::{End, Ragged, merge};
 use crate::engine::{Run, Slot, Worker};
 use crate::error::Error;
+use crate::fates::Dropout;
 use crate::float::Float;
 use crate::float_mode::DefaultFloatMode;
 use crate::input::Input;
@@ -47,7 +48,12 @@ pub fn simulate<T: Float>(
 ) -> Result<Output<T>, Error> {
     let _mode = DefaultFloatMode::set();
     check(network, input, schedule, options)?;
-    let run = Run { network, input, options, beta: network.decay(options.dt)? };
+    let replayed = match schedule {
+        ScheduleSpec::Replay { trace } => Some(trace.header().dropouts),
+        _ => None,
+    };
+    let has_fates = replayed.unwrap_or(options.dropout.is_some());
+    let run = Run { network, input, options, beta: network.decay(options.dt)?, has_fates };
     match schedule {
         ScheduleSpec::Layered { feedback } => {
             layered(&run, schedule, *feedback, progress, || Fifo::new(usize::MAX))
@@ -93,6 +99,8 @@ fn check<T: Float>(
             format!("the network's {}", network.n_inputs()),
         ));
     }
+    input.check_initial_v(network.n_neurons())?;
+    options.dropout.as_ref().map_or(Ok(()), Dropout::check)?;
     if let Some(ids) = options.sample_ids.as_ref().filter(|ids| ids.len() != input.n_samples()) {
         return Err(Error::input(
             "sample_ids",

@@ -114,5 +114,6 @@ fn header<T: Float>(run: &Run<'_, T>, spec: &ScheduleSpec) -> TraceHeader {
             options.on_stop
         },
         fingerprint: network.fingerprint(),
+        dropouts: run.has_fates,
     }
 }

@@ -47,7 +47,7 @@ impl<T> Buffers<T> {
     }
 }
 
-/// Delivers a group; `multiplicity` is that of an input spike by arrival number.
+/// Delivers a group but for its lost spikes; `multiplicity` is that of an input spike by arrival number.
 ///
 /// Neighbours of the same source are delivered together. Where no population has two sources, so are
 /// all spikes of one source: the order of events at each neuron is the same.
@@ -56,12 +56,13 @@ pub(crate) fn deliver_group<T: Float>(
     network: &Network<T>,
     group: &[Pending],
     multiplicity: impl Fn(u32) -> T,
+    is_lost: impl Fn(u32) -> bool,
     buffers: &mut Buffers<T>,
     state: &mut State<T>,
 ) {
     let Buffers { group: rest, spikes } = buffers;
     rest.clear();
-    rest.extend_from_slice(group);
+    rest.extend(group.iter().filter(|spike| !is_lost(spike.arrival())));
     let n_neurons = network.n_neurons() as u32;
     let (mut start, mut end) = (0, rest.len());
     while start < end {

@@ -2,10 +2,12 @@
 
 use crate::delivery::{Buffers, deliver_biases, deliver_group, deliver_run};
 use crate::error::Error;
+use crate::fates::Fates;
 use crate::float::Float;
 use crate::input::Input;
 use crate::measures::Measures;
 use crate::network::{Network, Population, Source};
+use crate::neuron::Refractory;
 use crate::options::{Ending, InputMode, OnStop, Options, OutputStop, StopReason};
 use crate::schedule::{Moment, Pending, Schedule};
 use crate::state::State;
@@ -29,6 +31,8 @@ pub(crate) struct Run<'a, T> {
     pub(crate) input: &'a Input<'a, T>,
     pub(crate) options: &'a Options,
     pub(crate) beta: Vec<T>,
+    /// Spikes have fates: the run has dropouts, or replays one that had.
+    pub(crate) has_fates: bool,
 }
 
 /// One worker's buffers and the sample at hand.
@@ -46,6 +50,7 @@ pub(crate) struct Worker<'a, T> {
     pub(crate) inputs: Vec<(u32, T)>,
     /// Where a dense input is not zero: a buffer.
     pub(crate) indices: Vec<u32>,
+    pub(crate) fates: Fates,
     /// Arrival numbers and multiplicities of input spikes that joined the pending ones.
     waiting_inputs: Vec<(u32, T)>,
     next_arrival: u32,
@@ -68,11 +73,12 @@ impl<'a, T: Float> Worker<'a, T> {
             buffers: Buffers::new(),
             inputs: Vec::new(),
             indices: Vec::new(),
+            fates: Fates::default(),
             waiting_inputs: Vec::new(),
             next_arrival: 0,
             countdown: None,
             output_spikes: Vec::new(),
-            writer: Writer::default(),
+            writer: Writer::new(run.has_fates),
         }
     }
 
@@ -81,8 +87,9 @@ impl<'a, T: Float> Worker<'a, T> {
         Moment { sample, sample_id, timestep: 0, step: 0 }
     }
 
-    pub(crate) fn begin_sample(&mut self) {
-        self.state.begin_sample();
+    pub(crate) fn begin_sample(&mut self, sample: usize) {
+        self.state.begin_sample(self.run.input.initial_v(sample));
+        self.fates.begin_sample();
         self.writer.begin_sample();
         self.measures = Measures { reached_quiescence: true, ..Measures::default() };
         self.next_arrival = 0;
@@ -108,7 +115,7 @@ impl<'a, T: Float> Worker<'a, T> {
     ) -> Result<(), Error> {
         let Run { network, input, options, .. } = self.run;
         let mut moment = self.moment(sample);
-        self.begin_sample();
+        self.begin_sample(sample);
         schedule.clear();
         schedule.begin_sample(sample)?;
         for timestep in 0..input.n_timesteps() {
@@ -145,7 +152,16 @@ impl<'a, T: Float> Worker<'a, T> {
                         .expect("every waiting input is listed")]
                     .1
                 };
-                deliver_group(network, &self.group, multiplicity, &mut self.buffers, &mut self.state);
+                let fates = &self.fates;
+                let is_lost = |arrival| fates.any_lost() && fates.is_lost(arrival);
+                deliver_group(
+                    network,
+                    &self.group,
+                    multiplicity,
+                    is_lost,
+                    &mut self.buffers,
+                    &mut self.state,
+                );
                 self.state.update(network, &mut self.fired);
                 self.settle(schedule, moment, slot)?;
             };
@@ -159,6 +175,9 @@ impl<'a, T: Float> Worker<'a, T> {
 
     pub(crate) fn begin_timestep(&mut self) {
         self.state.begin_timestep(self.run.network, &self.run.beta);
+        if self.run.has_fates {
+            self.fates.begin_timestep(self.run.network.n_neurons());
+        }
         if self.run.options.stop_on_output == Some(OutputStop::Timestep) {
             self.countdown = None;
         }
@@ -205,14 +224,34 @@ impl<'a, T: Float> Worker<'a, T> {
         if self.fired.last().is_some_and(|&last| last as usize >= output.start) {
             self.count_output_spikes(output, moment, slot);
         }
-        if options.record {
-            self.writer.step(&self.group, &self.fired, &self.v);
-        }
         schedule.fired(moment, self.next_arrival, &self.fired, &self.v)?;
+        if self.run.has_fates {
+            self.decide_fates(schedule, moment);
+        }
+        if options.record {
+            self.writer.step(&self.group, &self.fired, &self.fates.flags, &self.v);
+        }
         self.take_arrivals(self.fired.len())?;
         self.measures.spikes += self.fired.len() as u64;
         self.measures.forward_steps += 1;
         Ok(())
+    }
+
+    /// Whether the neurons that fired skip refractoriness, and whether their spikes are lost.
+    fn decide_fates<S: Schedule<T>>(&mut self, schedule: &S, moment: Moment) {
+        match &self.run.options.dropout {
+            _ if schedule.follows_record() => self.fates.follow(schedule.recorded_fates()),
+            Some(dropout) => {
+                let network = self.run.network;
+                let becomes_refractory =
+                    |neuron| network.population(neuron).lif.refractory == Refractory::Timestep;
+                let Moment { sample_id, timestep, .. } = moment;
+                self.fates.draw(dropout, sample_id, timestep, &self.fired, becomes_refractory);
+            }
+            None => {}
+        }
+        self.state.skip_refractoriness(&self.fired, &self.fates.flags);
+        self.fates.note_lost(self.next_arrival);
     }
 
     /// Counts the output neurons among `fired`.

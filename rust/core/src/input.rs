@@ -11,6 +11,7 @@ pub struct Input<'a, T> {
     n_samples: usize,
     n_inputs: usize,
     form: Form<'a, T>,
+    initial_v: Option<&'a [T]>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +72,7 @@ impl<'a, T: Float> Input<'a, T> {
                 "at least one timestep and one sample, [T, B, n_inputs]",
             ));
         }
-        Ok(Self { n_timesteps, n_samples, n_inputs, form })
+        Ok(Self { n_timesteps, n_samples, n_inputs, form, initial_v: None })
     }
 
     /// Events by sample, then timestep: those of sample `s` and timestep `t` are `offsets[s * n_timesteps + t]..offsets[s * n_timesteps + t + 1]`, with ascending channels.
@@ -127,7 +128,34 @@ impl<'a, T: Float> Input<'a, T> {
                 n_samples: segments / n_timesteps,
                 n_inputs,
                 form: Form::Events { channel, offsets, multiplicity },
+                initial_v: None,
             }),
+        }
+    }
+
+    /// The same with these potentials at the start of each sample, `[n_samples, n_neurons]`, instead of 0.
+    #[must_use]
+    pub fn with_initial_v(self, v: &'a [T]) -> Self {
+        Self { initial_v: Some(v), ..self }
+    }
+
+    /// A sample's potentials at its start, unless they are 0.
+    pub(crate) fn initial_v(&self, sample: usize) -> Option<&'a [T]> {
+        let n_neurons = self.initial_v.map_or(0, <[T]>::len) / self.n_samples;
+        self.initial_v.map(|v| &v[sample * n_neurons..(sample + 1) * n_neurons])
+    }
+
+    /// Refuses initial potentials that do not fit or are not finite.
+    pub(crate) fn check_initial_v(&self, n_neurons: usize) -> Result<(), Error> {
+        match self.initial_v {
+            Some(v) if v.len() != self.n_samples * n_neurons || v.iter().any(|v| !v.is_finite()) => {
+                Err(Error::input(
+                    "initial_v",
+                    format!("{} values, or one not finite", v.len()),
+                    format!("finite numbers, [{}, {n_neurons}]", self.n_samples),
+                ))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::delivery::deliver_biases;
 use crate::engine::{Slot, Worker};
 use crate::error::Error;
+use crate::fates::LOST;
 use crate::float::Float;
 use crate::network::{Network, Source};
 use crate::schedule::Schedule;
@@ -108,7 +109,7 @@ impl<T: Float> Worker<'_, T> {
         let run = self.run;
         let n_visits = order.populations.len();
         let mut moment = self.moment(sample);
-        self.begin_sample();
+        self.begin_sample(sample);
         schedule.clear();
         schedule.begin_sample(sample)?;
         emitted.now.iter_mut().for_each(Vec::clear);
@@ -133,6 +134,9 @@ impl<T: Float> Worker<'_, T> {
                     self.visit(order, emitted, population);
                 }
                 self.settle(schedule, moment, slot)?;
+                if let Some(&population) = order.populations.get(visit) {
+                    self.emit(emitted, population);
+                }
                 ending = self.ending(schedule, moment, |_| visit < n_visits)?;
                 if ending.is_some() {
                     break;
@@ -164,7 +168,13 @@ impl<T: Float> Worker<'_, T> {
             connection.projection.deliver(spikes, connection.target, &mut self.state);
         }
         self.state.update_population(network, population, &mut self.fired);
-        let start = network.populations()[population].start as u32;
-        emitted.now[population].extend(self.fired.iter().map(|neuron| (neuron - start, T::ONE)));
+    }
+
+    /// Hands on what the population fired, but for the spikes that are lost.
+    fn emit(&self, emitted: &mut Emitted<T>, population: usize) {
+        let start = self.run.network.populations()[population].start as u32;
+        let is_kept = |at: usize| self.fates.flags.get(at).is_none_or(|flags| flags & LOST == 0);
+        let kept = self.fired.iter().enumerate().filter(|(at, _)| is_kept(*at));
+        emitted.now[population].extend(kept.map(|(_, neuron)| (neuron - start, T::ONE)));
     }
 }

@@ -26,6 +26,7 @@ mod collect;
 mod delivery;
 mod engine;
 mod error;
+mod fates;
 mod float;
 mod float_mode;
 mod input;
@@ -45,6 +46,7 @@ mod workers;
 
 pub use batch::{Output, simulate};
 pub use error::Error;
+pub use fates::Dropout;
 pub use float::Float;
 pub use input::Input;
 pub use measures::Measures;

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::fates::Dropout;
+
 /// How the input spikes of a timestep arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum InputMode {
@@ -115,6 +117,8 @@ pub struct Options {
     pub extra_steps: u64,
     /// What a stop does with pending spikes.
     pub on_stop: OnStop,
+    /// Dropouts of training; a replay has those of its record instead.
+    pub dropout: Option<Dropout>,
     /// Record a trace.
     pub record: bool,
     /// Keep the output's spike counts of every timestep.
@@ -140,6 +144,7 @@ impl Options {
             stop_on_output: None,
             extra_steps: 0,
             on_stop: OnStop::Discard,
+            dropout: None,
             record: false,
             keep_counts: true,
             keep_spike_counts: true,

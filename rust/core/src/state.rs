@@ -1,5 +1,6 @@
 //! What one sample changes while it runs: potentials, refractoriness, and the events of the forward step at hand. One per worker, reused for every sample.
 
+use crate::fates::SKIPPED;
 use crate::float::Float;
 use crate::network::Network;
 use crate::neuron::{Lif, Refractory};
@@ -61,11 +62,14 @@ impl<T: Float> State<T> {
         }
     }
 
-    /// Starts a sample with all potentials at 0, whatever became of the sample before it.
-    pub(crate) fn begin_sample(&mut self) {
+    /// Starts a sample with all potentials at 0 or as given, whatever became of the sample before it.
+    pub(crate) fn begin_sample(&mut self, initial_v: Option<&[T]>) {
         self.end_timestep();
         self.forget_step();
-        self.v.fill(T::ZERO);
+        match initial_v {
+            Some(v) => self.v.copy_from_slice(v),
+            None => self.v.fill(T::ZERO),
+        }
         self.input.fill(T::ZERO);
         (self.operations, self.updates) = (0, 0);
     }
@@ -249,6 +253,17 @@ impl<T: Float> State<T> {
             }
         }
         events
+    }
+
+    /// Ends the refractoriness of those among the neurons that have just fired whose flags say so.
+    pub(crate) fn skip_refractoriness(&mut self, neurons: &[u32], flags: &[u8]) {
+        for (&neuron, _) in neurons.iter().zip(flags).filter(|(_, flags)| **flags & SKIPPED != 0) {
+            if let Some(at) = self.resting.iter().rposition(|resting| resting.neuron == neuron) {
+                let Resting { v, threshold, .. } = self.resting.swap_remove(at);
+                self.v[neuron as usize] = v;
+                self.threshold[neuron as usize] = threshold;
+            }
+        }
     }
 
     /// The potentials; exact between timesteps.

@@ -1,6 +1,7 @@
 //! The Python face of `pyasync-core`: convert in, detach from the interpreter, call core, map the error, convert out. No logic of its own.
 
 mod error;
+mod input;
 mod network;
 mod simulate;
 mod trace;

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use numpy::{Element, PyArray1, PyReadonlyArray1, PyReadonlyArray3};
+use numpy::{Element, PyArray1, PyReadonlyArray1};
 use pyasync_core::{
-    Error, Float, Input, InputMode, Key, Measures, OnStop, Options, Output, OutputStop, PendingSpike,
-    ScheduleSpec,
+    Dropout, Float, InputMode, Key, Measures, OnStop, Options, Output, OutputStop, PendingSpike, ScheduleSpec,
 };
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::error::to_python;
-use crate::network::{Network, Typed};
+use crate::input::Arrays;
+use crate::network::{Network, with_network};
 use crate::trace::Trace;
 
 /// Runs a batch and gives its results as flat arrays by name.
@@ -30,11 +30,11 @@ pub(crate) fn simulate<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let py = x.py();
     let schedule = parse_schedule(schedule)?;
+    let initial_v = options.get_item("initial_v")?;
     let options = parse_options(options)?;
-    match &network.typed {
-        Typed::F32(network) => run(py, network, x, &schedule, &options, progress.as_ref()),
-        Typed::F64(network) => run(py, network, x, &schedule, &options, progress.as_ref()),
-    }
+    with_network!(&network.typed, network => {
+        run(py, network, (x, initial_v.as_ref()), &schedule, &options, progress.as_ref())
+    })
 }
 
 /// The vector instruction sets that the engine can use on this machine.
@@ -56,12 +56,12 @@ pub(crate) fn cpu_features() -> Vec<&'static str> {
 fn run<'py, T: Float + Element>(
     py: Python<'py>,
     network: &pyasync_core::Network<T>,
-    x: &Bound<'py, PyAny>,
+    (x, initial_v): (&Bound<'py, PyAny>, Option<&Bound<'py, PyAny>>),
     schedule: &ScheduleSpec,
     options: &Options,
     progress: Option<&Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let arrays = Arrays::<T>::extract(x)?;
+    let arrays = Arrays::<T>::extract(x, initial_v)?;
     let input = arrays.input().map_err(|error| to_python(py, error))?;
     let mut raised = None;
     let mut poll = |done: usize| {
@@ -82,71 +82,22 @@ fn run<'py, T: Float + Element>(
     convert(py, output.map_err(|error| to_python(py, error))?)
 }
 
-/// Borrowed arrays of an input, kept alive while the engine reads them.
-enum Arrays<'py, T: Element> {
-    F32(PyReadonlyArray3<'py, f32>),
-    F64(PyReadonlyArray3<'py, f64>),
-    U8(PyReadonlyArray3<'py, u8>),
-    Events(
-        PyReadonlyArray1<'py, u32>,
-        PyReadonlyArray1<'py, i64>,
-        Option<PyReadonlyArray1<'py, T>>,
-        usize,
-        usize,
-    ),
-}
-
-impl<'py, T: Float + Element> Arrays<'py, T> {
-    fn extract(x: &Bound<'py, PyAny>) -> PyResult<Self> {
-        if let Ok(x) = x.extract() {
-            return Ok(Self::F32(x));
-        }
-        if let Ok(x) = x.extract() {
-            return Ok(Self::F64(x));
-        }
-        if let Ok(x) = x.extract() {
-            return Ok(Self::U8(x));
-        }
-        let (channel, offsets, multiplicity, n_timesteps, n_inputs) = x.extract()?;
-        Ok(Self::Events(channel, offsets, multiplicity, n_timesteps, n_inputs))
-    }
-
-    fn input(&self) -> Result<Input<'_, T>, Error> {
-        let contiguous = "arrays were made contiguous and aligned";
-        match self {
-            Self::F32(x) => {
-                let (t, b, n) = x.as_array().dim();
-                Input::dense_f32(x.as_slice().expect(contiguous), t, b, n)
-            }
-            Self::F64(x) => {
-                let (t, b, n) = x.as_array().dim();
-                Input::dense_f64(x.as_slice().expect(contiguous), t, b, n)
-            }
-            Self::U8(x) => {
-                let (t, b, n) = x.as_array().dim();
-                Input::dense_u8(x.as_slice().expect(contiguous), t, b, n)
-            }
-            Self::Events(channel, offsets, multiplicity, n_timesteps, n_inputs) => Input::events(
-                channel.as_slice().expect(contiguous),
-                offsets.as_slice().expect(contiguous),
-                multiplicity.as_ref().map(|m| m.as_slice().expect(contiguous)),
-                *n_timesteps,
-                *n_inputs,
-            ),
-        }
-    }
+/// An option that Python must have given.
+pub(crate) fn get<'py, V: for<'a> FromPyObject<'a, 'py, Error = PyErr>>(
+    options: &Bound<'py, PyDict>,
+    name: &str,
+) -> PyResult<V> {
+    options
+        .get_item(name)?
+        .ok_or_else(|| PyTypeError::new_err(format!("option {name} is missing")))?
+        .extract()
 }
 
 fn parse_options(options: &Bound<'_, PyDict>) -> PyResult<Options> {
-    fn get<'py, V: for<'a> FromPyObject<'a, 'py, Error = PyErr>>(
-        options: &Bound<'py, PyDict>,
-        name: &str,
-    ) -> PyResult<V> {
-        options
-            .get_item(name)?
-            .ok_or_else(|| PyTypeError::new_err(format!("option {name} is missing")))?
-            .extract()
-    }
+    let (refractory, spike) = (get(options, "refractory_dropout")?, get(options, "spike_dropout")?);
+    let dropout = (refractory != 0.0 || spike != 0.0)
+        .then(|| Ok::<_, PyErr>(Dropout { refractory, spike, seed: get(options, "seed")? }))
+        .transpose()?;
     let stop: Option<String> = get(options, "stop_on_output")?;
     Ok(Options {
         dt: get(options, "dt")?,
@@ -166,6 +117,7 @@ fn parse_options(options: &Bound<'_, PyDict>) -> PyResult<Options> {
         ),
         extra_steps: get(options, "extra_steps")?,
         on_stop: if get::<String>(options, "on_stop")? == "carry" { OnStop::Carry } else { OnStop::Discard },
+        dropout,
         record: get(options, "record")?,
         keep_counts: get(options, "keep_counts")?,
         keep_spike_counts: get(options, "keep_spike_counts")?,

@@ -44,6 +44,7 @@ impl Trace {
         fields.set_item("n_inputs", header.n_inputs)?;
         fields.set_item("n_neurons", header.n_neurons)?;
         fields.set_item("n_timesteps", header.n_timesteps)?;
+        fields.set_item("dropouts", header.dropouts)?;
         fields.set_item("dt", header.dt)?;
         fields.set_item("dtype", &header.dtype)?;
         fields.set_item("schedule", &header.schedule)?;
@@ -115,7 +116,7 @@ impl Trace {
         ))
     }
 
-    /// (steps `[n, 5]`, emitted, fired, v, joined `[n, 3]`, endings `[n, 3]`), the pairs flat.
+    /// (steps `[n, 5]`, emitted, fired, v, fates, joined `[n, 3]`, endings `[n, 3]`), the pairs flat.
     #[allow(clippy::type_complexity)]
     fn to_steps<'py>(
         &self,
@@ -125,6 +126,7 @@ impl Trace {
         Column<'py, u32>,
         Column<'py, u32>,
         Column<'py, f32>,
+        Column<'py, u8>,
         Column<'py, u32>,
         Column<'py, u32>,
     )> {
@@ -149,6 +151,7 @@ impl Trace {
             PyArray1::from_vec(py, columns.emitted),
             PyArray1::from_vec(py, columns.fired),
             PyArray1::from_vec(py, columns.v),
+            PyArray1::from_vec(py, columns.fates),
             PyArray1::from_vec(py, joined),
             PyArray1::from_vec(py, endings),
         ))
@@ -163,6 +166,7 @@ impl Trace {
         emitted: PyReadonlyArray1<'_, u32>,
         fired: PyReadonlyArray1<'_, u32>,
         v: PyReadonlyArray1<'_, f32>,
+        fates: PyReadonlyArray1<'_, u8>,
         joined: PyReadonlyArray2<'_, u32>,
         endings: PyReadonlyArray2<'_, u32>,
     ) -> PyResult<Self> {
@@ -185,6 +189,7 @@ impl Trace {
             emitted: emitted.as_slice()?.to_vec(),
             fired: fired.as_slice()?.to_vec(),
             v: v.as_slice()?.to_vec(),
+            fates: fates.as_slice()?.to_vec(),
             joined: joined.as_array().rows().into_iter().map(|row| (row[0], row[1], row[2])).collect(),
             endings: endings
                 .as_array()

@@ -98,6 +98,10 @@ pub(crate) trait Schedule<T: Float>: Send {
     fn recorded_ending(&mut self, _moment: Moment, _unfinished: bool) -> Result<Option<Ending>, Error> {
         Ok(None)
     }
+    /// What a record says became of the neurons that fired in the step at hand; see [`crate::fates`].
+    fn recorded_fates(&self) -> &[u8] {
+        &[]
+    }
     /// The sample has ended.
     fn end_sample(&mut self, _moment: Moment) -> Result<(), Error> {
         Ok(())

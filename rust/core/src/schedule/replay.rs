@@ -27,15 +27,8 @@ pub(crate) struct Replay {
 
 impl Replay {
     pub(crate) fn new(trace: Arc<Trace>) -> Self {
-        Self {
-            trace,
-            sample: 0,
-            cursor: Cursor::default(),
-            compared: 0,
-            sources: Vec::new(),
-            live_from: 0,
-            pending: 0,
-        }
+        let cursor = Cursor::new(trace.header().dropouts);
+        Self { trace, sample: 0, cursor, compared: 0, sources: Vec::new(), live_from: 0, pending: 0 }
     }
 
     fn bytes(&self) -> &[u8] {
@@ -155,6 +148,10 @@ impl<T: Float> Schedule<T> for Replay {
             return Err(Self::differs(moment, "the timestep has ended", "it goes on"));
         }
         Ok(Some(ending))
+    }
+
+    fn recorded_fates(&self) -> &[u8] {
+        &self.cursor.fates
     }
 
     fn follows_record(&self) -> bool {

@@ -9,7 +9,8 @@
 //!
 //! In a step, `low` = 15 says that the number fired, less 15, follows as a varint. Then come the emitted spikes, each as the zigzag varint of its arrival number less
 //! that of the spike a FIFO would have emitted (so one byte nearly always), and the neurons that fired, ascending, each as the varint of its distance
-//! from the one before. Potentials at firing lie apart, as `f32`.
+//! from the one before. Where the header says that there are dropouts, the fates of those that fired follow, two bits each (1: skipped refractoriness, 2: lost), four
+//! to a byte. Potentials at firing lie apart, as `f32`.
 
 use crate::error::Error;
 use crate::float::Float;
@@ -36,9 +37,14 @@ pub(crate) struct Writer {
     /// dropped.
     joined: u32,
     resolved: u32,
+    has_fates: bool,
 }
 
 impl Writer {
+    pub(crate) fn new(has_fates: bool) -> Self {
+        Self { has_fates, ..Self::default() }
+    }
+
     pub(crate) fn begin_sample(&mut self) {
         (self.joined, self.resolved) = (0, 0);
     }
@@ -55,15 +61,22 @@ impl Writer {
     }
 
     #[inline]
-    pub(crate) fn step<T: Float>(&mut self, emitted: &[Pending], fired: &[u32], v: &[T]) {
-        self.step_of(emitted.iter().map(|spike| spike.arrival()), emitted.len(), fired);
+    pub(crate) fn step<T: Float>(&mut self, emitted: &[Pending], fired: &[u32], fates: &[u8], v: &[T]) {
+        self.step_of(emitted.iter().map(|spike| spike.arrival()), emitted.len(), fired, fates);
         self.v.extend(v.iter().map(|v| v.to_f32()));
     }
 
     #[inline]
-    pub(crate) fn step_of(&mut self, emitted: impl Iterator<Item = u32>, n_emitted: usize, fired: &[u32]) {
+    pub(crate) fn step_of(
+        &mut self,
+        emitted: impl Iterator<Item = u32>,
+        n_emitted: usize,
+        fired: &[u32],
+        fates: &[u8],
+    ) {
         let mut resolved = self.resolved;
-        self.write(3 + n_emitted + fired.len(), |out| {
+        let fates = if self.has_fates { fates } else { &[] };
+        self.write(3 + n_emitted + fired.len() + fates.len(), |out| {
             out.byte((n_emitted.min(MANY_EMITTED) << 4 | fired.len().min(MANY_FIRED)) as u8);
             if n_emitted >= MANY_EMITTED {
                 out.varint((n_emitted - MANY_EMITTED) as u32);
@@ -77,6 +90,9 @@ impl Writer {
                 resolved = resolved.wrapping_add(1);
             }
             out.ascending(fired);
+            for four in fates.chunks(4) {
+                out.byte(four.iter().rev().fold(0, |byte, fate| byte << 2 | fate));
+            }
         });
         self.resolved = resolved;
         self.joined += fired.len() as u32;
@@ -163,9 +179,16 @@ pub(crate) struct Cursor {
     pub(crate) emitted: Vec<u32>,
     /// Neurons that fired in the step, or channels that joined; ascending.
     pub(crate) fired: Vec<u32>,
+    has_fates: bool,
+    /// Fates of the neurons that fired in the step; empty without dropouts.
+    pub(crate) fates: Vec<u8>,
 }
 
 impl Cursor {
+    pub(crate) fn new(has_fates: bool) -> Self {
+        Self { has_fates, ..Self::default() }
+    }
+
     /// Goes back to the start of a sample.
     pub(crate) fn rewind(&mut self) {
         (self.at, self.joined, self.resolved) = (0, 0, 0);
@@ -200,6 +223,11 @@ impl Cursor {
                 self.resolved = self.resolved.wrapping_add(1);
             }
             self.ascending(bytes, n_fired)?;
+            self.fates.clear();
+            for first in (0..if self.has_fates { n_fired } else { 0 }).step_by(4) {
+                let byte = self.byte(bytes)?;
+                self.fates.extend((0..4.min(n_fired - first)).map(|at| byte >> (2 * at) & 3));
+            }
             return Ok(Record::Step);
         }
         match (first & 0xF, Ending::from_code(first & 0xF)) {
@@ -271,19 +299,23 @@ mod tests {
     proptest! {
         #[test]
         fn steps_survive_the_round_trip(
-            steps in prop::collection::vec((prop::collection::vec(any::<u32>(), 0..40), prop::collection::btree_set(0..u32::MAX - 1, 0..40)), 0..20)
+            steps in prop::collection::vec((prop::collection::vec(any::<u32>(), 0..40), prop::collection::btree_set(0..u32::MAX - 1, 0..40)), 0..20),
+            has_fates: bool,
         ) {
-            let mut writer = Writer::default();
+            let mut writer = Writer::new(has_fates);
+            let fates = |n: usize| (0..n).map(|at| (at % 4) as u8).collect::<Vec<_>>();
             for (emitted, fired) in &steps {
-                writer.step_of(emitted.iter().copied(), emitted.len(), &fired.iter().copied().collect::<Vec<_>>());
+                let neurons = fired.iter().copied().collect::<Vec<_>>();
+                writer.step_of(emitted.iter().copied(), emitted.len(), &neurons, &fates(fired.len()));
             }
             writer.end_timestep(Ending::Quiescent);
             let (bytes, _) = writer.finish();
-            let mut cursor = Cursor::default();
+            let mut cursor = Cursor::new(has_fates);
             for (emitted, fired) in &steps {
                 prop_assert_eq!(cursor.next(&bytes).unwrap(), Record::Step);
                 prop_assert_eq!(&cursor.emitted, emitted);
                 prop_assert!(cursor.fired.iter().eq(fired));
+                prop_assert_eq!(&cursor.fates, &fates(if has_fates { fired.len() } else { 0 }));
             }
             prop_assert_eq!(cursor.peek_ending(&bytes), Some(Ending::Quiescent));
             prop_assert_eq!(cursor.next(&bytes).unwrap(), Record::TimestepEnded(Ending::Quiescent));
@@ -291,8 +323,8 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let mut cursor = Cursor::default();
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), has_fates: bool) {
+            let mut cursor = Cursor::new(has_fates);
             while !cursor.at_end(&bytes) && cursor.next(&bytes).is_ok() {}
         }
     }

@@ -41,6 +41,9 @@ pub struct TraceHeader {
     pub on_stop: OnStop,
     /// The network's [`Network::fingerprint`].
     pub fingerprint: u64,
+    /// Spikes may have skipped refractoriness or been lost.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dropouts: bool,
 }
 
 /// The recorded ordering of a batch.
@@ -115,7 +118,8 @@ impl Trace {
 
     /// One trace of the samples of several, in their order; all must be of the same kind of run.
     pub fn concatenate(traces: &[&Self]) -> Result<Self, Error> {
-        let first = traces.first().ok_or_else(|| Error::Trace("got no trace; accepted: one or more".into()))?;
+        let first =
+            traces.first().ok_or_else(|| Error::Trace("got no trace; accepted: one or more".into()))?;
         let mut all = Self::new(first.header.clone());
         for (at, trace) in traces.iter().enumerate() {
             if trace.header != first.header {

@@ -2,6 +2,7 @@
 
 use super::{Cursor, Record, Trace, Writer};
 use crate::error::Error;
+use crate::fates::{LOST, SKIPPED};
 use crate::options::Ending;
 
 /// One forward step.
@@ -30,6 +31,8 @@ pub struct Steps {
     pub fired: Vec<u32>,
     /// Potentials at which they fired.
     pub v: Vec<f32>,
+    /// What became of them: 1 skipped refractoriness, 2 lost, 3 both.
+    pub fates: Vec<u8>,
     /// (sample, timestep, channel) of the input spikes that joined the pending ones (`InputMode::Scheduled`).
     pub joined: Vec<(u32, u32, u32)>,
     /// (sample, timestep, how it ended).
@@ -57,7 +60,7 @@ impl Trace {
     /// The trace as columns.
     pub fn to_steps(&self) -> Result<Steps, Error> {
         let mut columns = Steps { v: self.v.clone(), ..Steps::default() };
-        let mut cursor = Cursor::default();
+        let mut cursor = Cursor::new(self.header.dropouts);
         for sample in 0..self.n_samples() {
             let (bytes, _) = self.sample(sample);
             let sample = sample as u32;
@@ -70,6 +73,8 @@ impl Trace {
                         columns.steps.push(Step { sample, timestep, step, n_emitted, n_fired });
                         columns.emitted.extend_from_slice(&cursor.emitted);
                         columns.fired.extend_from_slice(&cursor.fired);
+                        columns.fates.extend_from_slice(&cursor.fates);
+                        columns.fates.resize(columns.fired.len(), 0);
                         step += 1;
                     }
                     Record::InputsJoined => {
@@ -101,22 +106,28 @@ impl Trace {
             |given: String, accepted: &str| Error::Trace(format!("steps: got {given}; accepted: {accepted}"));
         let total =
             |count: fn(&Step) -> u32| columns.steps.iter().map(|step| count(step) as usize).sum::<usize>();
-        let lengths = (columns.emitted.len(), columns.fired.len(), columns.v.len());
-        if lengths != (total(|s| s.n_emitted), total(|s| s.n_fired), total(|s| s.n_fired)) {
+        let lengths = (columns.emitted.len(), columns.fired.len(), columns.v.len(), columns.fates.len());
+        let n_fired = total(|s| s.n_fired);
+        if lengths != (total(|s| s.n_emitted), n_fired, n_fired, n_fired) {
             return Err(wrong(
                 format!("columns of lengths {lengths:?}"),
                 "as many emitted and fired spikes as the steps say",
             ));
         }
+        let most = if self.header.dropouts { SKIPPED | LOST } else { 0 };
+        if let Some(fate) = columns.fates.iter().find(|fate| **fate > most) {
+            return Err(wrong(format!("the fate {fate}"), "0 to 3, and 0 without dropouts"));
+        }
         let mut trace = Self::new(self.header.clone());
-        let (mut emitted, mut fired, mut v) = (&*columns.emitted, &*columns.fired, &*columns.v);
+        let (mut emitted, mut fired, mut v, mut fates) =
+            (&*columns.emitted, &*columns.fired, &*columns.v, &*columns.fates);
         let (mut steps, mut joined, mut endings) = (
             columns.steps.iter().peekable(),
             columns.joined.iter().peekable(),
             columns.endings.iter().peekable(),
         );
         for sample in 0..self.n_samples() as u32 {
-            let mut writer = Writer::default();
+            let mut writer = Writer::new(self.header.dropouts);
             for timestep in 0.. {
                 let Some((_, _, ending)) = endings.next_if(|e| (e.0, e.1) == (sample, timestep)) else {
                     break;
@@ -133,7 +144,8 @@ impl Trace {
                             "neurons in ascending order, each once",
                         ));
                     }
-                    writer.step_of(now_emitted.iter().copied(), now_emitted.len(), now_fired);
+                    let now_fates = split(&mut fates, step.n_fired);
+                    writer.step_of(now_emitted.iter().copied(), now_emitted.len(), now_fired, now_fates);
                     writer.v.extend_from_slice(split(&mut v, step.n_fired));
                     if number == 0 {
                         let mut channels = Vec::new();
@@ -170,7 +182,7 @@ impl Trace {
 
     /// Number of emitted spikes in all samples.
     pub fn n_emitted(&self) -> Result<u64, Error> {
-        let (mut cursor, mut n_emitted) = (Cursor::default(), 0);
+        let (mut cursor, mut n_emitted) = (Cursor::new(self.header.dropouts), 0);
         for sample in 0..self.n_samples() {
             let (bytes, _) = self.sample(sample);
             cursor.rewind();
@@ -186,7 +198,7 @@ impl Trace {
     /// One row per emitted spike, in the order of emission. An emission of a spike that never joined is an error.
     pub fn to_events(&self) -> Result<Events, Error> {
         let mut events = Events::default();
-        let mut cursor = Cursor::default();
+        let mut cursor = Cursor::new(self.header.dropouts);
         let mut spikes: Vec<(i64, f32)> = Vec::new();
         for sample in 0..self.n_samples() {
             let (bytes, v) = self.sample(sample);

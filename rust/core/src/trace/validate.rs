@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Cursor, Record, Trace};
 use crate::delivery::{Buffers, deliver_biases, deliver_group};
 use crate::error::Error;
+use crate::fates::{Fates, SKIPPED};
 use crate::float::Float;
 use crate::layered::visiting_order;
 use crate::network::Network;
@@ -28,6 +29,7 @@ struct Check<'a, T> {
     network: &'a Network<T>,
     state: State<T>,
     cursor: Cursor,
+    fates: Fates,
     /// Source of each pending spike by arrival number.
     pending: BTreeMap<u32, u32>,
     /// By neuron: the timestep, counted over all samples, in which it last fired, if it is refractory after firing.
@@ -60,7 +62,8 @@ impl<'a, T: Float> Check<'a, T> {
             trace,
             network,
             state,
-            cursor: Cursor::default(),
+            cursor: Cursor::new(trace.header.dropouts),
+            fates: Fates::default(),
             pending: BTreeMap::new(),
             fired_in: vec![0; network.n_neurons()],
             timesteps: 0,
@@ -74,6 +77,7 @@ impl<'a, T: Float> Check<'a, T> {
         let (bytes, v) = self.trace.sample(sample);
         let n_timesteps = self.trace.header.n_timesteps;
         self.cursor.rewind();
+        self.fates.begin_sample();
         self.pending.clear();
         self.output_fired = false;
         let (mut timestep, mut step, mut arrival, mut n_fired, mut stopped) = (0, 0, 0_u32, 0, false);
@@ -169,14 +173,19 @@ impl<'a, T: Float> Check<'a, T> {
             group.push(Pending::new(*arrival, source));
         }
         if !layered {
-            deliver_group(self.network, &group, |_| T::ONE, &mut Buffers::new(), &mut self.state);
+            let is_lost = |arrival| self.fates.is_lost(arrival);
+            deliver_group(self.network, &group, |_| T::ONE, is_lost, &mut Buffers::new(), &mut self.state);
         }
         Ok(())
     }
 
     /// Checks that what fired could fire, and makes it pending.
     fn fire(&mut self, step: usize, first_arrival: u32) -> Result<(), (String, String)> {
-        for (arrival, &neuron) in (first_arrival..).zip(&self.cursor.fired) {
+        self.fates.follow(&self.cursor.fates);
+        self.fates.note_lost(first_arrival);
+        for (at, &neuron) in self.cursor.fired.iter().enumerate() {
+            let arrival = first_arrival + at as u32;
+            let skipped = self.fates.flags.get(at).is_some_and(|flags| flags & SKIPPED != 0);
             let k = neuron as usize;
             if k >= self.network.n_neurons() {
                 return Err((
@@ -195,12 +204,20 @@ impl<'a, T: Float> Check<'a, T> {
                     "neurons that an event of this step reaches".into(),
                 ));
             }
-            if self.network.population(neuron).lif.refractory == Refractory::Timestep
-                && std::mem::replace(&mut self.fired_in[k], self.timesteps) == self.timesteps
-            {
+            if self.network.population(neuron).lif.refractory == Refractory::Timestep {
+                if self.fired_in[k] == self.timesteps {
+                    return Err((
+                        format!("neuron {neuron} firing again"),
+                        "neurons that are not refractory".into(),
+                    ));
+                }
+                if !skipped {
+                    self.fired_in[k] = self.timesteps;
+                }
+            } else if skipped {
                 return Err((
-                    format!("neuron {neuron} firing again"),
-                    "neurons that are not refractory".into(),
+                    format!("neuron {neuron} skipping refractoriness"),
+                    "neurons that become refractory".into(),
                 ));
             }
             self.output_fired |= (self.network.output().start..self.network.output().end).contains(&k);

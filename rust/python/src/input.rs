@@ -1,0 +1,71 @@
+//! Input arrays: borrowed from NumPy as they are.
+
+use numpy::{Element, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3};
+use pyasync_core::{Error, Float, Input};
+use pyo3::prelude::*;
+
+/// Borrowed arrays of an input, kept alive while the engine reads them.
+pub(crate) struct Arrays<'py, T: Element> {
+    x: Form<'py, T>,
+    initial_v: Option<PyReadonlyArray2<'py, T>>,
+}
+
+enum Form<'py, T: Element> {
+    F32(PyReadonlyArray3<'py, f32>),
+    F64(PyReadonlyArray3<'py, f64>),
+    U8(PyReadonlyArray3<'py, u8>),
+    Events(
+        PyReadonlyArray1<'py, u32>,
+        PyReadonlyArray1<'py, i64>,
+        Option<PyReadonlyArray1<'py, T>>,
+        usize,
+        usize,
+    ),
+}
+
+impl<'py, T: Float + Element> Arrays<'py, T> {
+    pub(crate) fn extract(x: &Bound<'py, PyAny>, initial_v: Option<&Bound<'py, PyAny>>) -> PyResult<Self> {
+        let initial_v = initial_v.filter(|v| !v.is_none());
+        let initial_v = initial_v.map(PyAnyMethods::extract::<PyReadonlyArray2<'_, T>>).transpose()?;
+        let x = if let Ok(x) = x.extract() {
+            Form::F32(x)
+        } else if let Ok(x) = x.extract() {
+            Form::F64(x)
+        } else if let Ok(x) = x.extract() {
+            Form::U8(x)
+        } else {
+            let (channel, offsets, multiplicity, n_timesteps, n_inputs) = x.extract()?;
+            Form::Events(channel, offsets, multiplicity, n_timesteps, n_inputs)
+        };
+        Ok(Self { x, initial_v })
+    }
+
+    pub(crate) fn input(&self) -> Result<Input<'_, T>, Error> {
+        let contiguous = "arrays were made contiguous and aligned";
+        let input = match &self.x {
+            Form::F32(x) => {
+                let (t, b, n) = x.as_array().dim();
+                Input::dense_f32(x.as_slice().expect(contiguous), t, b, n)
+            }
+            Form::F64(x) => {
+                let (t, b, n) = x.as_array().dim();
+                Input::dense_f64(x.as_slice().expect(contiguous), t, b, n)
+            }
+            Form::U8(x) => {
+                let (t, b, n) = x.as_array().dim();
+                Input::dense_u8(x.as_slice().expect(contiguous), t, b, n)
+            }
+            Form::Events(channel, offsets, multiplicity, n_timesteps, n_inputs) => Input::events(
+                channel.as_slice().expect(contiguous),
+                offsets.as_slice().expect(contiguous),
+                multiplicity.as_ref().map(|m| m.as_slice().expect(contiguous)),
+                *n_timesteps,
+                *n_inputs,
+            ),
+        }?;
+        Ok(match &self.initial_v {
+            Some(v) => input.with_initial_v(v.as_slice().expect(contiguous)),
+            None => input,
+        })
+    }
+}
