@@ -4,7 +4,7 @@ from typing import Any, TypedDict, final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Network", "Trace", "cpu_features", "simulate"]
+__all__ = ["Network", "Trace", "cpu_features", "gradient", "simulate"]
 
 _U8 = npt.NDArray[np.uint8]
 _U32 = npt.NDArray[np.uint32]
@@ -42,6 +42,14 @@ class _Arrays(TypedDict):
     output_neuron: _U32
     output_offsets: _I64
     trace: Trace | None
+
+class _Gradient(TypedDict):
+    weights: list[npt.NDArray[Any]]
+    biases: list[npt.NDArray[Any] | None]
+    beta: npt.NDArray[Any] | None
+    v_threshold: npt.NDArray[Any] | None
+    input: npt.NDArray[Any] | None
+    initial_v: npt.NDArray[Any]
 
 @final
 class Network:
@@ -93,4 +101,13 @@ def simulate(
     options: dict[str, Any],
     progress: Callable[[int], None] | None = None,
 ) -> _Arrays: ...
+def gradient(
+    network: Network,
+    x: Any,
+    trace: Trace,
+    grad_counts: npt.NDArray[Any] | None,
+    grad_spike_counts: npt.NDArray[Any] | None,
+    grad_v: npt.NDArray[Any] | None,
+    options: dict[str, Any],
+) -> _Gradient: ...
 def cpu_features() -> list[str]: ...

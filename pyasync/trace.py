@@ -260,7 +260,7 @@ class Trace:
             aligned(emitted, np.uint32),
             aligned(steps.fired["neuron"], np.uint32),
             aligned(steps.fired["v"], np.float32),
-            steps.fired["skipped"].astype(np.uint8) | steps.fired["lost"].astype(np.uint8) << 1,
+            aligned(steps.fired["skipped"] + 2 * steps.fired["lost"], np.uint8),
             table(steps.joined, JOINED).reshape(-1, 3),
             table(steps.endings, ENDING).reshape(-1, 3),
         )

@@ -24,12 +24,26 @@ pub(crate) fn deliver_run<T: Float>(
     spikes: &[(u32, T)],
     state: &mut State<T>,
 ) {
+    deliver_run_to(network, source, spikes, |_| true, state);
+}
+
+/// The same through those projections whose target population is `wanted`.
+#[inline]
+pub(crate) fn deliver_run_to<T: Float>(
+    network: &Network<T>,
+    source: Source,
+    spikes: &[(u32, T)],
+    wanted: impl Fn(usize) -> bool,
+    state: &mut State<T>,
+) {
     let fan_out = network.fan_out(source);
     let at_a_time = if fan_out.parallel { 1 } else { spikes.len().max(1) };
     for spikes in spikes.chunks(at_a_time) {
         for &connection in &fan_out.connections {
             let connection = &network.connections[connection];
-            connection.projection.deliver(spikes, connection.target, state);
+            if wanted(connection.target.population) {
+                connection.projection.deliver(spikes, connection.target, state);
+            }
         }
     }
 }
@@ -47,7 +61,7 @@ impl<T> Buffers<T> {
     }
 }
 
-/// Delivers a group but for its lost spikes; `multiplicity` is that of an input spike by arrival number.
+/// Delivers a group but for its lost spikes, to the populations that are `wanted`; `multiplicity` is that of an input spike by arrival number.
 ///
 /// Neighbours of the same source are delivered together. Where no population has two sources, so are
 /// all spikes of one source: the order of events at each neuron is the same.
@@ -57,6 +71,7 @@ pub(crate) fn deliver_group<T: Float>(
     group: &[Pending],
     multiplicity: impl Fn(u32) -> T,
     is_lost: impl Fn(u32) -> bool,
+    wanted: impl Fn(usize) -> bool,
     buffers: &mut Buffers<T>,
     state: &mut State<T>,
 ) {
@@ -98,6 +113,6 @@ pub(crate) fn deliver_group<T: Float>(
             }));
             start += spikes.len();
         }
-        deliver_run(network, source, spikes, state);
+        deliver_run_to(network, source, spikes, &wanted, state);
     }
 }

@@ -159,6 +159,7 @@ impl<'a, T: Float> Worker<'a, T> {
                     &self.group,
                     multiplicity,
                     is_lost,
+                    |_| true,
                     &mut self.buffers,
                     &mut self.state,
                 );

@@ -13,6 +13,8 @@ pub trait Float:
     + std::ops::Add<Output = Self>
     + std::ops::Sub<Output = Self>
     + std::ops::Mul<Output = Self>
+    + std::ops::Div<Output = Self>
+    + std::ops::Neg<Output = Self>
     + std::ops::AddAssign
     + std::ops::MulAssign
     + Send
@@ -25,6 +27,8 @@ pub trait Float:
     const ONE: Self;
     /// The threshold of a neuron that cannot fire now.
     const INFINITY: Self;
+    /// Minus infinity.
+    const NEG_INFINITY: Self;
     /// NumPy's name of the type.
     const NAME: &'static str;
     /// Rounds once.
@@ -33,6 +37,9 @@ pub trait Float:
     fn to_f64(self) -> f64;
     /// Rounds once.
     fn to_f32(self) -> f32;
+    /// Its size without its sign.
+    #[must_use]
+    fn abs(self) -> Self;
     /// Neither infinite nor NaN.
     fn is_finite(self) -> bool;
 }
@@ -43,6 +50,7 @@ macro_rules! float {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
             const INFINITY: Self = $type::INFINITY;
+            const NEG_INFINITY: Self = $type::NEG_INFINITY;
             const NAME: &'static str = $name;
             #[inline]
             fn from_f64(value: f64) -> Self {
@@ -55,6 +63,10 @@ macro_rules! float {
             #[inline]
             fn to_f32(self) -> f32 {
                 self as f32
+            }
+            #[inline]
+            fn abs(self) -> Self {
+                $type::abs(self)
             }
             #[inline]
             fn is_finite(self) -> bool {

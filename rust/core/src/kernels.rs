@@ -15,10 +15,24 @@ pub trait Kernels: Sized {
     fn integrate(v: &mut [Self], input: &mut [Self], threshold: &[Self], first: u32, above: &mut Vec<u32>);
     /// `v[k] *= beta[k]`.
     fn decay(v: &mut [Self], beta: &[Self]);
+    /// `rows[r * b.len() + k] += b[k] * m` for each `(r, m)` of `spikes`.
+    fn scatter(rows: &mut [Self], b: &[Self], spikes: &[(u32, Self)]);
+    /// `gradient[k] += b[k]`; gives the sum of `row[k] * b[k]` over `SUM_LANES` fixed lanes.
+    fn adjoint_row(gradient: &mut [Self], row: &[Self], b: &[Self]) -> Self;
+    /// The sum of `row[k] * b[k]` over `SUM_LANES` fixed lanes.
+    fn dot(row: &[Self], b: &[Self]) -> Self;
+    /// `height / (1 + (width * x)^2)`.
+    fn atan_derivatives(x: &[Self], derivative: &mut [Self], height: Self, width: Self);
+    /// `1 / (1 + slope * |x|)^2`.
+    fn fast_sigmoid_derivatives(x: &[Self], derivative: &mut [Self], slope: Self);
+    /// Where `x` is not minus infinity `a[k] += s[k] * e[k]; b[k] = a[k]`, else `b[k] = 0`.
+    fn accumulate(a: &mut [Self], b: &mut [Self], x: &[Self], s: &[Self], e: &[Self]);
 }
 
 /// Neurons whose sums stay in registers while the rows of a group stream past.
 const BLOCK: usize = 64;
+/// Partial sums of a dot product: term `k` goes to sum `k % SUM_LANES`, whatever the vectors' width.
+const SUM_LANES: usize = 16;
 /// Neurons compared with their thresholds at once.
 const LANES: usize = 32;
 
@@ -39,8 +53,34 @@ fn for_each_set(flags: &[u8; LANES], mut visit: impl FnMut(usize)) {
     }
 }
 
+/// Adds up the lanes of a dot product, the upper half onto the lower until one is left.
+macro_rules! in_halves {
+    ($sums:ident) => {{
+        let mut width = SUM_LANES / 2;
+        while width > 0 {
+            for k in 0..width {
+                $sums[k] += $sums[k + width];
+            }
+            width /= 2;
+        }
+        $sums[0]
+    }};
+}
+
 macro_rules! kernels {
-    ($type:ident, $add_rows:ident, $add_row:ident, $integrate:ident, $decay:ident) => {
+    (
+        $type:ident,
+        $add_rows:ident,
+        $add_row:ident,
+        $integrate:ident,
+        $decay:ident,
+        $scatter:ident,
+        $adjoint_row:ident,
+        $dot:ident,
+        $atan:ident,
+        $fast_sigmoid:ident,
+        $accumulate:ident
+    ) => {
         #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
         fn $add_rows(sums: &mut [$type], rows: &[$type], spikes: &[(u32, $type)]) {
             let width = sums.len();
@@ -120,7 +160,105 @@ macro_rules! kernels {
             }
         }
 
+        #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
+        fn $scatter(rows: &mut [$type], b: &[$type], spikes: &[(u32, $type)]) {
+            for &(row, m) in spikes {
+                let row = &mut rows[row as usize * b.len()..][..b.len()];
+                for (sum, &b) in row.iter_mut().zip(b) {
+                    *sum += b * m;
+                }
+            }
+        }
+
+        #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
+        fn $adjoint_row(gradient: &mut [$type], row: &[$type], b: &[$type]) -> $type {
+            let n = b.len();
+            let (gradients, gradient_rest) = gradient[..n].as_chunks_mut::<SUM_LANES>();
+            let (rows, row_rest) = row[..n].as_chunks::<SUM_LANES>();
+            let (bs, b_rest) = b.as_chunks::<SUM_LANES>();
+            let mut sums = [0.0; SUM_LANES];
+            for ((gradient, row), b) in gradients.iter_mut().zip(rows).zip(bs) {
+                for k in 0..SUM_LANES {
+                    gradient[k] += b[k];
+                    sums[k] += row[k] * b[k];
+                }
+            }
+            for (k, gradient) in gradient_rest.iter_mut().enumerate() {
+                *gradient += b_rest[k];
+                sums[k] += row_rest[k] * b_rest[k];
+            }
+            in_halves!(sums)
+        }
+
+        #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
+        fn $dot(row: &[$type], b: &[$type]) -> $type {
+            let n = b.len();
+            let (rows, row_rest) = row[..n].as_chunks::<SUM_LANES>();
+            let (bs, b_rest) = b.as_chunks::<SUM_LANES>();
+            let mut sums = [0.0; SUM_LANES];
+            for (row, b) in rows.iter().zip(bs) {
+                for k in 0..SUM_LANES {
+                    sums[k] += row[k] * b[k];
+                }
+            }
+            for (k, b) in b_rest.iter().enumerate() {
+                sums[k] += row_rest[k] * b;
+            }
+            in_halves!(sums)
+        }
+
+        #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
+        fn $atan(x: &[$type], derivative: &mut [$type], height: $type, width: $type) {
+            for (derivative, &x) in derivative.iter_mut().zip(x) {
+                let scaled = width * x;
+                *derivative = height / (1.0 + scaled * scaled);
+            }
+        }
+
+        #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
+        fn $fast_sigmoid(x: &[$type], derivative: &mut [$type], slope: $type) {
+            for (derivative, &x) in derivative.iter_mut().zip(x) {
+                let root = 1.0 + slope * x.abs();
+                *derivative = 1.0 / (root * root);
+            }
+        }
+
+        #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
+        fn $accumulate(a: &mut [$type], b: &mut [$type], x: &[$type], s: &[$type], e: &[$type]) {
+            let n = a.len();
+            let (b, x, s, e) = (&mut b[..n], &x[..n], &s[..n], &e[..n]);
+            for k in 0..n {
+                let is_live = x[k] != $type::NEG_INFINITY;
+                a[k] = if is_live { a[k] + s[k] * e[k] } else { a[k] };
+                b[k] = if is_live { a[k] } else { 0.0 };
+            }
+        }
+
         impl Kernels for $type {
+            #[inline]
+            fn scatter(rows: &mut [Self], b: &[Self], spikes: &[(u32, Self)]) {
+                $scatter(rows, b, spikes);
+            }
+            #[inline]
+            fn adjoint_row(gradient: &mut [Self], row: &[Self], b: &[Self]) -> Self {
+                $adjoint_row(gradient, row, b)
+            }
+            #[inline]
+            fn dot(row: &[Self], b: &[Self]) -> Self {
+                $dot(row, b)
+            }
+            #[inline]
+            fn atan_derivatives(x: &[Self], derivative: &mut [Self], height: Self, width: Self) {
+                $atan(x, derivative, height, width);
+            }
+            #[inline]
+            fn fast_sigmoid_derivatives(x: &[Self], derivative: &mut [Self], slope: Self) {
+                $fast_sigmoid(x, derivative, slope);
+            }
+            #[inline]
+            fn accumulate(a: &mut [Self], b: &mut [Self], x: &[Self], s: &[Self], e: &[Self]) {
+                $accumulate(a, b, x, s, e);
+            }
             #[inline]
             fn add_rows(sums: &mut [Self], rows: &[Self], spikes: &[(u32, Self)]) {
                 $add_rows(sums, rows, spikes);
@@ -147,8 +285,32 @@ macro_rules! kernels {
     };
 }
 
-kernels!(f32, add_rows_f32, add_row_f32, integrate_f32, decay_f32);
-kernels!(f64, add_rows_f64, add_row_f64, integrate_f64, decay_f64);
+kernels!(
+    f32,
+    add_rows_f32,
+    add_row_f32,
+    integrate_f32,
+    decay_f32,
+    scatter_f32,
+    adjoint_row_f32,
+    dot_f32,
+    atan_derivatives_f32,
+    fast_sigmoid_derivatives_f32,
+    accumulate_f32
+);
+kernels!(
+    f64,
+    add_rows_f64,
+    add_row_f64,
+    integrate_f64,
+    decay_f64,
+    scatter_f64,
+    adjoint_row_f64,
+    dot_f64,
+    atan_derivatives_f64,
+    fast_sigmoid_derivatives_f64,
+    accumulate_f64
+);
 
 /// A number that a dense input may hold.
 pub(crate) trait Scan: Copy {

@@ -15,9 +15,9 @@ pub(crate) struct VisitingOrder {
     /// Populations in the order of their visits.
     pub(crate) populations: Vec<usize>,
     /// By connection: it delivers the spikes of the previous timestep.
-    is_feedback: Vec<bool>,
+    pub(crate) is_feedback: Vec<bool>,
     /// By population: the connections that end there, in the order in which they were added.
-    incoming: Vec<Vec<usize>>,
+    pub(crate) incoming: Vec<Vec<usize>>,
 }
 
 /// Finds the feedback connections and sorts the populations topologically by the others. Without `feedback`, graphs with cycles are refused.

@@ -41,6 +41,8 @@ pub(crate) struct Connection<T> {
 /// The biases of one projection.
 #[derive(Debug)]
 pub(crate) struct Bias<T> {
+    /// The projection's number.
+    pub(crate) connection: usize,
     pub(crate) target: Target,
     pub(crate) values: Vec<T>,
     /// None of them is 0.
@@ -294,7 +296,7 @@ impl<T: Float> Network<T> {
             }
             let whole = values.iter().all(|b| *b != T::ZERO);
             self.has_single_events |= !whole;
-            self.biases.push(Bias { target, values, whole });
+            self.biases.push(Bias { connection: self.connections.len(), target, values, whole });
         }
         self.has_single_events |= !matches!(&projection.map, Map::Rows(rows) if rows.all_whole());
         self.single_sources &=

@@ -2,6 +2,7 @@
 
 use crate::fates::SKIPPED;
 use crate::float::Float;
+use crate::gradient::Log;
 use crate::network::Network;
 use crate::neuron::{Lif, Refractory};
 use crate::projection::Target;
@@ -174,6 +175,31 @@ impl<T: Float> State<T> {
         }
         self.apply_sync_threshold(network, fired);
         self.forget_step();
+    }
+
+    /// Adds the step's input to the potentials of touched neurons and logs how far each is above its threshold; nothing fires.
+    pub(crate) fn integrate(&mut self, network: &Network<T>, log: &mut Log<T>) {
+        for &index in &self.whole {
+            let population = &network.populations()[index as usize];
+            let range = population.start..population.end;
+            T::add_row(&mut self.v[range.clone()], &self.input[range.clone()]);
+            self.input[range.clone()].fill(T::ZERO);
+            log.whole.push((index, log.x.len()));
+            log.x.extend(self.v[range.clone()].iter().zip(&self.threshold[range]).map(|(&v, &th)| v - th));
+        }
+        for &neuron in &self.touched[..self.n_touched] {
+            let k = neuron as usize;
+            if !self.is_whole[network.population_of[k] as usize] {
+                self.v[k] += std::mem::take(&mut self.input[k]);
+                log.single.push((neuron, self.v[k] - self.threshold[k]));
+            }
+        }
+        self.forget_step();
+    }
+
+    /// Has every neuron of a population be updated, touched or not.
+    pub(crate) fn touch_all(&mut self, population: usize) {
+        self.touch_whole(population, 0);
     }
 
     /// Updates every neuron of one population, touched or not (layered execution).

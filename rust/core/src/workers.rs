@@ -4,7 +4,6 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use crate::collect::Ragged;
 use crate::error::Error;
 use crate::sync::{AtomicBool, AtomicUsize, Ordering, thread};
 
@@ -49,24 +48,24 @@ impl Watch<'_> {
 }
 
 /// What workers do.
-type Work<'a> = dyn Fn(&mut Watch<'_>) -> Ragged + Sync + 'a;
+type Work<'a, R> = dyn Fn(&mut Watch<'_>) -> R + Sync + 'a;
 
 /// Runs `work` here, and `progress` now and then.
-pub(crate) fn on_this_thread(
-    work: &Work<'_>,
+pub(crate) fn on_this_thread<R>(
+    work: &Work<'_, R>,
     progress: &mut dyn FnMut(usize) -> bool,
-) -> Result<Ragged, Error> {
+) -> Result<R, Error> {
     let mut watch = Watch::Calling { progress, done: 0, asked: Instant::now(), since: 0 };
     catch_unwind(AssertUnwindSafe(|| work(&mut watch))).map_err(panicked)
 }
 
 /// Runs `work` on so many threads, or as many as the system gives, and `progress` on this one.
-pub(crate) fn on_threads(
+pub(crate) fn on_threads<R: Send>(
     threads: usize,
-    work: &Work<'_>,
+    work: &Work<'_, R>,
     done: &AtomicUsize,
     progress: &mut dyn FnMut(usize) -> bool,
-) -> Result<Vec<Ragged>, Error> {
+) -> Result<Vec<R>, Error> {
     let stopped = AtomicBool::new(false);
     let running = AtomicUsize::new(0);
     thread::scope(|scope| {

@@ -27,11 +27,11 @@ impl<'py, T: Float + Element> Arrays<'py, T> {
     pub(crate) fn extract(x: &Bound<'py, PyAny>, initial_v: Option<&Bound<'py, PyAny>>) -> PyResult<Self> {
         let initial_v = initial_v.filter(|v| !v.is_none());
         let initial_v = initial_v.map(PyAnyMethods::extract::<PyReadonlyArray2<'_, T>>).transpose()?;
-        let x = if let Ok(x) = x.extract() {
+        let x = if let Ok(x) = x.extract::<PyReadonlyArray3<'py, f32>>() {
             Form::F32(x)
-        } else if let Ok(x) = x.extract() {
+        } else if let Ok(x) = x.extract::<PyReadonlyArray3<'py, f64>>() {
             Form::F64(x)
-        } else if let Ok(x) = x.extract() {
+        } else if let Ok(x) = x.extract::<PyReadonlyArray3<'py, u8>>() {
             Form::U8(x)
         } else {
             let (channel, offsets, multiplicity, n_timesteps, n_inputs) = x.extract()?;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use numpy::{Element, PyArray1, PyReadonlyArray1};
 use pyasync_core::{
-    Dropout, Float, InputMode, Key, Measures, OnStop, Options, Output, OutputStop, PendingSpike, ScheduleSpec,
+    Dropout, Error, Float, InputMode, Key, Measures, OnStop, Options, Output, OutputStop, PendingSpike,
+    ScheduleSpec,
 };
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -63,6 +64,17 @@ fn run<'py, T: Float + Element>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let arrays = Arrays::<T>::extract(x, initial_v)?;
     let input = arrays.input().map_err(|error| to_python(py, error))?;
+    let output =
+        polled(py, progress, |poll| pyasync_core::simulate(network, &input, schedule, options, poll))?;
+    convert(py, output)
+}
+
+/// Runs `compute` detached from the interpreter, and attaches now and then for Ctrl-C and progress.
+pub(crate) fn polled<R: Send>(
+    py: Python<'_>,
+    progress: Option<&Py<PyAny>>,
+    compute: impl FnOnce(&mut dyn FnMut(usize) -> bool) -> Result<R, Error> + Send,
+) -> PyResult<R> {
     let mut raised = None;
     let mut poll = |done: usize| {
         if raised.is_some() {
@@ -75,11 +87,11 @@ fn run<'py, T: Float + Element>(
         raised = asked.err();
         raised.is_none()
     };
-    let output = py.detach(|| pyasync_core::simulate(network, &input, schedule, options, &mut poll));
-    if let Some(raised) = raised {
-        return Err(raised);
+    let computed = py.detach(|| compute(&mut poll));
+    match raised {
+        Some(raised) => Err(raised),
+        None => computed.map_err(|error| to_python(py, error)),
     }
-    convert(py, output.map_err(|error| to_python(py, error))?)
 }
 
 /// An option that Python must have given.

@@ -156,4 +156,62 @@ impl<T: Float> Conv<T> {
             });
         }
     }
+
+    /// Calls `visit(weight's index, target neuron)` for each weight that connects the source, zeros included.
+    #[inline]
+    fn for_each_synapse(&self, source: u32, mut visit: impl FnMut(usize, usize)) {
+        let ConvGeometry { channels_in, channels_out, size_in: [height, width], groups, .. } = self.geometry;
+        let (in_group, out_group) = (channels_in / groups, channels_out / groups);
+        let plane = self.size_out[0] * self.size_out[1];
+        let source = source as usize;
+        let (channel, y, x) = (source / (height * width), source / width % height, source % width);
+        let first = channel / in_group * out_group * plane;
+        self.for_each_tap(channel, y, x, |tap, position| {
+            for out in 0..out_group {
+                visit(tap * out_group + out, first + out * plane + position);
+            }
+        });
+    }
+
+    pub(crate) fn gradient_len(&self) -> usize {
+        self.weight.len()
+    }
+
+    pub(crate) fn adjoint(&self, source: u32, b: &[T], gradient: &mut [T]) -> T {
+        let mut sum = T::ZERO;
+        self.for_each_synapse(source, |weight, neuron| {
+            gradient[weight] += b[neuron];
+            sum += self.weight[weight] * b[neuron];
+        });
+        sum
+    }
+
+    pub(crate) fn pull(&self, source: u32, b: &[T]) -> T {
+        let mut sum = T::ZERO;
+        self.for_each_synapse(source, |weight, neuron| sum += self.weight[weight] * b[neuron]);
+        sum
+    }
+
+    pub(crate) fn learn(&self, spikes: &[(u32, T)], b: &[T], gradient: &mut [T]) {
+        for &(source, m) in spikes {
+            self.for_each_synapse(source, |weight, neuron| gradient[weight] += b[neuron] * m);
+        }
+    }
+
+    /// From `[input channel, tap, output channel within the group]` to `[out, in / groups, tap]`.
+    pub(crate) fn export(&self, gradient: &[T]) -> Vec<T> {
+        let ConvGeometry { channels_in, channels_out, kernel: [height, width], groups, .. } = self.geometry;
+        let (in_group, out_group, taps) = (channels_in / groups, channels_out / groups, height * width);
+        let mut weight = vec![T::ZERO; gradient.len()];
+        for channel in 0..channels_in {
+            for tap in 0..taps {
+                for out in 0..out_group {
+                    let to = channel / in_group * out_group + out;
+                    weight[(to * in_group + channel % in_group) * taps + tap] =
+                        gradient[(channel * taps + tap) * out_group + out];
+                }
+            }
+        }
+        weight
+    }
 }

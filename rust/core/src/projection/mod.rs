@@ -1,6 +1,6 @@
 //! Projections: linear maps from the input or a population to a population, delivered spike by spike.
 //!
-//! A kind of projection is one file and one variant of [`Map`]. It says what its target neurons receive from a spike, and nothing else.
+//! A kind of projection is one file and one variant of [`Map`]. It says what its target neurons receive from a spike, and what the adjoint of that is.
 
 mod conv;
 mod one_to_one;
@@ -120,6 +120,55 @@ impl<T: Float> Projection<T> {
             Map::Rows(rows) => rows.deliver(spikes, target, state),
             Map::Conv(conv) => conv.deliver(spikes, target, state),
             Map::OneToOne(map) => map.deliver(spikes, target, state),
+        }
+    }
+
+    /// How many numbers the adjoints add to: the gradient of the weights, in an order of the map's own (see `export`).
+    pub(crate) fn gradient_len(&self) -> usize {
+        match &self.map {
+            Map::Rows(rows) => rows.gradient_len(self.n_in),
+            Map::Conv(conv) => conv.gradient_len(),
+            Map::OneToOne(_) => self.n_in,
+        }
+    }
+
+    /// The adjoint of delivering one spike of multiplicity 1: adds to the weights' gradient, and gives the spike's adjoint, the sum of `w[k] * b[k]` over its
+    /// targets `k`. `b` is the current adjoint of the target population.
+    #[inline]
+    pub(crate) fn adjoint(&self, source: u32, b: &[T], gradient: &mut [T]) -> T {
+        match &self.map {
+            Map::Rows(rows) => rows.adjoint(source, b, gradient),
+            Map::Conv(conv) => conv.adjoint(source, b, gradient),
+            Map::OneToOne(map) => map.adjoint(source, b, gradient),
+        }
+    }
+
+    /// The spike's adjoint alone.
+    #[inline]
+    pub(crate) fn pull(&self, source: u32, b: &[T]) -> T {
+        match &self.map {
+            Map::Rows(rows) => rows.pull(source, b),
+            Map::Conv(conv) => conv.pull(source, b),
+            Map::OneToOne(map) => map.pull(source, b),
+        }
+    }
+
+    /// The adjoint of delivering spikes (source, multiplicity), with respect to the weights.
+    #[inline]
+    pub(crate) fn learn(&self, spikes: &[(u32, T)], b: &[T], gradient: &mut [T]) {
+        match &self.map {
+            Map::Rows(rows) => rows.learn(spikes, b, gradient),
+            Map::Conv(conv) => conv.learn(spikes, b, gradient),
+            Map::OneToOne(map) => map.learn(spikes, b, gradient),
+        }
+    }
+
+    /// The weights' gradient in the order of the weights that the projection was made of.
+    pub(crate) fn export(&self, gradient: &[T]) -> Vec<T> {
+        match &self.map {
+            Map::Rows(rows) => rows.export(gradient, self.n_in),
+            Map::Conv(conv) => conv.export(gradient),
+            Map::OneToOne(_) => gradient.to_vec(),
         }
     }
 }

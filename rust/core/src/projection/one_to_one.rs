@@ -28,4 +28,23 @@ impl<T: Float> OneToOne<T> {
         let synapses = weights.filter(|&(_, weight, _)| weight != T::ZERO);
         state.events(synapses.map(|(source, weight, m)| (target.start + source, weight * m)));
     }
+
+    #[inline]
+    pub(crate) fn adjoint(&self, source: u32, b: &[T], gradient: &mut [T]) -> T {
+        gradient[source as usize] += b[source as usize];
+        self.pull(source, b)
+    }
+
+    #[inline]
+    pub(crate) fn pull(&self, source: u32, b: &[T]) -> T {
+        self.weight[source as usize] * b[source as usize]
+    }
+
+    #[inline]
+    #[allow(clippy::unused_self)] // as every map
+    pub(crate) fn learn(&self, spikes: &[(u32, T)], b: &[T], gradient: &mut [T]) {
+        for &(source, m) in spikes {
+            gradient[source as usize] += b[source as usize] * m;
+        }
+    }
 }

@@ -18,9 +18,14 @@ pub(crate) struct Rows<T> {
     starts: Vec<usize>,
     targets: Vec<u32>,
     weights: Vec<T>,
+    is_sparse: bool,
+    /// Where each synapse stood among the numbers of compressed rows, and how many those were; `None` where the rows had no zeros and ascending columns, which tells it too.
+    origin: Option<(Vec<u32>, usize)>,
 }
 
 const NOT_WHOLE: u32 = u32::MAX;
+/// A gradient is transposed square by square, so that reading and writing both stay within the cache.
+const SIDE: usize = 16;
 
 impl<T: Float> Rows<T> {
     pub(crate) fn dense(weight: &[T], n_out: usize, n_in: usize) -> Self {
@@ -77,6 +82,8 @@ impl<T: Float> Rows<T> {
         }
         let n_synapses = rows.starts[n_in];
         (rows.targets, rows.weights) = (vec![0; n_synapses], vec![T::ZERO; n_synapses]);
+        let in_order = (0..n_out).all(|k| indices[indptr[k]..indptr[k + 1]].is_sorted());
+        let mut origin = (!in_order || n_synapses < indices.len()).then(|| vec![0; n_synapses]);
         let mut next = rows.starts.clone();
         let mut last_target = vec![u32::MAX; n_in];
         for target in 0..n_out {
@@ -88,10 +95,15 @@ impl<T: Float> Rows<T> {
                 }
                 if is_synapse(&at) {
                     (rows.targets[next[source]], rows.weights[next[source]]) = (target as u32, weight[at]);
+                    if let Some(origin) = &mut origin {
+                        origin[next[source]] = at as u32;
+                    }
                     next[source] += 1;
                 }
             }
         }
+        rows.is_sparse = true;
+        rows.origin = origin.map(|origin| (origin, indices.len()));
         Ok(rows)
     }
 
@@ -103,6 +115,8 @@ impl<T: Float> Rows<T> {
             starts: vec![0],
             targets: Vec::new(),
             weights: Vec::new(),
+            is_sparse: false,
+            origin: None,
         }
     }
 
@@ -128,6 +142,7 @@ impl<T: Float> Rows<T> {
         (self.whole.len() + self.weights.len()) * size_of::<T>()
             + (self.targets.len() + self.number.len()) * size_of::<u32>()
             + self.starts.len() * size_of::<usize>()
+            + self.origin.as_ref().map_or(0, |(origin, _)| size_of_val(&**origin))
     }
 
     #[inline]
@@ -147,5 +162,104 @@ impl<T: Float> Rows<T> {
             let synapses = self.targets[list.clone()].iter().zip(&self.weights[list]);
             state.events(synapses.map(|(&k, &weight)| (target.start + k as usize, weight * m)));
         }
+    }
+
+    fn list(&self, source: usize) -> std::ops::Range<usize> {
+        self.starts[source]..self.starts[source + 1]
+    }
+
+    /// The gradient of a linear projection has a whole row for each source, that of a sparse one has a number for each synapse.
+    pub(crate) fn gradient_len(&self, n_in: usize) -> usize {
+        if self.is_sparse { self.weights.len() } else { n_in * self.n_out }
+    }
+
+    #[inline]
+    pub(crate) fn adjoint(&self, source: u32, b: &[T], gradient: &mut [T]) -> T {
+        let from = source as usize;
+        if self.is_sparse {
+            let mut sum = T::ZERO;
+            for at in self.list(from) {
+                let b = b[self.targets[at] as usize];
+                gradient[at] += b;
+                sum += self.weights[at] * b;
+            }
+            return sum;
+        }
+        let gradient = &mut gradient[from * self.n_out..][..self.n_out];
+        if let Some(row) = self.whole_row(from) {
+            return T::adjoint_row(gradient, row, b);
+        }
+        T::add_row(gradient, b);
+        self.pull(source, b)
+    }
+
+    #[inline]
+    pub(crate) fn pull(&self, source: u32, b: &[T]) -> T {
+        match self.whole_row(source as usize) {
+            Some(row) => T::dot(row, b),
+            None => self
+                .list(source as usize)
+                .fold(T::ZERO, |sum, at| sum + self.weights[at] * b[self.targets[at] as usize]),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn learn(&self, spikes: &[(u32, T)], b: &[T], gradient: &mut [T]) {
+        if !self.is_sparse {
+            T::scatter(gradient, b, spikes);
+            return;
+        }
+        for &(source, m) in spikes {
+            for at in self.list(source as usize) {
+                gradient[at] += b[self.targets[at] as usize] * m;
+            }
+        }
+    }
+
+    #[inline]
+    fn whole_row(&self, source: usize) -> Option<&[T]> {
+        let number = if self.all_whole() { source } else { self.number[source] as usize };
+        (number != NOT_WHOLE as usize).then(|| &self.whole[number * self.n_out..][..self.n_out])
+    }
+
+    /// Linear: `[n_out, n_in]`. Sparse: as the compressed rows were given, 0 for stored zeros.
+    pub(crate) fn export(&self, gradient: &[T], n_in: usize) -> Vec<T> {
+        if self.is_sparse {
+            return self.export_synapses(gradient);
+        }
+        let mut weight = vec![T::ZERO; gradient.len()];
+        for first_source in (0..n_in).step_by(SIDE) {
+            for first_target in (0..self.n_out).step_by(SIDE) {
+                for target in first_target..self.n_out.min(first_target + SIDE) {
+                    for source in first_source..n_in.min(first_source + SIDE) {
+                        weight[target * n_in + source] = gradient[source * self.n_out + target];
+                    }
+                }
+            }
+        }
+        weight
+    }
+
+    fn export_synapses(&self, gradient: &[T]) -> Vec<T> {
+        if let Some((origin, n)) = &self.origin {
+            let mut weight = vec![T::ZERO; *n];
+            for (&at, &value) in origin.iter().zip(gradient) {
+                weight[at as usize] = value;
+            }
+            return weight;
+        }
+        let mut next = vec![0; self.n_out + 1];
+        for &target in &self.targets {
+            next[target as usize + 1] += 1;
+        }
+        for target in 0..self.n_out {
+            next[target + 1] += next[target];
+        }
+        let mut weight = vec![T::ZERO; gradient.len()];
+        for (&target, &value) in self.targets.iter().zip(gradient) {
+            weight[next[target as usize]] = value;
+            next[target as usize] += 1;
+        }
+        weight
     }
 }

@@ -174,7 +174,15 @@ impl<'a, T: Float> Check<'a, T> {
         }
         if !layered {
             let is_lost = |arrival| self.fates.is_lost(arrival);
-            deliver_group(self.network, &group, |_| T::ONE, is_lost, &mut Buffers::new(), &mut self.state);
+            deliver_group(
+                self.network,
+                &group,
+                |_| T::ONE,
+                is_lost,
+                |_| true,
+                &mut Buffers::new(),
+                &mut self.state,
+            );
         }
         Ok(())
     }

@@ -1,0 +1,139 @@
+//! The adjoints of one sample's neurons, and how they pass an update (`docs/semantics.md`, "The gradient").
+
+use super::{Pass, Sums};
+use crate::fates::SKIPPED;
+use crate::float::Float;
+use crate::neuron::{Lif, Refractory, Reset};
+
+#[derive(Debug)]
+pub(super) struct Adjoints<T> {
+    /// `a = dL/dv` after the step at hand.
+    pub(super) a: Vec<T>,
+    /// `b`: what an event that arrived in the step at hand would have been worth; 0 for refractory neurons.
+    pub(super) b: Vec<T>,
+    /// `e` of an update that fired nothing: the counts' cotangents.
+    e: Vec<T>,
+    /// Added to it: the adjoints of silent updates.
+    pub(super) silent: Vec<T>,
+    /// `x` of neurons that fired in the step at hand.
+    pub(super) x: Vec<T>,
+    /// A buffer: surrogate derivatives.
+    s: Vec<T>,
+}
+
+impl<T: Float> Adjoints<T> {
+    pub(super) fn new(n: usize) -> Self {
+        let zeros = || vec![T::ZERO; n];
+        Self { a: zeros(), b: zeros(), e: zeros(), silent: zeros(), x: zeros(), s: zeros() }
+    }
+
+    pub(super) fn begin_sample(&mut self, pass: &Pass<'_, T>, sample: usize) {
+        let own = sample * self.a.len()..(sample + 1) * self.a.len();
+        for (adjoint, cotangent) in
+            [(&mut self.a, pass.cotangents.v), (&mut self.e, pass.cotangents.spike_counts)]
+        {
+            match cotangent {
+                Some(all) => adjoint.copy_from_slice(&all[own.clone()]),
+                None => adjoint.fill(T::ZERO),
+            }
+        }
+    }
+
+    /// Sets the output neurons' `e` to that of the timestep.
+    pub(super) fn begin_timestep(&mut self, pass: &Pass<'_, T>, sample: usize, timestep: usize) {
+        let Some(counts) = pass.cotangents.counts else { return };
+        let output = pass.network.output();
+        let n = output.end - output.start;
+        let e = &mut self.e[output.start..output.end];
+        e.copy_from_slice(&counts[(timestep * pass.input.n_samples() + sample) * n..][..n]);
+        if let Some(spike_counts) = pass.cotangents.spike_counts {
+            T::add_row(e, &spike_counts[sample * self.a.len() + output.start..][..n]);
+        }
+    }
+
+    /// Passes the start of a timestep, `v <- v * beta`, where `v` was `before`.
+    pub(super) fn pass_decay(&mut self, pass: &Pass<'_, T>, before: &[T], sums: &mut Sums<T>) {
+        for ((sum, &a), &v) in sums.beta.iter_mut().zip(&self.a).zip(before) {
+            *sum += a * v;
+        }
+        T::decay(&mut self.a, &pass.beta);
+    }
+
+    /// Passes the updates of a whole population that fired nothing; an `x` of minus infinity is no update: its neuron's `b` becomes 0.
+    pub(super) fn pass_silent_population(
+        &mut self,
+        pass: &Pass<'_, T>,
+        index: usize,
+        x: &[T],
+        sums: &mut Sums<T>,
+    ) {
+        let population = &pass.network.populations()[index];
+        let range = population.start..population.end;
+        if passes_reset(pass, &population.lif) {
+            for (k, &x) in range.zip(x) {
+                self.pass_silent(pass, &population.lif, k, x, sums);
+            }
+            return;
+        }
+        let e = &mut self.silent[range.clone()];
+        T::add_row(e, &self.e[range.clone()]);
+        let s = &mut self.s[..x.len()];
+        pass.options.surrogate.derivatives(x, s);
+        T::accumulate(&mut self.a[range.clone()], &mut self.b[range.clone()], x, s, e);
+        if pass.options.want_neuron {
+            for ((sum, &s), &e) in sums.v_threshold[range].iter_mut().zip(&*s).zip(&*e) {
+                *sum += -(s * e);
+            }
+        }
+        e.fill(T::ZERO);
+    }
+
+    /// Passes the update of a neuron that fired nothing.
+    pub(super) fn pass_silent(&mut self, pass: &Pass<'_, T>, lif: &Lif, k: usize, x: T, sums: &mut Sums<T>) {
+        let e = self.e[k] + std::mem::take(&mut self.silent[k]);
+        if x == T::NEG_INFINITY {
+            self.b[k] = T::ZERO;
+            return;
+        }
+        let through = through_spike(pass, lif, k, x, e, self.a[k]);
+        self.a[k] += through;
+        self.b[k] = self.a[k];
+        if pass.options.want_neuron {
+            sums.v_threshold[k] += -through;
+        }
+    }
+
+    /// Passes the update in which neuron `k` fired a spike with the adjoint `term`.
+    pub(super) fn pass_fired(&mut self, pass: &Pass<'_, T>, k: usize, fate: u8, term: T, sums: &mut Sums<T>) {
+        let lif = &pass.network.population(k as u32).lif;
+        let rests = lif.refractory == Refractory::Timestep && fate & SKIPPED == 0;
+        // As the paper's code; layered execution has no refractoriness that could matter, and is plain back-propagation through time.
+        let is_cut = rests && pass.order.is_none() && lif.reset == Reset::Zero && !pass.options.detach_reset;
+        let a = if is_cut { T::ZERO } else { self.a[k] };
+        let through = through_spike(pass, lif, k, self.x[k], self.e[k] + term, a);
+        if pass.options.want_neuron {
+            let through_reset = if lif.reset == Reset::Subtract { a } else { T::ZERO };
+            sums.v_threshold[k] += -(through + through_reset);
+        }
+        self.a[k] = if lif.reset == Reset::Zero { through } else { a + through };
+        self.b[k] = self.a[k];
+    }
+}
+
+/// `s' * (e - [not detach_reset] a * what the reset took away)`.
+#[inline]
+#[allow(clippy::many_single_char_names)] // the formula's
+fn through_spike<T: Float>(pass: &Pass<'_, T>, lif: &Lif, k: usize, x: T, e: T, a: T) -> T {
+    let s = pass.options.surrogate.derivative(x);
+    let v_threshold = pass.network.threshold[k];
+    match lif.reset {
+        Reset::Zero if !pass.options.detach_reset => s * (e - a * (x + v_threshold)),
+        Reset::Subtract if !pass.options.detach_reset => s * (e - a * v_threshold),
+        _ => s * e,
+    }
+}
+
+/// Whether the reset passes on a derivative.
+fn passes_reset<T>(pass: &Pass<'_, T>, lif: &Lif) -> bool {
+    !pass.options.detach_reset && lif.reset != Reset::None
+}

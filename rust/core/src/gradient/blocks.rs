@@ -1,0 +1,201 @@
+//! Samples over threads: fixed blocks of samples, each with a gradient of its own, added up in the order of the blocks.
+
+use super::layered::LayeredWalk;
+use super::reverse::Walk;
+use super::{Cotangents, Gradient, GradientOptions, GradientScope, OwnGradient, Pass, Sums};
+use crate::error::Error;
+use crate::float::Float;
+use crate::float_mode::DefaultFloatMode;
+use crate::input::Input;
+use crate::layered::visiting_order;
+use crate::network::Network;
+use crate::neuron::Reset;
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
+use crate::trace::Trace;
+use crate::workers::{Watch, on_this_thread, on_threads};
+
+/// Fewer blocks would leave threads without work, more would take memory for copies of the gradient.
+const FEWEST_BLOCKS: usize = 8;
+const MOST_BLOCKS: usize = 64;
+/// Bytes that small gradients may take together.
+const BLOCKS_BYTES: usize = 8 << 20;
+
+/// The gradient of a loss through a recorded run, given the loss's derivatives with respect to what the run gave. `progress` is as in [`crate::simulate`].
+pub fn gradient<T: Float>(
+    network: &Network<T>,
+    input: &Input<'_, T>,
+    trace: &Trace,
+    cotangents: Cotangents<'_, T>,
+    options: &GradientOptions,
+    progress: &mut dyn FnMut(usize) -> bool,
+) -> Result<Gradient<T>, Error> {
+    let _mode = DefaultFloatMode::set();
+    let beta = network.decay(options.dt)?;
+    let order = trace.is_layered().then(|| visiting_order(network, true)).transpose()?;
+    let needed = needed_populations(network, cotangents, options);
+    let pass = Pass { network, input, trace, cotangents, options, beta, needed, order };
+    pass.check()?;
+    over_blocks(&pass, progress)
+}
+
+/// The populations whose silent updates have an adjoint, or whose potentials the trace does not hold exactly enough.
+fn needed_populations<T: Float>(
+    network: &Network<T>,
+    cotangents: Cotangents<'_, T>,
+    options: &GradientOptions,
+) -> Vec<bool> {
+    let all = options.scope != GradientScope::Spikes
+        || cotangents.spike_counts.is_some()
+        || options.want_neuron
+        || T::NAME == "float64";
+    let populations = network.populations().iter();
+    let needed = populations.map(|p| {
+        let is_output = p.start == network.output().start;
+        all || (is_output && cotangents.counts.is_some())
+            || (!options.detach_reset && p.lif.reset != Reset::None)
+    });
+    needed.collect()
+}
+
+/// One block's samples and where they write what is theirs alone.
+struct Block<'o, T> {
+    number: usize,
+    samples: std::ops::Range<usize>,
+    input: &'o mut [T],
+    initial_v: &'o mut [T],
+}
+
+fn over_blocks<T: Float>(
+    pass: &Pass<'_, T>,
+    progress: &mut dyn FnMut(usize) -> bool,
+) -> Result<Gradient<T>, Error> {
+    let Pass { network, input, options, .. } = pass;
+    let (n_samples, n) = (input.n_samples(), network.n_neurons());
+    let n_input = if options.want_input { input.n_timesteps() * input.n_inputs() } else { 0 };
+    let mut input_gradient = vec![T::ZERO; n_samples * n_input];
+    let mut initial_v = vec![T::ZERO; n_samples * n];
+    let n_blocks = n_blocks(network, n_samples);
+    let done = AtomicUsize::new(0);
+    let failed = AtomicBool::new(false);
+    let parts = {
+        let queue =
+            Mutex::new(blocks(n_blocks, n_samples, (&mut input_gradient, n_input), (&mut initial_v, n)));
+        let work = |watch: &mut Watch<'_>| {
+            let _mode = DefaultFloatMode::set();
+            let mut walker = Walker::new(pass);
+            let (mut sums, mut error) = (Vec::new(), None);
+            while !failed.load(Ordering::Relaxed) && error.is_none() {
+                let Some(block) = queue.lock().expect("no worker panics while it claims").next() else {
+                    break;
+                };
+                let number = block.number;
+                match walker.block(pass, block, watch, &done) {
+                    Ok(sum) => sums.push((number, sum)),
+                    Err((sample, cause)) => {
+                        failed.store(true, Ordering::Relaxed);
+                        error = Some((sample, cause));
+                    }
+                }
+            }
+            (sums, error)
+        };
+        let threads = options.threads.min(n_blocks);
+        if threads == 1 {
+            vec![on_this_thread(&work, progress)?]
+        } else {
+            on_threads(threads, &work, &done, progress)?
+        }
+    };
+    let (sums, errors): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+    let first = errors.into_iter().flatten();
+    if let Some((_, error)) = first.min_by_key(|(sample, e)| (matches!(e, Error::Interrupted), *sample)) {
+        return Err(error);
+    }
+    let mut sums: Vec<(usize, Sums<T>)> = sums.into_iter().flatten().collect();
+    sums.sort_unstable_by_key(|(number, _)| *number);
+    let mut sums = sums.into_iter().map(|(_, sum)| sum);
+    let mut total = sums.next().unwrap_or_else(|| Sums::new(pass));
+    sums.for_each(|sum| total.add(sum));
+    Ok(exported(network, total, input_gradient, initial_v))
+}
+
+fn n_blocks<T: Float>(network: &Network<T>, n_samples: usize) -> usize {
+    let numbers: usize = network.connections.iter().map(|c| c.projection.gradient_len()).sum();
+    let bytes = (numbers + network.n_neurons()) * size_of::<T>();
+    (BLOCKS_BYTES / bytes.max(1)).clamp(FEWEST_BLOCKS, MOST_BLOCKS).min(n_samples)
+}
+
+/// Splits samples, and what is written for each, into blocks of nearly the same size.
+fn blocks<'o, T>(
+    n_blocks: usize,
+    n_samples: usize,
+    (mut input, n_input): (&'o mut [T], usize),
+    (mut initial_v, n): (&'o mut [T], usize),
+) -> impl Iterator<Item = Block<'o, T>> {
+    (0..n_blocks).map(move |number| {
+        let samples = number * n_samples / n_blocks..(number + 1) * n_samples / n_blocks;
+        let (own_input, rest) = std::mem::take(&mut input).split_at_mut(samples.len() * n_input);
+        input = rest;
+        let (own_v, rest) = std::mem::take(&mut initial_v).split_at_mut(samples.len() * n);
+        initial_v = rest;
+        Block { number, samples, input: own_input, initial_v: own_v }
+    })
+}
+
+/// One worker's buffers.
+enum Walker<T> {
+    Asynchronous(Box<Walk<T>>),
+    Layered(Box<LayeredWalk<T>>),
+}
+
+impl<T: Float> Walker<T> {
+    fn new(pass: &Pass<'_, T>) -> Self {
+        match pass.order {
+            None => Self::Asynchronous(Box::new(Walk::new(pass))),
+            Some(_) => Self::Layered(Box::new(LayeredWalk::new(pass))),
+        }
+    }
+
+    fn block(
+        &mut self,
+        pass: &Pass<'_, T>,
+        block: Block<'_, T>,
+        watch: &mut Watch<'_>,
+        done: &AtomicUsize,
+    ) -> Result<Sums<T>, (usize, Error)> {
+        let mut sums = Sums::new(pass);
+        let (n, n_input) = (pass.network.n_neurons(), block.input.len() / block.samples.len().max(1));
+        let inputs = if n_input == 0 { None } else { Some(block.input.chunks_mut(n_input)) };
+        let mut inputs = inputs.into_iter().flatten();
+        for (sample, initial_v) in block.samples.zip(block.initial_v.chunks_mut(n)) {
+            if !watch.go_on() {
+                return Err((sample, Error::Interrupted));
+            }
+            let mut own = OwnGradient { input: inputs.next().unwrap_or_default(), initial_v };
+            let walked = match self {
+                Self::Asynchronous(walk) => walk.sample(pass, sample, &mut sums, &mut own),
+                Self::Layered(walk) => walk.sample(pass, sample, &mut sums, &mut own),
+            };
+            walked.map_err(|error| (sample, error))?;
+            let finished = done.fetch_add(1, Ordering::Relaxed) + 1;
+            watch.finished(finished);
+        }
+        Ok(sums)
+    }
+}
+
+fn exported<T: Float>(network: &Network<T>, sums: Sums<T>, input: Vec<T>, initial_v: Vec<T>) -> Gradient<T> {
+    let mut biases = vec![None; network.connections.len()];
+    for (bias, sum) in network.biases.iter().zip(sums.biases) {
+        biases[bias.connection] = Some(sum);
+    }
+    let connections = network.connections.iter().zip(&sums.weights);
+    Gradient {
+        weights: connections.map(|(c, sum)| c.projection.export(sum)).collect(),
+        biases,
+        beta: sums.beta,
+        v_threshold: sums.v_threshold,
+        input,
+        initial_v,
+    }
+}

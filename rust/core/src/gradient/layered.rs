@@ -1,0 +1,163 @@
+//! The walk back through one sample of a layered run. With the scope "touched" this is back-propagation through time.
+
+use super::adjoints::Adjoints;
+use super::potentials::{Emissions, Potentials, Rerun};
+use super::record::Sample;
+use super::reverse::{of_target, own_input};
+use super::{GradientScope, OwnGradient, Pass, Sums};
+use crate::error::Error;
+use crate::fates::LOST;
+use crate::float::Float;
+use crate::layered::VisitingOrder;
+use crate::network::Source;
+
+/// One worker's buffers.
+#[derive(Debug)]
+pub(super) struct LayeredWalk<T> {
+    record: Sample,
+    emissions: Emissions,
+    potentials: Potentials<T>,
+    adjoints: Adjoints<T>,
+    /// By neuron: the adjoint of its spike, or of its silence, of the timestep at hand; and of the one before.
+    terms: Vec<T>,
+    terms_before: Vec<T>,
+}
+
+impl<T: Float> LayeredWalk<T> {
+    pub(super) fn new(pass: &Pass<'_, T>) -> Self {
+        let n = pass.network.n_neurons();
+        Self {
+            record: Sample::new(pass.trace),
+            emissions: Emissions::default(),
+            potentials: Potentials::new(pass.network),
+            adjoints: Adjoints::new(n),
+            terms: vec![T::ZERO; n],
+            terms_before: vec![T::ZERO; n],
+        }
+    }
+
+    /// Adds a sample's gradient to `sums`.
+    pub(super) fn sample(
+        &mut self,
+        pass: &Pass<'_, T>,
+        sample: usize,
+        sums: &mut Sums<T>,
+        own: &mut OwnGradient<'_, T>,
+    ) -> Result<(), Error> {
+        let Some(order) = &pass.order else {
+            return Err(Error::Trace("got a trace without layers; accepted: one of a layered run".into()));
+        };
+        let (network, n) = (pass.network, pass.network.n_neurons());
+        self.record.read(pass.trace, network, sample)?;
+        self.emissions.read(network, order, &self.record)?;
+        self.potentials.rerun_layered(&Rerun::of(pass), order, sample, &self.record, &self.emissions)?;
+        self.adjoints.begin_sample(pass, sample);
+        self.terms_before.fill(T::ZERO);
+        for timestep in (0..self.record.n_timesteps()).rev() {
+            self.adjoints.begin_timestep(pass, sample, timestep);
+            std::mem::swap(&mut self.terms, &mut self.terms_before);
+            self.terms_before.fill(T::ZERO);
+            let steps = self.record.timestep(timestep);
+            for visit in (0..order.populations.len().min(steps.len())).rev() {
+                self.pass_visit(pass, sample, order.populations[visit], steps.start + visit, sums);
+                let input = own_input(own.input, timestep, pass.input.n_inputs());
+                self.pass_delivery(pass, order, timestep, order.populations[visit], input, sums);
+            }
+            let before = self.potentials.before_decay(timestep, n);
+            self.adjoints.pass_decay(pass, before, sums);
+        }
+        own.initial_v.copy_from_slice(&self.adjoints.a);
+        Ok(())
+    }
+
+    /// Passes the updates of one population.
+    fn pass_visit(
+        &mut self,
+        pass: &Pass<'_, T>,
+        sample: usize,
+        index: usize,
+        step: usize,
+        sums: &mut Sums<T>,
+    ) {
+        let Self { record, potentials, adjoints, terms, .. } = self;
+        let population = &pass.network.populations()[index];
+        let range = population.start..population.end;
+        let (fired, fates, _) = record.fired(step);
+        let log = &mut potentials.log;
+        let logged = log.whole[log.step(step).0].first().map(|(_, start)| *start);
+        let v = &pass.trace.sample(sample).1[record.fired_start(step)..];
+        for (&neuron, &v) in fired.iter().zip(v) {
+            let k = neuron as usize;
+            adjoints.x[k] = match logged {
+                Some(start) => std::mem::replace(&mut log.x[start + k - range.start], T::NEG_INFINITY),
+                None => T::from_f64(f64::from(v)) - pass.network.threshold[k],
+            };
+        }
+        match logged {
+            Some(start) => {
+                if pass.options.scope == GradientScope::Touched {
+                    adjoints.silent[range.clone()].copy_from_slice(&terms[range.clone()]);
+                }
+                let x = &log.x[start..start + range.len()];
+                adjoints.pass_silent_population(pass, index, x, sums);
+                adjoints.silent[range].fill(T::ZERO);
+            }
+            None => adjoints.b[range.clone()].copy_from_slice(&adjoints.a[range]),
+        }
+        for (&neuron, &fate) in fired.iter().zip(fates) {
+            let k = neuron as usize;
+            let term = if fate & LOST == 0 { terms[k] } else { T::ZERO };
+            adjoints.pass_fired(pass, k, fate, term, sums);
+        }
+    }
+
+    /// Passes what a population received at its visit.
+    fn pass_delivery(
+        &mut self,
+        pass: &Pass<'_, T>,
+        order: &VisitingOrder,
+        timestep: usize,
+        index: usize,
+        input: &mut [T],
+        sums: &mut Sums<T>,
+    ) {
+        let b = &self.adjoints.b;
+        let network = pass.network;
+        for (bias, sum) in network.biases.iter().zip(&mut sums.biases) {
+            if bias.target.population == index {
+                T::add_row(sum, of_target(network, bias.target, b));
+            }
+        }
+        for &c in &order.incoming[index] {
+            let connection = &network.connections[c];
+            let (projection, gradient) = (&connection.projection, &mut sums.weights[c]);
+            let b = of_target(network, connection.target, b);
+            let Source::Population(source) = connection.source else {
+                projection.learn(self.potentials.inputs(timestep), b, gradient);
+                for (channel, sum) in (0..).zip(&mut *input) {
+                    *sum += projection.pull(channel, b);
+                }
+                continue;
+            };
+            let (terms, is_feedback) = (&mut self.terms, order.is_feedback[c]);
+            let terms = if is_feedback { &mut self.terms_before } else { terms };
+            let source = &network.populations()[source];
+            let sent = self.emissions.sent(order, c, connection.source, timestep);
+            if pass.options.scope == GradientScope::Touched {
+                if is_feedback && timestep == 0 {
+                    continue;
+                }
+                for (local, term) in (0..).zip(&mut terms[source.start..source.end]) {
+                    *term += projection.pull(local, b);
+                }
+                self.potentials.sent.clear();
+                self.potentials.sent.extend(sent.iter().map(|&local| (local, T::ONE)));
+                projection.learn(&self.potentials.sent, b, gradient);
+            } else {
+                for &local in sent {
+                    terms[source.start + local as usize] += projection.adjoint(local, b, gradient);
+                }
+            }
+        }
+    }
+}

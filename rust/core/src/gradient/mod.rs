@@ -1,0 +1,186 @@
+//! The reverse pass: unlayered backprop over a recorded ordering (`docs/semantics.md`, "The gradient").
+//!
+//! `record` lays out a sample of the trace, `potentials` finds the potentials again that the trace does not hold, `reverse` walks an asynchronous run backwards and `layered` a
+//! layered one, `blocks` spreads the samples over threads. Memory: a few copies of the weights' gradient, and what one sample per thread needs.
+
+mod adjoints;
+mod blocks;
+mod layered;
+mod potentials;
+mod record;
+mod reverse;
+
+pub use blocks::gradient;
+pub(crate) use potentials::Log;
+
+use crate::error::Error;
+use crate::float::Float;
+use crate::input::Input;
+use crate::layered::VisitingOrder;
+use crate::network::Network;
+use crate::surrogate::Surrogate;
+use crate::trace::Trace;
+
+/// Which adjoint an update has that fired nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GradientScope {
+    /// None: only spikes pass errors on.
+    Spikes,
+    /// That of the same neuron's next emission in the timestep.
+    NextEmission,
+    /// That of a spike of value zero in the step that could deliver it next.
+    Touched,
+}
+
+/// How the gradient is computed.
+#[derive(Clone, Copy, Debug)]
+pub struct GradientOptions {
+    /// Length of a timestep in seconds: that of the recorded run.
+    pub dt: f64,
+    /// Worker threads; no bit depends on it.
+    pub threads: usize,
+    /// Stands for the derivative of a spike.
+    pub surrogate: Surrogate,
+    /// Which updates pass errors on.
+    pub scope: GradientScope,
+    /// The reset has no derivative.
+    pub detach_reset: bool,
+    /// Compute the gradient with respect to the input.
+    pub want_input: bool,
+    /// Compute those with respect to `beta` and `v_threshold`.
+    pub want_neuron: bool,
+}
+
+/// Derivatives of the loss with respect to what a run gave; each may be absent.
+#[derive(Clone, Copy, Debug)]
+pub struct Cotangents<'a, T> {
+    /// `[n_timesteps, n_samples, n_output]`.
+    pub counts: Option<&'a [T]>,
+    /// `[n_samples, n_neurons]`.
+    pub spike_counts: Option<&'a [T]>,
+    /// With respect to the final potentials, `[n_samples, n_neurons]`.
+    pub v: Option<&'a [T]>,
+}
+
+/// Derivatives of the loss with respect to what a run was made of.
+#[derive(Clone, Debug)]
+pub struct Gradient<T> {
+    /// By projection, in the order of the weights that it was made of.
+    pub weights: Vec<Vec<T>>,
+    /// By projection: one a target neuron, where it has biases.
+    pub biases: Vec<Option<Vec<T>>>,
+    /// `[n_neurons]`; empty unless asked for.
+    pub beta: Vec<T>,
+    /// `[n_neurons]`; empty unless asked for.
+    pub v_threshold: Vec<T>,
+    /// `[n_samples, n_timesteps, n_inputs]`; empty unless asked for.
+    pub input: Vec<T>,
+    /// `[n_samples, n_neurons]`.
+    pub initial_v: Vec<T>,
+}
+
+/// What all samples share.
+struct Pass<'a, T> {
+    network: &'a Network<T>,
+    input: &'a Input<'a, T>,
+    trace: &'a Trace,
+    cotangents: Cotangents<'a, T>,
+    options: &'a GradientOptions,
+    beta: Vec<T>,
+    /// By population: the potentials of its updates are needed.
+    needed: Vec<bool>,
+    /// Of a layered run.
+    order: Option<VisitingOrder>,
+}
+
+/// A gradient that samples add to; inner vectors are in the maps' own order.
+#[derive(Debug)]
+struct Sums<T> {
+    weights: Vec<Vec<T>>,
+    /// As the network's `biases`.
+    biases: Vec<Vec<T>>,
+    beta: Vec<T>,
+    v_threshold: Vec<T>,
+}
+
+impl<T: Float> Sums<T> {
+    fn new(pass: &Pass<'_, T>) -> Self {
+        let network = pass.network;
+        let n = if pass.options.want_neuron { network.n_neurons() } else { 0 };
+        Self {
+            weights: network.connections.iter().map(|c| vec![T::ZERO; c.projection.gradient_len()]).collect(),
+            biases: network.biases.iter().map(|bias| vec![T::ZERO; bias.values.len()]).collect(),
+            beta: vec![T::ZERO; n],
+            v_threshold: vec![T::ZERO; n],
+        }
+    }
+
+    fn parts(&mut self) -> impl Iterator<Item = &mut Vec<T>> {
+        let neuron = [&mut self.beta, &mut self.v_threshold];
+        self.weights.iter_mut().chain(&mut self.biases).chain(neuron)
+    }
+
+    fn add(&mut self, mut other: Self) {
+        for (sum, part) in self.parts().zip(other.parts()) {
+            T::add_row(sum, part);
+        }
+    }
+}
+
+/// What a sample writes for itself.
+struct OwnGradient<'o, T> {
+    /// `[n_timesteps, n_inputs]`, or empty.
+    input: &'o mut [T],
+    /// `[n_neurons]`.
+    initial_v: &'o mut [T],
+}
+
+impl<T: Float> Pass<'_, T> {
+    fn check(&self) -> Result<(), Error> {
+        let Pass { network, input, trace, cotangents, .. } = self;
+        trace.check_network(network)?;
+        input.check_initial_v(network.n_neurons())?;
+        let header = trace.header();
+        if (trace.n_samples(), header.n_timesteps, network.n_inputs())
+            != (input.n_samples(), input.n_timesteps(), input.n_inputs())
+        {
+            let (b, t, n) = (input.n_samples(), input.n_timesteps(), input.n_inputs());
+            return Err(Error::input(
+                "x",
+                format!("{b} samples of {t} timesteps and {n} channels"),
+                format!(
+                    "the trace's {} samples of {} timesteps and {} channels",
+                    trace.n_samples(),
+                    header.n_timesteps,
+                    network.n_inputs()
+                ),
+            ));
+        }
+        if header.dt.to_bits() != self.options.dt.to_bits() {
+            return Err(Error::input("dt", self.options.dt, format!("the trace's {}", header.dt)));
+        }
+        if self.options.threads == 0 {
+            return Err(Error::input("threads", 0, "an integer of 1 or more"));
+        }
+        let n_output = network.output().end - network.output().start;
+        let (b, t, n) = (input.n_samples(), input.n_timesteps(), network.n_neurons());
+        for (name, cotangent, shape) in [
+            ("grad_counts", cotangents.counts, t * b * n_output),
+            ("grad_spike_counts", cotangents.spike_counts, b * n),
+            ("grad_v", cotangents.v, b * n),
+        ] {
+            let Some(values) = cotangent else { continue };
+            if values.len() != shape {
+                return Err(Error::input(
+                    name,
+                    format!("{} values", values.len()),
+                    format!("{shape} values"),
+                ));
+            }
+            if let Some(bad) = values.iter().find(|value| !value.is_finite()) {
+                return Err(Error::input(name, bad, "finite numbers: the loss or its gradient overflowed"));
+            }
+        }
+        Ok(())
+    }
+}

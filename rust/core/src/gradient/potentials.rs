@@ -1,0 +1,333 @@
+//! The potentials of a recorded run, found again by running it: the reverse pass needs `x = v' - v_threshold` of updates that fired nothing, which no trace holds.
+
+use super::Pass;
+use super::record::Sample;
+use crate::delivery::{Buffers, deliver_biases, deliver_group, deliver_run_to};
+use crate::error::Error;
+use crate::fates::LOST;
+use crate::float::Float;
+use crate::input::Input;
+use crate::layered::VisitingOrder;
+use crate::network::{Network, Source};
+use crate::options::InputMode;
+use crate::schedule::Pending;
+use crate::state::State;
+
+/// `x` of every update of one sample, minus infinity for a refractory neuron.
+#[derive(Debug)]
+pub(crate) struct Log<T> {
+    /// (population, place of its first `x`) of populations that were touched as a whole.
+    pub(crate) whole: Vec<(u32, usize)>,
+    pub(crate) x: Vec<T>,
+    /// (neuron, `x`) of neurons that were touched one by one.
+    pub(crate) single: Vec<(u32, T)>,
+    /// Where each step's entries end in `whole` and in `single`.
+    ends: Vec<(usize, usize)>,
+}
+
+impl<T: Float> Log<T> {
+    pub(crate) fn new() -> Self {
+        Self { whole: Vec::new(), x: Vec::new(), single: Vec::new(), ends: Vec::new() }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.whole.clear();
+        self.x.clear();
+        self.single.clear();
+        self.ends.clear();
+    }
+
+    pub(crate) fn end_step(&mut self) {
+        self.ends.push((self.whole.len(), self.single.len()));
+    }
+
+    /// The places of a step's entries in `whole` and in `single`.
+    pub(crate) fn step(&self, step: usize) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
+        let start = if step == 0 { (0, 0) } else { self.ends[step - 1] };
+        let end = self.ends[step];
+        (start.0..end.0, start.1..end.1)
+    }
+}
+
+/// Runs recorded samples again.
+#[derive(Debug)]
+pub(super) struct Potentials<T> {
+    state: State<T>,
+    pub(super) log: Log<T>,
+    /// Potentials before the decay of each timestep, one timestep after the other; only where asked for.
+    before_decay: Vec<T>,
+    /// Input spikes of all timesteps, and where each timestep's end.
+    inputs: Vec<(u32, T)>,
+    input_ends: Vec<usize>,
+    waiting: Vec<(u32, T)>,
+    buffers: Buffers<T>,
+    group: Vec<Pending>,
+    /// Input spikes of the timestep at hand.
+    spikes: Vec<(u32, T)>,
+    /// A buffer: spikes that a projection delivers.
+    pub(super) sent: Vec<(u32, T)>,
+    indices: Vec<u32>,
+    v: Vec<T>,
+}
+
+/// What stays the same for all samples.
+pub(super) struct Rerun<'a, T> {
+    pub(super) network: &'a Network<T>,
+    pub(super) input: &'a Input<'a, T>,
+    pub(super) beta: &'a [T],
+    pub(super) input_mode: InputMode,
+    /// By population: its potentials are needed.
+    pub(super) needed: &'a [bool],
+    pub(super) keep_before_decay: bool,
+}
+
+impl<'a, T: Float> Rerun<'a, T> {
+    pub(super) fn of(pass: &'a Pass<'_, T>) -> Self {
+        Self {
+            network: pass.network,
+            input: pass.input,
+            beta: &pass.beta,
+            input_mode: pass.trace.header().input_mode,
+            needed: &pass.needed,
+            keep_before_decay: pass.options.want_neuron,
+        }
+    }
+}
+
+impl<T: Float> Potentials<T> {
+    pub(super) fn new(network: &Network<T>) -> Self {
+        Self {
+            state: State::new(network),
+            log: Log::new(),
+            before_decay: Vec::new(),
+            inputs: Vec::new(),
+            input_ends: Vec::new(),
+            waiting: Vec::new(),
+            buffers: Buffers::new(),
+            group: Vec::new(),
+            spikes: Vec::new(),
+            sent: Vec::new(),
+            indices: Vec::new(),
+            v: Vec::new(),
+        }
+    }
+
+    /// Potentials before the decay of a timestep; empty unless they were asked for.
+    pub(super) fn before_decay(&self, timestep: usize, n: usize) -> &[T] {
+        if self.before_decay.is_empty() { &[] } else { &self.before_decay[timestep * n..][..n] }
+    }
+
+    /// Input spikes of a timestep: (channel, multiplicity).
+    pub(super) fn inputs(&self, timestep: usize) -> &[(u32, T)] {
+        let start = if timestep == 0 { 0 } else { self.input_ends[timestep - 1] };
+        &self.inputs[start..self.input_ends[timestep]]
+    }
+
+    /// The multiplicity of a scheduled input spike.
+    pub(super) fn multiplicity(&self, arrival: u32) -> T {
+        let found = self.waiting.binary_search_by_key(&arrival, |waiting| waiting.0);
+        found.map_or(T::ZERO, |at| self.waiting[at].1)
+    }
+
+    fn begin(&mut self, run: &Rerun<'_, T>, sample: usize) {
+        self.state.begin_sample(run.input.initial_v(sample));
+        self.log.clear();
+        self.before_decay.clear();
+        self.inputs.clear();
+        self.input_ends.clear();
+        self.waiting.clear();
+    }
+
+    fn begin_timestep(&mut self, run: &Rerun<'_, T>, sample: usize, timestep: usize) -> Result<(), Error> {
+        run.input.timestep(sample, timestep, &mut self.spikes, &mut self.indices)?;
+        self.inputs.extend_from_slice(&self.spikes);
+        self.input_ends.push(self.inputs.len());
+        if run.keep_before_decay {
+            self.before_decay.extend_from_slice(self.state.v());
+        }
+        self.state.begin_timestep(run.network, run.beta);
+        Ok(())
+    }
+
+    /// Runs a sample of an asynchronous run.
+    pub(super) fn rerun(&mut self, run: &Rerun<'_, T>, sample: usize, record: &Sample) -> Result<(), Error> {
+        self.begin(run, sample);
+        let wanted = |population: usize| run.needed[population];
+        let any = run.needed.contains(&true);
+        let scheduled = run.input_mode == InputMode::Scheduled;
+        let n_neurons = run.network.n_neurons() as u32;
+        for timestep in 0..record.n_timesteps() {
+            self.begin_timestep(run, sample, timestep)?;
+            for (number, step) in record.timestep(timestep).enumerate() {
+                if number == 0 && any {
+                    for population in (0..run.needed.len()).filter(|p| wanted(*p)) {
+                        deliver_biases(run.network, Some(population), &mut self.state);
+                    }
+                    if !scheduled {
+                        deliver_run_to(run.network, Source::Input, &self.spikes, wanted, &mut self.state);
+                    }
+                } else if any {
+                    self.group.clear();
+                    let spikes = record
+                        .emitted(step)
+                        .iter()
+                        .map(|&arrival| (arrival, record.sources[arrival as usize]));
+                    let kept = spikes.filter(|(_, (_, lost))| !lost);
+                    self.group.extend(kept.map(|(arrival, (source, _))| Pending::new(arrival, source)));
+                    let waiting = &self.waiting;
+                    let multiplicity = |arrival| {
+                        let found = waiting.binary_search_by_key(&arrival, |w: &(u32, T)| w.0);
+                        found.map_or(T::ZERO, |at| waiting[at].1)
+                    };
+                    deliver_group(
+                        run.network,
+                        &self.group,
+                        multiplicity,
+                        |_| false,
+                        wanted,
+                        &mut self.buffers,
+                        &mut self.state,
+                    );
+                }
+                if any {
+                    self.state.integrate(run.network, &mut self.log);
+                    self.fire(run, record, step);
+                }
+                self.log.end_step();
+                if number == 0 && scheduled {
+                    let (fired, _, first) = record.fired(step);
+                    let joined = record.sources[first as usize + fired.len()..].iter();
+                    let joined = joined.take_while(|(source, _)| *source >= n_neurons).count() as u32;
+                    let first = first + fired.len() as u32;
+                    // The record's inputs are those given, or the replay that made it would have failed.
+                    self.waiting
+                        .extend((first..first + joined).zip(&self.spikes).map(|(a, spike)| (a, spike.1)));
+                }
+            }
+            self.state.end_timestep();
+        }
+        Ok(())
+    }
+
+    /// Runs a sample of a layered run.
+    pub(super) fn rerun_layered(
+        &mut self,
+        run: &Rerun<'_, T>,
+        order: &VisitingOrder,
+        sample: usize,
+        record: &Sample,
+        emitted: &Emissions,
+    ) -> Result<(), Error> {
+        self.begin(run, sample);
+        for timestep in 0..record.n_timesteps() {
+            self.begin_timestep(run, sample, timestep)?;
+            for (visit, step) in record.timestep(timestep).enumerate() {
+                if let Some(&population) = order.populations.get(visit).filter(|p| run.needed[**p]) {
+                    deliver_biases(run.network, Some(population), &mut self.state);
+                    for &c in &order.incoming[population] {
+                        let connection = &run.network.connections[c];
+                        if connection.source == Source::Input {
+                            connection.projection.deliver(&self.spikes, connection.target, &mut self.state);
+                            continue;
+                        }
+                        self.sent.clear();
+                        let sent = emitted.sent(order, c, connection.source, timestep);
+                        self.sent.extend(sent.iter().map(|&neuron| (neuron, T::ONE)));
+                        connection.projection.deliver(&self.sent, connection.target, &mut self.state);
+                    }
+                    self.state.touch_all(population);
+                    self.state.integrate(run.network, &mut self.log);
+                    self.fire(run, record, step);
+                }
+                self.log.end_step();
+            }
+            self.state.end_timestep();
+        }
+        Ok(())
+    }
+
+    /// Has the needed neurons that fired in the step fire.
+    fn fire(&mut self, run: &Rerun<'_, T>, record: &Sample, step: usize) {
+        let (mut rest, mut fates, _) = record.fired(step);
+        while let Some(&first) = rest.first() {
+            let index = run.network.population_of[first as usize] as usize;
+            let population = &run.network.populations()[index];
+            let end = rest.partition_point(|&neuron| (neuron as usize) < population.end);
+            let (neurons, tail) = rest.split_at(end);
+            let (their_fates, fates_tail) = fates.split_at(end);
+            if run.needed[index] {
+                self.v.clear();
+                self.state.fire(&population.lif, index, neurons, &mut self.v);
+                self.state.skip_refractoriness(neurons, their_fates);
+            }
+            (rest, fates) = (tail, fates_tail);
+        }
+    }
+}
+
+/// What each population of a layered run fired in each timestep, without the lost spikes.
+#[derive(Debug, Default)]
+pub(super) struct Emissions {
+    n_populations: usize,
+    /// Neurons within their population, and where those of each (timestep, population) end.
+    neurons: Vec<u32>,
+    ends: Vec<usize>,
+}
+
+impl Emissions {
+    /// Reads them from a record whose step `k` of a timestep must have fired neurons of the `k`-th visited population only.
+    pub(super) fn read<T: Float>(
+        &mut self,
+        network: &Network<T>,
+        order: &VisitingOrder,
+        record: &Sample,
+    ) -> Result<(), Error> {
+        self.n_populations = network.populations().len();
+        self.neurons.clear();
+        self.ends.clear();
+        for timestep in 0..record.n_timesteps() {
+            let steps = record.timestep(timestep);
+            for population in 0..self.n_populations {
+                let visit = order.populations.iter().position(|p| *p == population);
+                let step = visit.map(|visit| steps.start + visit).filter(|step| *step < steps.end);
+                if let Some(step) = step {
+                    let population = &network.populations()[population];
+                    let (fired, fates, _) = record.fired(step);
+                    if fired.iter().any(|k| !(population.start..population.end).contains(&(*k as usize))) {
+                        return Err(Error::Trace(format!(
+                            "got neurons {fired:?} firing at the visit of population {:?}; accepted: its own neurons",
+                            population.name
+                        )));
+                    }
+                    let kept = fired.iter().zip(fates).filter(|(_, fate)| *fate & LOST == 0);
+                    self.neurons.extend(kept.map(|(neuron, _)| neuron - population.start as u32));
+                }
+                self.ends.push(self.neurons.len());
+            }
+        }
+        Ok(())
+    }
+
+    /// What a population fired in a timestep.
+    pub(super) fn of(&self, population: usize, timestep: usize) -> &[u32] {
+        let at = timestep * self.n_populations + population;
+        let start = if at == 0 { 0 } else { self.ends[at - 1] };
+        &self.neurons[start..self.ends[at]]
+    }
+
+    /// What a projection between populations delivers in a timestep: a feedback projection sends what was fired in the timestep before.
+    pub(super) fn sent(
+        &self,
+        order: &VisitingOrder,
+        connection: usize,
+        source: Source,
+        timestep: usize,
+    ) -> &[u32] {
+        let Source::Population(source) = source else { return &[] };
+        match (order.is_feedback[connection], timestep) {
+            (true, 0) => &[],
+            (true, _) => self.of(source, timestep - 1),
+            (false, _) => self.of(source, timestep),
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! One sample of a trace, laid out to be walked backwards.
+
+use crate::error::Error;
+use crate::fates::LOST;
+use crate::float::Float;
+use crate::network::Network;
+use crate::trace::{Cursor, Record, Trace};
+
+/// A forward step: where its parts end in the sample's arrays; they start where those of the step before end.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Step {
+    emitted_end: usize,
+    fired_end: usize,
+    /// Arrival number of the first neuron that fired.
+    first_arrival: u32,
+}
+
+/// The forward steps of one sample.
+#[derive(Debug, Default)]
+pub(super) struct Sample {
+    cursor: Cursor,
+    steps: Vec<Step>,
+    /// Where each timestep's steps end.
+    timestep_ends: Vec<usize>,
+    /// Arrival numbers of the emitted spikes.
+    emitted: Vec<u32>,
+    fired: Vec<u32>,
+    /// One for each that fired; all 0 without dropouts.
+    fates: Vec<u8>,
+    /// By arrival number: the neuron, or the number of neurons plus the input channel; whether it is lost.
+    pub(super) sources: Vec<(u32, bool)>,
+    /// Place in the record of the step that is read next.
+    n_neurons: u32,
+}
+
+impl Sample {
+    pub(super) fn new(trace: &Trace) -> Self {
+        Self { cursor: Cursor::new(trace.header().dropouts), ..Self::default() }
+    }
+
+    /// Reads a sample; what no run can have recorded is an error.
+    pub(super) fn read<T: Float>(
+        &mut self,
+        trace: &Trace,
+        network: &Network<T>,
+        sample: usize,
+    ) -> Result<(), Error> {
+        let wrong = |given: &str, accepted: &str| {
+            Err(Error::Trace(format!("sample {sample}: got {given}; accepted: {accepted}")))
+        };
+        let (bytes, v) = trace.sample(sample);
+        self.clear(network.n_neurons() as u32);
+        while !self.cursor.at_end(bytes) {
+            match self.cursor.next(bytes)? {
+                Record::Step => self.step(),
+                Record::InputsJoined => {
+                    let n = self.n_neurons;
+                    self.sources.extend(self.cursor.fired.iter().map(|&channel| (n + channel, false)));
+                }
+                Record::TimestepEnded(_) => self.timestep_ends.push(self.steps.len()),
+            }
+        }
+        if self.fired.iter().any(|neuron| *neuron >= self.n_neurons) || v.len() != self.fired.len() {
+            return wrong("neurons that the network does not have, or too few potentials", "a valid trace");
+        }
+        if self.timestep_ends.last().copied().unwrap_or(0) != self.steps.len()
+            || self.timestep_ends.len() > trace.header().n_timesteps
+        {
+            return wrong("timesteps without an end, or too many", "a valid trace");
+        }
+        let n_sources = self.n_neurons as usize + network.n_inputs();
+        if self.sources.iter().any(|(source, _)| *source as usize >= n_sources) {
+            return wrong("input channels that the network does not have", "a valid trace");
+        }
+        let mut first = 0;
+        for step in &self.steps {
+            // A spike that fires in a step can be emitted by a later one at the earliest; inputs that joined after it too.
+            let emitted = &self.emitted[first..step.emitted_end];
+            if emitted.iter().any(|arrival| *arrival as usize >= self.sources.len()) {
+                return wrong("an emitted spike that never joined", "a valid trace");
+            }
+            first = step.emitted_end;
+        }
+        Ok(())
+    }
+
+    fn clear(&mut self, n_neurons: u32) {
+        self.cursor.rewind();
+        self.n_neurons = n_neurons;
+        self.steps.clear();
+        self.timestep_ends.clear();
+        self.emitted.clear();
+        self.fired.clear();
+        self.fates.clear();
+        self.sources.clear();
+    }
+
+    fn step(&mut self) {
+        let first_arrival = self.sources.len() as u32;
+        self.emitted.extend_from_slice(&self.cursor.emitted);
+        self.fired.extend_from_slice(&self.cursor.fired);
+        self.fates.extend_from_slice(&self.cursor.fates);
+        self.fates.resize(self.fired.len(), 0);
+        let fates = &self.fates[self.fired.len() - self.cursor.fired.len()..];
+        let sources = self.cursor.fired.iter().zip(fates).map(|(&k, fate)| (k, fate & LOST != 0));
+        self.sources.extend(sources);
+        let (emitted_end, fired_end) = (self.emitted.len(), self.fired.len());
+        self.steps.push(Step { emitted_end, fired_end, first_arrival });
+    }
+
+    pub(super) fn n_timesteps(&self) -> usize {
+        self.timestep_ends.len()
+    }
+
+    /// The numbers of a timestep's steps, in the sample's count.
+    pub(super) fn timestep(&self, timestep: usize) -> std::ops::Range<usize> {
+        let start = if timestep == 0 { 0 } else { self.timestep_ends[timestep - 1] };
+        start..self.timestep_ends[timestep]
+    }
+
+    /// Arrival numbers of the spikes that the step emitted.
+    pub(super) fn emitted(&self, step: usize) -> &[u32] {
+        let start = if step == 0 { 0 } else { self.steps[step - 1].emitted_end };
+        &self.emitted[start..self.steps[step].emitted_end]
+    }
+
+    /// Place of the first neuron that fired in the step among all that fired in the sample.
+    pub(super) fn fired_start(&self, step: usize) -> usize {
+        if step == 0 { 0 } else { self.steps[step - 1].fired_end }
+    }
+
+    /// The neurons that fired in the step, with their fates and arrival numbers.
+    pub(super) fn fired(&self, step: usize) -> (&[u32], &[u8], u32) {
+        let range = self.fired_start(step)..self.steps[step].fired_end;
+        (&self.fired[range.clone()], &self.fates[range], self.steps[step].first_arrival)
+    }
+
+    /// The neurons that fired in the timestep, with their fates.
+    pub(super) fn fired_in(&self, timestep: usize) -> impl Iterator<Item = (u32, u8)> {
+        let steps = self.timestep(timestep);
+        let end = if steps.is_empty() { 0 } else { self.steps[steps.end - 1].fired_end };
+        let start = if steps.is_empty() { 0 } else { self.fired_start(steps.start) };
+        self.fired[start..end].iter().copied().zip(self.fates[start..end].iter().copied())
+    }
+}

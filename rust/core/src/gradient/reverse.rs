@@ -1,0 +1,243 @@
+//! The walk back through one sample of an asynchronous run (`docs/semantics.md`, "The gradient").
+
+use super::adjoints::Adjoints;
+use super::potentials::{Potentials, Rerun};
+use super::record::Sample;
+use super::{GradientScope, OwnGradient, Pass, Sums};
+use crate::error::Error;
+use crate::fates::SKIPPED;
+use crate::float::Float;
+use crate::network::{Network, Source};
+use crate::neuron::Refractory;
+use crate::options::InputMode;
+use crate::projection::Target;
+
+/// One worker's buffers.
+#[derive(Debug)]
+pub(super) struct Walk<T> {
+    record: Sample,
+    potentials: Potentials<T>,
+    adjoints: Adjoints<T>,
+    /// By arrival number: the adjoint of the spike.
+    terms: Vec<T>,
+    /// By neuron: that of its next emission in the timestep.
+    next_terms: Vec<T>,
+    /// By neuron: it fired in the step at hand.
+    fires: Vec<bool>,
+}
+
+impl<T: Float> Walk<T> {
+    pub(super) fn new(pass: &Pass<'_, T>) -> Self {
+        let n = pass.network.n_neurons();
+        Self {
+            record: Sample::new(pass.trace),
+            potentials: Potentials::new(pass.network),
+            adjoints: Adjoints::new(n),
+            terms: Vec::new(),
+            next_terms: vec![T::ZERO; n],
+            fires: vec![false; n],
+        }
+    }
+
+    /// Adds a sample's gradient to `sums`.
+    pub(super) fn sample(
+        &mut self,
+        pass: &Pass<'_, T>,
+        sample: usize,
+        sums: &mut Sums<T>,
+        own: &mut OwnGradient<'_, T>,
+    ) -> Result<(), Error> {
+        let n = pass.network.n_neurons();
+        self.record.read(pass.trace, pass.network, sample)?;
+        self.potentials.rerun(&Rerun::of(pass), sample, &self.record)?;
+        self.adjoints.begin_sample(pass, sample);
+        self.terms.clear();
+        self.terms.resize(self.record.sources.len(), T::ZERO);
+        for timestep in (0..self.record.n_timesteps()).rev() {
+            self.begin_timestep(pass, sample, timestep);
+            let steps = self.record.timestep(timestep);
+            for step in steps.clone().rev() {
+                self.pass_updates(pass, sample, step, step + 1 == steps.end, sums);
+                let input = own_input(own.input, timestep, pass.input.n_inputs());
+                if step == steps.start {
+                    self.pass_inputs(pass, timestep, input, sums);
+                } else {
+                    self.pass_emissions(pass, step, input, sums);
+                }
+            }
+            let before = self.potentials.before_decay(timestep, n);
+            self.adjoints.pass_decay(pass, before, sums);
+        }
+        own.initial_v.copy_from_slice(&self.adjoints.a);
+        Ok(())
+    }
+
+    /// The end of the timestep: what fired in it and did not skip it is refractory.
+    fn begin_timestep(&mut self, pass: &Pass<'_, T>, sample: usize, timestep: usize) {
+        self.adjoints.begin_timestep(pass, sample, timestep);
+        self.adjoints.b.copy_from_slice(&self.adjoints.a);
+        for (neuron, fate) in self.record.fired_in(timestep) {
+            let lif = &pass.network.population(neuron).lif;
+            if lif.refractory == Refractory::Timestep && fate & SKIPPED == 0 {
+                self.adjoints.b[neuron as usize] = T::ZERO;
+            }
+        }
+        if pass.options.scope == GradientScope::NextEmission {
+            self.next_terms.fill(T::ZERO);
+        }
+    }
+
+    /// Passes the updates of a step.
+    fn pass_updates(
+        &mut self,
+        pass: &Pass<'_, T>,
+        sample: usize,
+        step: usize,
+        is_last: bool,
+        sums: &mut Sums<T>,
+    ) {
+        self.find_x(pass, sample, step);
+        self.set_silent_terms(pass, step, is_last);
+        let Self { record, potentials, adjoints, terms, fires, .. } = self;
+        let log = &potentials.log;
+        let (whole, single) = log.step(step);
+        for &(population, start) in &log.whole[whole] {
+            let of = &pass.network.populations()[population as usize];
+            let x = &log.x[start..start + of.end - of.start];
+            adjoints.pass_silent_population(pass, population as usize, x, sums);
+        }
+        for &(neuron, x) in &log.single[single] {
+            let k = neuron as usize;
+            if fires[k] {
+                adjoints.x[k] = x;
+                adjoints.silent[k] = T::ZERO;
+            } else {
+                adjoints.pass_silent(pass, &pass.network.population(neuron).lif, k, x, sums);
+            }
+        }
+        let (fired, fates, first_arrival) = record.fired(step);
+        for ((arrival, &neuron), &fate) in (first_arrival as usize..).zip(fired).zip(fates) {
+            adjoints.pass_fired(pass, neuron as usize, fate, terms[arrival], sums);
+            fires[neuron as usize] = false;
+        }
+    }
+
+    /// Finds `x` of the neurons that fired, and takes them out of the populations whose silent updates are passed at once.
+    fn find_x(&mut self, pass: &Pass<'_, T>, sample: usize, step: usize) {
+        let network = pass.network;
+        let (whole, _) = self.potentials.log.step(step);
+        let v = &pass.trace.sample(sample).1[self.record.fired_start(step)..];
+        for (&neuron, &v) in self.record.fired(step).0.iter().zip(v) {
+            let k = neuron as usize;
+            let index = network.population_of[k];
+            self.fires[k] = true;
+            if !pass.needed[index as usize] {
+                self.adjoints.x[k] = T::from_f64(f64::from(v)) - network.threshold[k];
+                continue;
+            }
+            let log = &mut self.potentials.log;
+            if let Some((_, start)) = log.whole[whole.clone()].iter().find(|(p, _)| *p == index) {
+                let place = start + k - network.populations()[index as usize].start;
+                self.adjoints.x[k] = std::mem::replace(&mut log.x[place], T::NEG_INFINITY);
+            }
+        }
+    }
+
+    /// Sets what the scope adds to the adjoints of silent updates.
+    fn set_silent_terms(&mut self, pass: &Pass<'_, T>, step: usize, is_last: bool) {
+        let Self { potentials, adjoints, next_terms, .. } = self;
+        let log = &potentials.log;
+        let (whole, single) = log.step(step);
+        let wholly = log.whole[whole].iter().flat_map(|&(population, start)| {
+            let of = &pass.network.populations()[population as usize];
+            (of.start..of.end).zip(&log.x[start..])
+        });
+        let one_by_one = log.single[single].iter().map(|(neuron, x)| (*neuron as usize, x));
+        let updated = wholly.chain(one_by_one).filter(|(_, x)| **x != T::NEG_INFINITY).map(|(k, _)| k);
+        match pass.options.scope {
+            GradientScope::NextEmission => updated.for_each(|k| adjoints.silent[k] = next_terms[k]),
+            // `b` is still that of the step that follows.
+            GradientScope::Touched if !is_last => {
+                for k in updated {
+                    adjoints.silent[k] = pulled(pass.network, k as u32, &adjoints.b);
+                }
+            }
+            GradientScope::Spikes | GradientScope::Touched => {}
+        }
+    }
+
+    /// Passes step 0's delivery: biases, and input spikes that arrived at once.
+    fn pass_inputs(&mut self, pass: &Pass<'_, T>, timestep: usize, input: &mut [T], sums: &mut Sums<T>) {
+        let b = &self.adjoints.b;
+        for (bias, sum) in pass.network.biases.iter().zip(&mut sums.biases) {
+            T::add_row(sum, of_target(pass.network, bias.target, b));
+        }
+        if pass.trace.header().input_mode == InputMode::Scheduled {
+            return;
+        }
+        let spikes = self.potentials.inputs(timestep);
+        for &c in &pass.network.from_input.connections {
+            let connection = &pass.network.connections[c];
+            let b = of_target(pass.network, connection.target, b);
+            connection.projection.learn(spikes, b, &mut sums.weights[c]);
+            for (channel, sum) in (0..).zip(&mut *input) {
+                *sum += connection.projection.pull(channel, b);
+            }
+        }
+    }
+
+    /// Passes a later step's delivery: the spikes that it emitted.
+    fn pass_emissions(&mut self, pass: &Pass<'_, T>, step: usize, input: &mut [T], sums: &mut Sums<T>) {
+        let n = pass.network.n_neurons() as u32;
+        let b = &self.adjoints.b;
+        for &arrival in self.record.emitted(step) {
+            let (source, is_lost) = self.record.sources[arrival as usize];
+            if is_lost {
+                continue;
+            }
+            if source >= n {
+                let spike = [(source - n, self.potentials.multiplicity(arrival))];
+                for &c in &pass.network.from_input.connections {
+                    let connection = &pass.network.connections[c];
+                    let b = of_target(pass.network, connection.target, b);
+                    connection.projection.learn(&spike, b, &mut sums.weights[c]);
+                    if let Some(sum) = input.get_mut(spike[0].0 as usize) {
+                        *sum += connection.projection.pull(spike[0].0, b);
+                    }
+                }
+                continue;
+            }
+            let index = pass.network.population_of[source as usize] as usize;
+            let local = source - pass.network.populations()[index].start as u32;
+            let mut term = T::ZERO;
+            for &c in &pass.network.from_population[index].connections {
+                let connection = &pass.network.connections[c];
+                let b = of_target(pass.network, connection.target, b);
+                term += connection.projection.adjoint(local, b, &mut sums.weights[c]);
+            }
+            self.terms[arrival as usize] = term;
+            self.next_terms[source as usize] = term;
+        }
+    }
+}
+
+/// The sum of `w[k] * b[k]` over all synapses that leave neuron `j`.
+fn pulled<T: Float>(network: &Network<T>, j: u32, b: &[T]) -> T {
+    let index = network.population_of[j as usize] as usize;
+    let local = j - network.populations()[index].start as u32;
+    let connections = network.fan_out(Source::Population(index)).connections.iter();
+    connections.fold(T::ZERO, |sum, &c| {
+        let connection = &network.connections[c];
+        sum + connection.projection.pull(local, of_target(network, connection.target, b))
+    })
+}
+
+/// The part of `b` that belongs to a projection's target.
+pub(super) fn of_target<'b, T: Float>(network: &Network<T>, target: Target, b: &'b [T]) -> &'b [T] {
+    &b[target.start..network.populations()[target.population].end]
+}
+
+/// The timestep's part of an input gradient; empty where none is wanted.
+pub(super) fn own_input<T>(input: &mut [T], timestep: usize, n_inputs: usize) -> &mut [T] {
+    if input.is_empty() { input } else { &mut input[timestep * n_inputs..][..n_inputs] }
+}

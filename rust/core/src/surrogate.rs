@@ -1,0 +1,118 @@
+//! Surrogate derivatives: what stands for the derivative of a spike with respect to `x = v' - v_threshold`, by their snnTorch names and parameters.
+
+use crate::error::Error;
+use crate::float::Float;
+
+/// A surrogate and its parameter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Surrogate {
+    /// `alpha / 2 / (1 + (pi / 2 * alpha * x)^2)` (Fang et al. 2021).
+    Atan {
+        /// Its steepness.
+        alpha: f64,
+    },
+    /// `1 / (1 + slope * |x|)^2` (Zenke and Ganguli 2018).
+    FastSigmoid {
+        /// Its steepness.
+        slope: f64,
+    },
+    /// `slope * exp(-slope * x) / (1 + exp(-slope * x))^2`.
+    Sigmoid {
+        /// Its steepness.
+        slope: f64,
+    },
+    /// `threshold` below 0, `-threshold` from 0 on: what snnTorch computes under this name.
+    Triangular {
+        /// Its height.
+        threshold: f64,
+    },
+    /// 1 everywhere.
+    StraightThroughEstimator,
+}
+
+impl Surrogate {
+    /// The surrogate with snnTorch's name and one parameter (ignored where it has none).
+    pub fn from_name(name: &str, parameter: f64) -> Result<Self, Error> {
+        if !parameter.is_finite() {
+            return Err(Error::input("surrogate", format!("{name}({parameter})"), "a finite parameter"));
+        }
+        match name {
+            "atan" => Ok(Self::Atan { alpha: parameter }),
+            "fast_sigmoid" => Ok(Self::FastSigmoid { slope: parameter }),
+            "sigmoid" => Ok(Self::Sigmoid { slope: parameter }),
+            "triangular" => Ok(Self::Triangular { threshold: parameter }),
+            "straight_through_estimator" => Ok(Self::StraightThroughEstimator),
+            _ => {
+                let accepted = "atan, fast_sigmoid, sigmoid, triangular, straight_through_estimator";
+                Err(Error::input("surrogate", name, accepted))
+            }
+        }
+    }
+
+    /// The derivative at each of `x`. A refractory neuron's `x` is minus infinity and gives 0 for every surrogate.
+    #[inline]
+    pub(crate) fn derivatives<T: Float>(self, x: &[T], derivative: &mut [T]) {
+        let number = T::from_f64;
+        match self {
+            Self::Atan { alpha } => {
+                let (height, width) = (number(alpha / 2.0), number(std::f64::consts::FRAC_PI_2 * alpha));
+                T::atan_derivatives(x, derivative, height, width);
+            }
+            Self::FastSigmoid { slope } => T::fast_sigmoid_derivatives(x, derivative, number(slope)),
+            _ => {
+                for (d, &x) in derivative.iter_mut().zip(x) {
+                    *d = if x == T::NEG_INFINITY { T::ZERO } else { self.derivative(x) };
+                }
+            }
+        }
+    }
+
+    /// The derivative at `x`.
+    #[inline]
+    pub(crate) fn derivative<T: Float>(self, x: T) -> T {
+        let number = T::from_f64;
+        match self {
+            Self::Atan { alpha } => {
+                let scaled = number(std::f64::consts::FRAC_PI_2 * alpha) * x;
+                number(alpha / 2.0) / (T::ONE + scaled * scaled)
+            }
+            Self::FastSigmoid { slope } => {
+                let root = T::ONE + number(slope) * x.abs();
+                T::ONE / (root * root)
+            }
+            Self::Sigmoid { slope } => {
+                // Even in x, and in this form never infinity over infinity.
+                let e = libm::exp(-(slope * x.to_f64()).abs());
+                number(slope * e / ((1.0 + e) * (1.0 + e)))
+            }
+            Self::Triangular { threshold } => number(if x < T::ZERO { threshold } else { -threshold }),
+            Self::StraightThroughEstimator => T::ONE,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_at_once_are_the_single_ones_and_none_for_refractory_neurons() {
+        for (name, parameter) in [
+            ("atan", 2.0),
+            ("fast_sigmoid", 25.0),
+            ("sigmoid", 25.0),
+            ("triangular", 1.5),
+            ("straight_through_estimator", 0.0),
+        ] {
+            let surrogate = Surrogate::from_name(name, parameter).unwrap();
+            let mut x: Vec<f32> = (0..40).map(|k| (k as f32 - 20.0) * 0.17).collect();
+            x[7] = f32::NEG_INFINITY;
+            let mut many = vec![f32::NAN; x.len()];
+            surrogate.derivatives(&x, &mut many);
+            for (k, &x) in x.iter().enumerate() {
+                let single = if k == 7 { 0.0 } else { surrogate.derivative(x) };
+                assert_eq!(many[k].to_bits(), single.to_bits(), "{name} at {x}");
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The reverse pass.
+
+use numpy::ndarray::Dimension;
+use numpy::{
+    Element, PyArray1, PyArrayMethods, PyReadonlyArray, PyReadonlyArray2, PyReadonlyArray3,
+    PyUntypedArrayMethods,
+};
+use pyasync_core::{Cotangents, Error, Float, GradientOptions, GradientScope, Surrogate};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::error::to_python;
+use crate::input::Arrays;
+use crate::network::{Network, with_network};
+use crate::simulate::{get, polled};
+use crate::trace::Trace;
+
+/// The gradient through a recorded run, as flat arrays by name; see `pyasync_core::gradient`.
+///
+/// `x` is as in `simulate`; the cotangents are C-contiguous arrays of the network's type, or None.
+#[pyfunction]
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn gradient<'py>(
+    network: &Network,
+    x: &Bound<'py, PyAny>,
+    trace: &Trace,
+    grad_counts: Option<&Bound<'py, PyAny>>,
+    grad_spike_counts: Option<&Bound<'py, PyAny>>,
+    grad_v: Option<&Bound<'py, PyAny>>,
+    options: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyDict>> {
+    with_network!(&network.typed, network => {
+        run(network, x, trace, (grad_counts, grad_spike_counts, grad_v), options)
+    })
+}
+
+type Given<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+
+fn run<'py, T: Float + Element>(
+    network: &pyasync_core::Network<T>,
+    x: &Bound<'py, PyAny>,
+    trace: &Trace,
+    (counts, spike_counts, v): (Given<'_, 'py>, Given<'_, 'py>, Given<'_, 'py>),
+    options: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let py = x.py();
+    let initial_v = options.get_item("initial_v")?;
+    let arrays = Arrays::<T>::extract(x, initial_v.as_ref())?;
+    let input = arrays.input().map_err(|error| to_python(py, error))?;
+    let n_outputs = network.output().end - network.output().start;
+    let by_count = [input.n_timesteps(), input.n_samples(), n_outputs];
+    let by_neuron = [input.n_samples(), network.n_neurons()];
+    let counts: Option<PyReadonlyArray3<'_, T>> = cotangent("grad_counts", counts, &by_count)?;
+    let spike_counts: Option<PyReadonlyArray2<'_, T>> =
+        cotangent("grad_spike_counts", spike_counts, &by_neuron)?;
+    let v: Option<PyReadonlyArray2<'_, T>> = cotangent("grad_v", v, &by_neuron)?;
+    let cotangents = Cotangents {
+        counts: counts.as_ref().map(|array| array.as_slice()).transpose()?,
+        spike_counts: spike_counts.as_ref().map(|array| array.as_slice()).transpose()?,
+        v: v.as_ref().map(|array| array.as_slice()).transpose()?,
+    };
+    let (name, parameter): (String, f64) = get(options, "surrogate")?;
+    let scope = match get::<String>(options, "gradient_scope")?.as_str() {
+        "spikes" => GradientScope::Spikes,
+        "next_emission" => GradientScope::NextEmission,
+        "touched" => GradientScope::Touched,
+        other => {
+            let accepted = "\"spikes\", \"next_emission\" or \"touched\"";
+            return Err(wrong(py, "gradient_scope", format!("{other:?}"), accepted.into()));
+        }
+    };
+    let settings = GradientOptions {
+        dt: get(options, "dt")?,
+        threads: get(options, "threads")?,
+        surrogate: Surrogate::from_name(&name, parameter).map_err(|error| to_python(py, error))?,
+        scope,
+        detach_reset: get(options, "detach_reset")?,
+        want_input: get(options, "want_input")?,
+        want_neuron: get(options, "want_neuron")?,
+    };
+    let gradient = polled(py, None, |poll| {
+        pyasync_core::gradient(network, &input, &trace.trace, cotangents, &settings, poll)
+    })?;
+    let (n_samples, n_timesteps) = (input.n_samples(), input.n_timesteps());
+    let array = |values: Vec<T>| PyArray1::from_vec(py, values);
+    let wanted = |is_wanted: bool, values: Vec<T>| is_wanted.then(|| array(values));
+    let result = PyDict::new(py);
+    result.set_item("weights", gradient.weights.into_iter().map(array).collect::<Vec<_>>())?;
+    let biases = gradient.biases.into_iter().map(|bias| bias.map(array));
+    result.set_item("biases", biases.collect::<Vec<_>>())?;
+    result.set_item("beta", wanted(settings.want_neuron, gradient.beta))?;
+    result.set_item("v_threshold", wanted(settings.want_neuron, gradient.v_threshold))?;
+    let by_sample = [n_samples, n_timesteps, input.n_inputs()];
+    let input =
+        wanted(settings.want_input, gradient.input).map(|flat| flat.reshape(by_sample)).transpose()?;
+    let by_time = input.map(|array| array.call_method1("swapaxes", (0, 1))).transpose()?;
+    result.set_item("input", by_time)?;
+    result.set_item("initial_v", array(gradient.initial_v).reshape([n_samples, network.n_neurons()])?)?;
+    Ok(result)
+}
+
+/// A cotangent as an array of the network's type and the given shape.
+fn cotangent<'py, T: Element + Float, D: Dimension>(
+    name: &str,
+    given: Given<'_, 'py>,
+    shape: &[usize],
+) -> PyResult<Option<PyReadonlyArray<'py, T, D>>> {
+    let Some(given) = given else { return Ok(None) };
+    let accepted = || format!("None or a C-contiguous array of {} and shape {shape:?}", T::NAME);
+    match given.extract::<PyReadonlyArray<'py, T, D>>() {
+        Ok(array) if array.shape() == shape && array.is_c_contiguous() => Ok(Some(array)),
+        Ok(array) => {
+            Err(wrong(given.py(), name, format!("an array of shape {:?}", array.shape()), accepted()))
+        }
+        Err(_) => {
+            let kind = given.getattr("dtype").unwrap_or_else(|_| given.get_type().into_any());
+            Err(wrong(given.py(), name, format!("{kind}"), accepted()))
+        }
+    }
+}
+
+fn wrong(py: Python<'_>, argument: &str, given: String, accepted: String) -> PyErr {
+    to_python(py, Error::Input { argument: argument.to_owned(), given, accepted })
+}
