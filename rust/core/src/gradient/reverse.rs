@@ -190,9 +190,11 @@ impl<T: Float> Walk<T> {
     fn pass_emissions(&mut self, pass: &Pass<'_, T>, step: usize, input: &mut [T], sums: &mut Sums<T>) {
         let n = pass.network.n_neurons() as u32;
         let b = &self.adjoints.b;
-        for &arrival in self.record.emitted(step) {
+        // Backwards here too: of two spikes of one neuron, the first is its next emission.
+        for &arrival in self.record.emitted(step).iter().rev() {
             let (source, is_lost) = self.record.sources[arrival as usize];
             if is_lost {
+                self.next_terms[source as usize] = T::ZERO;
                 continue;
             }
             if source >= n {
