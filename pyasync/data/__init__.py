@@ -1,8 +1,11 @@
-"""Spike data: a simulated event camera, built-in digits, and readers that give a `SpikeBatch`."""
+"""Spike data: a simulated event camera, built-in digits, readers of data sets, augmentation."""
 
+from pyasync.data.augment import shift
 from pyasync.data.digits import digits
+from pyasync.data.dvsgesture import dvsgesture
 from pyasync.data.nmnist import nmnist
 from pyasync.data.npz import npz
 from pyasync.data.saccade import saccade
+from pyasync.data.shd import shd
 
-__all__ = ["digits", "nmnist", "npz", "saccade"]
+__all__ = ["digits", "dvsgesture", "nmnist", "npz", "saccade", "shd", "shift"]

@@ -1,0 +1,112 @@
+"""Augmentation: batches changed at random, in ways that leave their classes what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyasync._checks import integer, shown
+from pyasync.errors import InputError, expected
+from pyasync.events import SpikeBatch
+
+
+def shift(
+    batch: SpikeBatch, channels: int | Sequence[int], timesteps: int, seed: int
+) -> SpikeBatch:
+    """Shift each sample by a random number of channels and of timesteps.
+
+    Every whole number from `-channels` to `channels` is as likely as every other, so is every one
+    from `-timesteps` to `timesteps`, and all are drawn independently. Events that leave the
+    channels or the timesteps are dropped; multiplicities go with their events. The shift of the
+    sample at position `i` is a function of `seed` and `i` alone: give every batch of a training
+    another seed.
+
+    Parameters
+    ----------
+    batch : SpikeBatch
+    channels : int or (int, int)
+        The furthest shift along the last axis of the input shape, such as 20 of 700 channels; or of
+        the last two axes `(dy, dx)`, such as (2, 2) for input shape (2, 34, 34). The other axes,
+        such as the polarity, stay as they are.
+    timesteps : int
+        The furthest shift in time, in timesteps.
+    seed : int
+        0 .. 2**64 - 1.
+
+    Returns
+    -------
+    shifted : SpikeBatch
+        Of the same samples, timesteps, input shape and dt.
+
+    Raises
+    ------
+    InputError
+        If an argument is not as described, or the input shape has fewer axes than `channels`.
+
+    Examples
+    --------
+    >>> import pyasync as pa
+    >>> batch = pa.SpikeBatch([2, 3] * 2, [0, 2, 2, 4, 4], n_timesteps=2, input_shape=6)
+    >>> moved = pa.data.shift(batch, channels=2, timesteps=0, seed=4)
+    >>> [sample.channel.tolist() for sample in moved]
+    [[0, 1], [4, 5]]
+    """
+    if not isinstance(batch, SpikeBatch):
+        raise InputError(expected("batch", f"a {type(batch).__name__}", "a SpikeBatch"))
+    furthest = _furthest(batch, channels)
+    furthest.append(integer(InputError, "timesteps", timesteps))
+    drawn = _shifts(batch.n_samples, furthest, integer(InputError, "seed", seed))
+    by_axis, later = drawn[:, :-1], drawn[:, -1]
+
+    extents = batch.input_shape[-by_axis.shape[1] :]
+    strides = np.cumprod([1, *extents[:0:-1]])[::-1]
+    n_timesteps = batch.n_timesteps
+    starts = batch.offsets[::n_timesteps]
+    sizes = starts[1:] - starts[:-1]
+    # Shifts of a sample are alike for all its events: their order stays, nothing is sorted anew.
+    # Numbers below 0 wrap round to large ones, so one comparison finds both ends of an axis.
+    moved = batch.channel + np.repeat((by_axis @ strides).astype(np.uint32), sizes)
+    positions = np.unravel_index(np.arange(batch.n_inputs), batch.input_shape)[-len(extents) :]
+    inside = np.ones(moved.size, bool)
+    for position, extent, by in zip(positions, extents, by_axis.T, strict=True):
+        # A single axis is its own position, which spares a look-up for every event.
+        moved_on_axis = moved
+        if len(batch.input_shape) > 1:
+            moved_on_axis = position.astype(np.uint32)[batch.channel]
+            moved_on_axis += np.repeat(by.astype(np.uint32), sizes)
+        inside &= moved_on_axis < extent
+
+    timestep = np.arange(n_timesteps) + later[:, None]
+    stays = (timestep >= 0) & (timestep < n_timesteps)
+    inside &= np.repeat(stays.ravel(), np.diff(batch.offsets))
+    kept = np.flatnonzero(inside)
+    ends = np.searchsorted(kept, batch.offsets)
+    counts = np.zeros((batch.n_samples, n_timesteps), np.int64)
+    sample = np.broadcast_to(np.arange(batch.n_samples)[:, None], stays.shape)
+    counts[sample[stays], timestep[stays]] = np.diff(ends).reshape(stays.shape)[stays]
+    offsets = np.concatenate([np.zeros(1, np.int64), counts.ravel()]).cumsum()
+    weights = None if batch.multiplicity is None else batch.multiplicity[kept]
+    return batch._like(moved[kept], offsets, weights)
+
+
+def _furthest(batch: SpikeBatch, channels: Any) -> list[int]:
+    axes = list(channels) if isinstance(channels, (Sequence, np.ndarray)) else [channels]
+    n_axes = len(batch.input_shape)
+    if isinstance(channels, str) or not 1 <= len(axes) <= min(2, n_axes):
+        accepted = "an integer" + (" or (dy, dx)" if n_axes > 1 else "")
+        given = f"{shown(channels)} for input shape {batch.input_shape}"
+        raise InputError(expected("channels", given, accepted))
+    return [integer(InputError, "channels", each) for each in axes]
+
+
+def _shifts(n_samples: int, furthest: list[int], seed: int) -> npt.NDArray[np.int64]:
+    """Whole numbers from `-furthest` to `furthest`: one row a sample, from one Philox stream."""
+    # A shift beyond 2**31 leaves any batch, and one below is exact in float64 and in int64.
+    most = np.minimum(np.array(furthest, np.float64), 2.0**31)
+    random = np.random.Philox(key=seed).random_raw(n_samples * len(furthest))
+    uniform = (random >> np.uint64(11)).reshape(n_samples, len(furthest)) * 2.0**-53
+    shifts: npt.NDArray[np.float64] = np.floor(uniform * (2 * most + 1)) - most
+    return shifts.astype(np.int64)

@@ -1,0 +1,258 @@
+"""DVS Gesture (Amir et al., 2017) read from the AEDAT 3.1 files in which it is distributed."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pyasync._events import by_segment, count_of, seconds_of, timesteps_of
+from pyasync._progress import Progress
+from pyasync.errors import FileError, InputError, expected
+from pyasync.events import SpikeBatch
+
+SENSOR, CLASSES = 128, 11
+_LAST_TRAINING_USER = 23
+_VERSION, _END_OF_HEADER = b"#!AER-DAT3.1", b"#!END-HEADER"
+# Event type, source, size, offset of the timestamp, overflows of the timestamp; events allocated,
+# there, and valid: as in events/common.h and events/polarity.h of libcaer, which writes the format.
+_PACKET = struct.Struct("<hhiiiiii")
+_POLARITY_EVENT = 1
+_POLARITY_LAYOUT = (8, 4)
+_EVENT = np.dtype([("word", "<u4"), ("timestamp", "<i4")])
+
+Events = npt.NDArray[np.int64]
+Interval = tuple[int, int, int]  # class, start and end in microseconds
+
+
+def dvsgesture(
+    path: str | os.PathLike[str],
+    split: str = "train",
+    *,
+    dt: float = 20e-3,
+    n_timesteps: int = 75,
+    size: int = 32,
+    binary: bool = True,
+    progress: bool = False,
+) -> tuple[SpikeBatch, npt.NDArray[np.int64]]:
+    r"""Read DVS Gesture's own files: `userNN_<lighting>.aedat` and `userNN_<lighting>_labels.csv`.
+
+    A recording shows a person making gestures one after the other; each interval of its labels is a
+    sample. Timesteps count from the start of the interval, and every sample has `n_timesteps` of
+    them: events after the last are left out, and after the interval's end there are none. Most
+    gestures last about 6 s; the defaults read the first 1.5 s in 75 timesteps of 20 ms,
+    `n_timesteps=300` reads (nearly) all. Events of one pixel and polarity in one timestep become
+    one. Samples are in the order of their recordings and, within one, of the labels.
+
+    Parameters
+    ----------
+    path : path
+        The directory of the recordings, or the one that holds it as `DvsGesture`.
+    split : {"train", "test"}
+        The recordings that `trials_to_train.txt` or `trials_to_test.txt` lists; where that file is
+        not there, those of users 1 to 23 or 24 to 29, which is the authors' division too.
+    dt : float
+        Length of a timestep in seconds.
+    n_timesteps : int
+        Timesteps of every sample.
+    size : int
+        A divisor of 128: that many pixels a side, each of `128 / size` times as many of the sensor.
+    binary : bool
+        False: a multiplicity counts the events of one pixel, polarity and timestep.
+    progress : bool
+        Whether to show progress on a terminal.
+
+    Returns
+    -------
+    events : SpikeBatch
+        Input shape (2, size, size): OFF events, then ON events.
+    labels : int64 [n_samples]
+        0 .. 10, one less than in the files: hand clapping, right hand wave, left hand wave, right
+        arm clockwise, right arm counter-clockwise, left arm clockwise, left arm counter-clockwise,
+        arm roll, air drums, air guitar, other gestures.
+
+    Raises
+    ------
+    InputError
+        If an argument is not as described.
+    FileError
+        If the recordings or their labels are not there, or a file is not whole and of its format.
+
+    References
+    ----------
+    A. Amir et al., *A Low Power, Fully Event-Based Gesture Recognition System*, CVPR 2017. The
+    files: https://research.ibm.com/interactive/dvsgesture, CC BY 4.0.
+
+    Examples
+    --------
+    >>> import pathlib, struct, tempfile, pyasync as pa
+    >>> on_event = struct.pack("<Ii", 100 << 17 | 7 << 2 | 1 << 1 | 1, 3_025_000)   # x=100, y=7
+    >>> packet = struct.pack("<hhiiiiii", 1, 1, 8, 4, 0, 1, 1, 1) + on_event
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     trial, labels = (pathlib.Path(folder, f"user24_led{end}") for end in
+    ...                      (".aedat", "_labels.csv"))
+    ...     _ = trial.write_bytes(b"#!AER-DAT3.1\r\n#!END-HEADER\r\n" + packet)
+    ...     _ = labels.write_text("class,startTime_usec,endTime_usec\n8,3000000,9000000\n")
+    ...     x, y = pa.data.dvsgesture(folder, "test")
+    >>> x, y
+    (SpikeBatch(1 sample, 75 timesteps of 20 ms, input shape (2, 32, 32), 1 event), array([7]))
+    """
+    if split not in ("train", "test"):
+        raise InputError(expected("split", repr(split), "'train' or 'test'"))
+    seconds_of("dt", dt)
+    count_of("n_timesteps", n_timesteps)
+    if SENSOR % count_of("size", size):
+        raise InputError(expected("size", size, f"a divisor of {SENSOR}"))
+    files = _files(Path(path), split)
+    batches, labels = [], []
+    with Progress(f"reading DVS Gesture, {split}", len(files), "files", shown=progress) as bar:
+        for file in files:
+            intervals = _intervals(file.with_name(f"{file.stem}_labels.csv"))
+            batch = _binned(_recording(file), intervals, dt, n_timesteps, size)
+            # One recording at a time becomes sparse, or a whole split would not fit in memory.
+            batches.append(batch.binary() if binary else batch)
+            labels += [gesture - 1 for gesture, _, _ in intervals]
+            bar.advance()
+    return SpikeBatch.concatenate(batches), np.array(labels, np.int64)
+
+
+def _files(path: Path, split: str) -> list[Path]:
+    accepted = "a directory with userNN_<lighting>.aedat in it, as DVS Gesture is distributed"
+    folder = path / "DvsGesture" if (path / "DvsGesture").is_dir() else path
+    listed = folder / f"trials_to_{split}.txt"
+    try:
+        if listed.is_file():
+            found = [folder / name for name in listed.read_text(encoding="utf-8").split()]
+        else:
+            there = sorted(each for each in folder.iterdir() if each.suffix == ".aedat")
+            found = [each for each in there if _of_split(each, split)]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "no text"
+        raise FileError(expected("path", f"{folder} ({reason})", accepted)) from error
+    if not found:
+        raise FileError(expected("path", f"{folder} without such files for {split!r}", accepted))
+    return found
+
+
+def _of_split(file: Path, split: str) -> bool:
+    user = file.name.partition("_")[0].removeprefix("user")
+    return user.isdecimal() and (int(user) <= _LAST_TRAINING_USER) == (split == "train")
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        given = f"{file} ({error.strerror})"
+        raise FileError(expected("path", given, "readable recordings and labels")) from error
+
+
+def _intervals(file: Path) -> list[Interval]:
+    """The labelled intervals of a recording; some overlap, in the data set as it is."""
+    accepted = f"lines 'class,startTime_usec,endTime_usec' of a class in 1 .. {CLASSES} and times"
+    rows = []
+    for number, line in enumerate(_read(file).decode("utf-8", "replace").splitlines()):
+        # The first line names the columns.
+        if not line.strip() or (number == 0 and not line[:1].isdecimal()):
+            continue
+        try:
+            gesture, start, end = map(int, line.split(","))
+        except ValueError:
+            gesture = start = end = 0
+        if not (1 <= gesture <= CLASSES and 0 <= start < end < 2**63):
+            given = f"{file} with line {number + 1}, {line[:80]!r}"
+            raise FileError(expected("path", given, accepted))
+        rows.append((gesture, start, end))
+    if not rows:
+        raise FileError(expected("path", f"{file} without a labelled interval", accepted))
+    return rows
+
+
+def _recording(file: Path) -> tuple[Events, Events]:
+    """Times in microseconds, ascending, and addresses `(p * 128 + y) * 128 + x` of the events."""
+    content = _read(file)
+    at = _after_header(file, content)
+    packets, overflows = [], []
+    while at < len(content):
+        accepted = "a whole AEDAT 3.1 file"
+        if at + _PACKET.size > len(content):
+            given = f"{file} that ends within the header of a packet"
+            raise FileError(expected("path", given, accepted))
+        kind, _, size, stamp, overflow, _, number, _ = _PACKET.unpack_from(content, at)
+        start, at = at + _PACKET.size, at + _PACKET.size + size * number
+        wrong = kind == _POLARITY_EVENT and (size, stamp) != _POLARITY_LAYOUT
+        if wrong or kind < 0 or size <= 0 or number < 0 or overflow < 0:
+            given = f"{file} with a packet of {number} events of type {kind} and {size} bytes"
+            raise FileError(expected("path", given, accepted))
+        if at > len(content):
+            given = f"{file} that ends within a packet of {number} events"
+            raise FileError(expected("path", given, accepted))
+        if kind == _POLARITY_EVENT:
+            packets.append(np.frombuffer(content, _EVENT, number, start))
+            overflows.append(overflow)
+    return _polarity_events(file, packets, overflows)
+
+
+def _after_header(file: Path, content: bytes) -> int:
+    if not content.startswith(_VERSION):
+        given = f"{file} that starts with {content[:16]!r}"
+        raise FileError(expected("path", given, f"an AEDAT file that starts with {_VERSION!r}"))
+    at = 0
+    while content.startswith(b"#", at):
+        line, at = at, content.find(b"\n", at) + 1
+        if at == 0:
+            break
+        if content[line:at].rstrip() == _END_OF_HEADER:
+            return at
+    raise FileError(expected("path", f"{file} without {_END_OF_HEADER!r}", "a whole AEDAT file"))
+
+
+def _polarity_events(
+    file: Path, packets: Sequence[npt.NDArray[np.void]], overflows: Sequence[int]
+) -> tuple[Events, Events]:
+    events = np.concatenate([np.zeros(0, _EVENT), *packets])
+    # A timestamp has 31 bits: its packet says how often they went round.
+    t = np.repeat(np.array(overflows, np.int64) << 31, [packet.size for packet in packets])
+    t += events["timestamp"]
+    word = events["word"]
+    valid = (word & 1).astype(bool)
+    word, t = word[valid], t[valid]
+    p, y, x = word >> 1 & 1, word >> 2 & 0x7FFF, word >> 17
+    outside = (x >= SENSOR) | (y >= SENSOR) | (t < 0)
+    if outside.any():
+        i = int(np.argmax(outside))
+        given = f"{file} with an event at x={x[i]}, y={y[i]}, t={t[i]}"
+        accepted = f"x and y in 0 .. {SENSOR - 1}, t of at least 0"
+        raise FileError(expected("path", given, accepted))
+    address = ((p * SENSOR + y) * SENSOR + x).astype(np.int64)
+    if bool(np.all(t[1:] >= t[:-1])):
+        return t, address
+    order = np.argsort(t, kind="stable")
+    return t[order], address[order]
+
+
+def _binned(
+    recording: tuple[Events, Events],
+    intervals: Sequence[Interval],
+    dt: float,
+    n_timesteps: int,
+    size: int,
+) -> SpikeBatch:
+    t, address = recording
+    _, starts, ends = np.array(intervals, np.int64).T
+    first, last = np.searchsorted(t, starts), np.searchsorted(t, ends)
+    counts = last - first
+    sample = np.repeat(np.arange(len(intervals)), counts)
+    taken = np.concatenate([np.arange(*span) for span in zip(first, last, strict=True)])
+    when = timesteps_of("path", t[taken] - starts[sample], dt / 1e-6)
+    kept = when < n_timesteps
+    p, y, x = np.unravel_index(address[taken[kept]], (2, SENSOR, SENSOR))
+    factor = SENSOR // size
+    flat = (p * size + y // factor) * size + x // factor
+    segment = (sample * n_timesteps + when)[kept]
+    channel, offsets = by_segment(flat, segment, len(intervals) * n_timesteps)
+    return SpikeBatch(channel, offsets, n_timesteps, (2, size, size), dt=dt)

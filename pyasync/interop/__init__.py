@@ -1,0 +1,5 @@
+"""Bridges to other packages; none of them is needed to import this one."""
+
+from pyasync.interop.tonic import from_tonic
+
+__all__ = ["from_tonic"]
