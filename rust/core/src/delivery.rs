@@ -12,7 +12,7 @@ pub(crate) fn deliver_biases<T: Float>(
     state: &mut State<T>,
 ) {
     for bias in network.biases.iter().filter(|bias| population.is_none_or(|p| p == bias.target.population)) {
-        state.biases(bias.target, &bias.values, bias.whole);
+        state.biases(state.target(bias.connection), &bias.values, bias.whole);
     }
 }
 
@@ -39,10 +39,10 @@ pub(crate) fn deliver_run_to<T: Float>(
     let fan_out = network.fan_out(source);
     let at_a_time = if fan_out.parallel { 1 } else { spikes.len().max(1) };
     for spikes in spikes.chunks(at_a_time) {
-        for &connection in &fan_out.connections {
-            let connection = &network.connections[connection];
+        for &number in &fan_out.connections {
+            let connection = &network.connections[number];
             if wanted(connection.target.population) {
-                connection.projection.deliver(spikes, connection.target, state);
+                connection.projection.deliver(spikes, state.target(number), state);
             }
         }
     }

@@ -7,16 +7,16 @@ use multiversion::multiversion;
 
 /// The vector kernels of one number type.
 pub trait Kernels: Sized {
-    /// `sums[k] += rows[r * sums.len() + k] * m` for each `(r, m)` of `spikes`, in their order.
-    fn add_rows(sums: &mut [Self], rows: &[Self], spikes: &[(u32, Self)]);
+    /// `sums[k] += rows[r * width + first + k] * m` for each `(r, m)` of `spikes`, in their order.
+    fn add_rows(sums: &mut [Self], rows: &[Self], place: (usize, usize), spikes: &[(u32, Self)]);
     /// `sums[k] += row[k]`.
     fn add_row(sums: &mut [Self], row: &[Self]);
     /// `v[k] += input[k]; input[k] = 0`; appends `first + k` to `above` where then `v[k] > threshold[k]`, in ascending order.
     fn integrate(v: &mut [Self], input: &mut [Self], threshold: &[Self], first: u32, above: &mut Vec<u32>);
     /// `v[k] *= beta[k]`.
     fn decay(v: &mut [Self], beta: &[Self]);
-    /// `rows[r * b.len() + k] += b[k] * m` for each `(r, m)` of `spikes`.
-    fn scatter(rows: &mut [Self], b: &[Self], spikes: &[(u32, Self)]);
+    /// `rows[r * width + first + k] += b[k] * m` for each `(r, m)` of `spikes`.
+    fn scatter(rows: &mut [Self], place: (usize, usize), b: &[Self], spikes: &[(u32, Self)]);
     /// `gradient[k] += b[k]`; gives the sum of `row[k] * b[k]` over `SUM_LANES` fixed lanes.
     fn adjoint_row(gradient: &mut [Self], row: &[Self], b: &[Self]) -> Self;
     /// The sum of `row[k] * b[k]` over `SUM_LANES` fixed lanes.
@@ -82,16 +82,21 @@ macro_rules! kernels {
         $accumulate:ident
     ) => {
         #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
-        fn $add_rows(sums: &mut [$type], rows: &[$type], spikes: &[(u32, $type)]) {
-            let width = sums.len();
-            let blocks = width / BLOCK;
+        fn $add_rows(
+            sums: &mut [$type],
+            rows: &[$type],
+            (width, first): (usize, usize),
+            spikes: &[(u32, $type)],
+        ) {
+            let n = sums.len();
+            let blocks = n / BLOCK;
             for block in 0..blocks {
                 let start = block * BLOCK;
                 let target: &mut [$type; BLOCK] =
                     (&mut sums[start..start + BLOCK]).try_into().expect("a whole block");
                 let mut sum = *target;
                 for &(row, m) in spikes {
-                    let from = row as usize * width + start;
+                    let from = row as usize * width + first + start;
                     let weights: &[$type; BLOCK] =
                         rows[from..from + BLOCK].try_into().expect("a whole block");
                     for k in 0..BLOCK {
@@ -104,8 +109,8 @@ macro_rules! kernels {
             let rest = &mut sums[start..];
             if !rest.is_empty() {
                 for &(row, m) in spikes {
-                    let from = row as usize * width + start;
-                    for (sum, &weight) in rest.iter_mut().zip(&rows[from..from + width - start]) {
+                    let from = row as usize * width + first + start;
+                    for (sum, &weight) in rest.iter_mut().zip(&rows[from..from + n - start]) {
                         *sum += weight * m;
                     }
                 }
@@ -161,9 +166,14 @@ macro_rules! kernels {
         }
 
         #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
-        fn $scatter(rows: &mut [$type], b: &[$type], spikes: &[(u32, $type)]) {
+        fn $scatter(
+            rows: &mut [$type],
+            (width, first): (usize, usize),
+            b: &[$type],
+            spikes: &[(u32, $type)],
+        ) {
             for &(row, m) in spikes {
-                let row = &mut rows[row as usize * b.len()..][..b.len()];
+                let row = &mut rows[row as usize * width + first..][..b.len()];
                 for (sum, &b) in row.iter_mut().zip(b) {
                     *sum += b * m;
                 }
@@ -236,8 +246,8 @@ macro_rules! kernels {
 
         impl Kernels for $type {
             #[inline]
-            fn scatter(rows: &mut [Self], b: &[Self], spikes: &[(u32, Self)]) {
-                $scatter(rows, b, spikes);
+            fn scatter(rows: &mut [Self], place: (usize, usize), b: &[Self], spikes: &[(u32, Self)]) {
+                $scatter(rows, place, b, spikes);
             }
             #[inline]
             fn adjoint_row(gradient: &mut [Self], row: &[Self], b: &[Self]) -> Self {
@@ -260,8 +270,8 @@ macro_rules! kernels {
                 $accumulate(a, b, x, s, e);
             }
             #[inline]
-            fn add_rows(sums: &mut [Self], rows: &[Self], spikes: &[(u32, Self)]) {
-                $add_rows(sums, rows, spikes);
+            fn add_rows(sums: &mut [Self], rows: &[Self], place: (usize, usize), spikes: &[(u32, Self)]) {
+                $add_rows(sums, rows, place, spikes);
             }
             #[inline]
             fn add_row(sums: &mut [Self], row: &[Self]) {
@@ -361,12 +371,14 @@ mod tests {
         for width in [1, 7, 63, 64, 65, 200] {
             let rows: Vec<f32> = (0..3 * width).map(|i| (i as f32 * 0.37).sin()).collect();
             let spikes = [(2, 1.0), (0, -0.5), (2, 3.25)];
-            let mut sums = vec![0.0; width];
-            f32::add_rows(&mut sums, &rows, &spikes);
-            for k in 0..width {
-                let expected =
-                    spikes.iter().fold(0.0_f32, |sum, &(r, m)| sum + rows[r as usize * width + k] * m);
-                assert_eq!(sums[k].to_bits(), expected.to_bits());
+            for first in [0, width / 3] {
+                let mut sums = vec![0.0; width - first];
+                f32::add_rows(&mut sums, &rows, (width, first), &spikes);
+                for (k, sum) in sums.iter().enumerate() {
+                    let weight = |r: u32| rows[r as usize * width + first + k];
+                    let expected = spikes.iter().fold(0.0_f32, |sum, &(r, m)| sum + weight(r) * m);
+                    assert_eq!(sum.to_bits(), expected.to_bits());
+                }
             }
         }
     }

@@ -285,7 +285,8 @@ impl<T: Float> Network<T> {
                 format!("{n_source} to {n_target} neurons"),
             ));
         }
-        let target = Target { population, start: self.populations[population].start };
+        let target =
+            Target { population, start: self.populations[population].start, first: 0, end: n_target };
         if let Some(values) = bias {
             if values.len() != n_target || values.iter().any(|b| !b.is_finite()) {
                 return Err(Error::network(

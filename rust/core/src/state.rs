@@ -15,10 +15,15 @@ struct Resting<T> {
     threshold: T,
 }
 
-/// The neurons' state. A refractory neuron has an infinite threshold: events still add to its `v` (the vector loops then need no mask), and `end_timestep` puts
+/// The state of all neurons, or of those of a shard: ids from `first_neuron` on. A refractory neuron has an infinite threshold: events still add to its `v` (the vector loops then need no mask), and `end_timestep` puts
 /// back the potential that it had when it fired.
 #[derive(Debug)]
 pub(crate) struct State<T> {
+    first_neuron: usize,
+    /// By population: the ids of those of its neurons that are here.
+    parts: Vec<std::ops::Range<usize>>,
+    /// By projection: the part of its target that is here.
+    targets: Vec<Target>,
     v: Vec<T>,
     /// `i_k` of the step at hand; 0 between steps.
     input: Vec<T>,
@@ -44,11 +49,27 @@ pub(crate) struct State<T> {
 
 impl<T: Float> State<T> {
     pub(crate) fn new(network: &Network<T>) -> Self {
-        let (n, populations) = (network.n_neurons(), network.populations().len());
+        Self::of(network, 0..network.n_neurons())
+    }
+
+    /// The state of the neurons with these ids.
+    pub(crate) fn of(network: &Network<T>, neurons: std::ops::Range<usize>) -> Self {
+        let (n, populations) = (neurons.len(), network.populations().len());
+        let here = |id: usize| id.clamp(neurons.start, neurons.end);
+        let parts: Vec<_> = network.populations().iter().map(|p| here(p.start)..here(p.end)).collect();
+        let targets = network.connections.iter().map(|c| {
+            let (start, part) = (c.target.start, &parts[c.target.population]);
+            let within = |id: usize| id.saturating_sub(start);
+            Target { first: within(part.start), end: within(part.end), ..c.target }
+        });
+        let targets = targets.map(|t| if t.end > t.first { t } else { Target { first: 0, end: 0, ..t } });
         Self {
+            first_neuron: neurons.start,
+            targets: targets.collect(),
+            parts,
             v: vec![T::ZERO; n],
             input: vec![T::ZERO; n],
-            threshold: network.threshold.clone(),
+            threshold: network.threshold[neurons].to_vec(),
             resting: Vec::new(),
             events: vec![0; n],
             whole_events: vec![0; populations],
@@ -77,7 +98,8 @@ impl<T: Float> State<T> {
 
     /// Semantics, "Time", 1: decay; no event has arrived.
     pub(crate) fn begin_timestep(&mut self, network: &Network<T>, beta: &[T]) {
-        T::decay(&mut self.v, beta);
+        let end = self.first_neuron + self.v.len();
+        T::decay(&mut self.v, &beta[self.first_neuron..end]);
         self.whole_events.fill(0);
         if network.has_single_events {
             self.events.fill(0);
@@ -87,19 +109,35 @@ impl<T: Float> State<T> {
     /// Ends refractoriness.
     pub(crate) fn end_timestep(&mut self) {
         for Resting { neuron, v, threshold } in self.resting.drain(..) {
-            self.v[neuron as usize] = v;
-            self.threshold[neuron as usize] = threshold;
+            let k = neuron as usize - self.first_neuron;
+            self.v[k] = v;
+            self.threshold[k] = threshold;
         }
+    }
+
+    /// The part of a projection's target that is here.
+    #[inline]
+    pub(crate) fn target(&self, connection: usize) -> Target {
+        self.targets[connection]
+    }
+
+    /// The places in the arrays here of those of a population's neurons that are here, and the first one's id.
+    #[inline]
+    fn part(&self, population: usize) -> (std::ops::Range<usize>, usize) {
+        let part = &self.parts[population];
+        (part.start - self.first_neuron..part.end - self.first_neuron, part.start)
     }
 
     /// Delivers spikes through whole rows of weights to a whole population.
     #[inline]
     pub(crate) fn whole_rows(&mut self, target: Target, width: usize, rows: &[T], spikes: &[(u32, T)]) {
-        if spikes.is_empty() {
+        if spikes.is_empty() || target.len() == 0 {
             return;
         }
-        T::add_rows(&mut self.input[target.start..target.start + width], rows, spikes);
-        self.operations += (width * spikes.len()) as u64;
+        let first = target.start + target.first - self.first_neuron;
+        let sums = &mut self.input[first..first + target.len()];
+        T::add_rows(sums, rows, (width, target.first), spikes);
+        self.operations += (target.len() * spikes.len()) as u64;
         self.touch_whole(target.population, spikes.len() as u32);
     }
 
@@ -108,7 +146,8 @@ impl<T: Float> State<T> {
     pub(crate) fn events(&mut self, events: impl Iterator<Item = (usize, T)>) {
         let mut n_touched = self.n_touched;
         let mut n_events = 0;
-        for (neuron, value) in events {
+        for (id, value) in events {
+            let neuron = id - self.first_neuron;
             self.input[neuron] += value;
             self.events[neuron] += 1;
             n_events += 1;
@@ -123,14 +162,18 @@ impl<T: Float> State<T> {
 
     /// Delivers a population's biases: events that are no synaptic operations. `whole`: none of them is 0.
     pub(crate) fn biases(&mut self, target: Target, values: &[T], whole: bool) {
+        let (first, values) = (target.start + target.first, &values[target.first..target.end]);
+        if values.is_empty() {
+            return;
+        }
         if whole {
-            T::add_row(&mut self.input[target.start..target.start + values.len()], values);
+            T::add_row(&mut self.input[first - self.first_neuron..][..values.len()], values);
             self.touch_whole(target.population, 1);
             return;
         }
         let operations = self.operations;
         let biases = values.iter().enumerate().filter(|(_, value)| **value != T::ZERO);
-        self.events(biases.map(|(k, &value)| (target.start + k, value)));
+        self.events(biases.map(|(k, &value)| (first + k, value)));
         self.operations = operations;
     }
 
@@ -147,27 +190,26 @@ impl<T: Float> State<T> {
     pub(crate) fn update(&mut self, network: &Network<T>, fired: &mut Vec<u32>) {
         fired.clear();
         for &population in &self.whole {
-            let population = &network.populations()[population as usize];
-            let range = population.start..population.end;
-            let first = population.start as u32;
+            let (range, first) = self.part(population as usize);
+            self.updates += range.len() as u64;
             T::integrate(
                 &mut self.v[range.clone()],
                 &mut self.input[range.clone()],
                 &self.threshold[range],
-                first,
+                first as u32,
                 fired,
             );
-            self.updates += (population.end - population.start) as u64;
         }
         for &neuron in &self.touched[..self.n_touched] {
             let k = neuron as usize;
-            if self.is_whole[network.population_of[k] as usize] {
+            if !self.whole.is_empty() && self.is_whole[network.population_of[self.first_neuron + k] as usize]
+            {
                 continue;
             }
             self.v[k] += std::mem::take(&mut self.input[k]);
             self.updates += 1;
             if self.v[k] > self.threshold[k] {
-                fired.push(neuron);
+                fired.push(neuron + self.first_neuron as u32);
             }
         }
         if !fired.is_sorted() {
@@ -180,8 +222,7 @@ impl<T: Float> State<T> {
     /// Adds the step's input to the potentials of touched neurons and logs how far each is above its threshold; nothing fires.
     pub(crate) fn integrate(&mut self, network: &Network<T>, log: &mut Log<T>) {
         for &index in &self.whole {
-            let population = &network.populations()[index as usize];
-            let range = population.start..population.end;
+            let (range, _) = self.part(index as usize);
             T::add_row(&mut self.v[range.clone()], &self.input[range.clone()]);
             self.input[range.clone()].fill(T::ZERO);
             log.whole.push((index, log.x.len()));
@@ -189,9 +230,10 @@ impl<T: Float> State<T> {
         }
         for &neuron in &self.touched[..self.n_touched] {
             let k = neuron as usize;
-            if !self.is_whole[network.population_of[k] as usize] {
+            if !self.is_whole[network.population_of[self.first_neuron + k] as usize] {
                 self.v[k] += std::mem::take(&mut self.input[k]);
-                log.single.push((neuron, self.v[k] - self.threshold[k]));
+                let id = neuron + self.first_neuron as u32;
+                log.single.push((id, self.v[k] - self.threshold[k]));
             }
         }
         self.forget_step();
@@ -239,20 +281,21 @@ impl<T: Float> State<T> {
     /// `n_k`: events that arrived at the neuron in this timestep.
     #[inline]
     fn events_at(&self, network: &Network<T>, neuron: u32) -> u32 {
-        self.events[neuron as usize] + self.whole_events[network.population_of[neuron as usize] as usize]
+        let population = network.population_of[neuron as usize] as usize;
+        self.events[neuron as usize - self.first_neuron] + self.whole_events[population]
     }
 
     /// Whether an event has arrived at the neuron in this step.
     pub(crate) fn is_touched(&self, network: &Network<T>, neuron: u32) -> bool {
-        self.mark[neuron as usize] == self.step_mark
+        self.mark[neuron as usize - self.first_neuron] == self.step_mark
             || self.is_whole[network.population_of[neuron as usize] as usize]
     }
 
     /// Drops the events of the step at hand without an update.
-    pub(crate) fn drop_events(&mut self, network: &Network<T>) {
+    pub(crate) fn drop_events(&mut self) {
         for &population in &self.whole {
-            let population = &network.populations()[population as usize];
-            self.input[population.start..population.end].fill(T::ZERO);
+            let (range, _) = self.part(population as usize);
+            self.input[range].fill(T::ZERO);
         }
         for &neuron in &self.touched[..self.n_touched] {
             self.input[neuron as usize] = T::ZERO;
@@ -266,7 +309,7 @@ impl<T: Float> State<T> {
     pub(crate) fn fire(&mut self, lif: &Lif, population: usize, neurons: &[u32], v: &mut Vec<T>) -> u64 {
         let mut events = u64::from(self.whole_events[population]) * neurons.len() as u64;
         for &neuron in neurons {
-            let k = neuron as usize;
+            let k = neuron as usize - self.first_neuron;
             events += u64::from(self.events[k]);
             v.push(self.v[k]);
             let after = lif.reset.apply(self.v[k], self.threshold[k]);
@@ -286,8 +329,9 @@ impl<T: Float> State<T> {
         for (&neuron, _) in neurons.iter().zip(flags).filter(|(_, flags)| **flags & SKIPPED != 0) {
             if let Some(at) = self.resting.iter().rposition(|resting| resting.neuron == neuron) {
                 let Resting { v, threshold, .. } = self.resting.swap_remove(at);
-                self.v[neuron as usize] = v;
-                self.threshold[neuron as usize] = threshold;
+                let k = neuron as usize - self.first_neuron;
+                self.v[k] = v;
+                self.threshold[k] = threshold;
             }
         }
     }

@@ -131,11 +131,12 @@ impl<T: Float> LayeredWalk<T> {
         for &c in &order.incoming[index] {
             let connection = &network.connections[c];
             let (projection, gradient) = (&connection.projection, &mut sums.weights[c]);
-            let b = of_target(network, connection.target, b);
+            let target = connection.target;
+            let b = of_target(network, target, b);
             let Source::Population(source) = connection.source else {
-                projection.learn(self.potentials.inputs(timestep), b, gradient);
+                projection.learn(self.potentials.inputs(timestep), target, b, gradient);
                 for (channel, sum) in (0..).zip(&mut *input) {
-                    *sum += projection.pull(channel, b);
+                    *sum += projection.pull(channel, target, b);
                 }
                 continue;
             };
@@ -148,14 +149,14 @@ impl<T: Float> LayeredWalk<T> {
                     continue;
                 }
                 for (local, term) in (0..).zip(&mut terms[source.start..source.end]) {
-                    *term += projection.pull(local, b);
+                    *term += projection.pull(local, target, b);
                 }
                 self.potentials.sent.clear();
                 self.potentials.sent.extend(sent.iter().map(|&local| (local, T::ONE)));
-                projection.learn(&self.potentials.sent, b, gradient);
+                projection.learn(&self.potentials.sent, target, b, gradient);
             } else {
                 for &local in sent {
-                    terms[source.start + local as usize] += projection.adjoint(local, b, gradient);
+                    terms[source.start + local as usize] += projection.adjoint(local, target, b, gradient);
                 }
             }
         }

@@ -178,10 +178,11 @@ impl<T: Float> Walk<T> {
         let spikes = self.potentials.inputs(timestep);
         for &c in &pass.network.from_input.connections {
             let connection = &pass.network.connections[c];
-            let b = of_target(pass.network, connection.target, b);
-            connection.projection.learn(spikes, b, &mut sums.weights[c]);
+            let target = connection.target;
+            let b = of_target(pass.network, target, b);
+            connection.projection.learn(spikes, target, b, &mut sums.weights[c]);
             for (channel, sum) in (0..).zip(&mut *input) {
-                *sum += connection.projection.pull(channel, b);
+                *sum += connection.projection.pull(channel, target, b);
             }
         }
     }
@@ -201,10 +202,11 @@ impl<T: Float> Walk<T> {
                 let spike = [(source - n, self.potentials.multiplicity(arrival))];
                 for &c in &pass.network.from_input.connections {
                     let connection = &pass.network.connections[c];
-                    let b = of_target(pass.network, connection.target, b);
-                    connection.projection.learn(&spike, b, &mut sums.weights[c]);
+                    let target = connection.target;
+                    let b = of_target(pass.network, target, b);
+                    connection.projection.learn(&spike, target, b, &mut sums.weights[c]);
                     if let Some(sum) = input.get_mut(spike[0].0 as usize) {
-                        *sum += connection.projection.pull(spike[0].0, b);
+                        *sum += connection.projection.pull(spike[0].0, target, b);
                     }
                 }
                 continue;
@@ -214,8 +216,9 @@ impl<T: Float> Walk<T> {
             let mut term = T::ZERO;
             for &c in &pass.network.from_population[index].connections {
                 let connection = &pass.network.connections[c];
-                let b = of_target(pass.network, connection.target, b);
-                term += connection.projection.adjoint(local, b, &mut sums.weights[c]);
+                let target = connection.target;
+                let b = of_target(pass.network, target, b);
+                term += connection.projection.adjoint(local, target, b, &mut sums.weights[c]);
             }
             self.terms[arrival as usize] = term;
             self.next_terms[source as usize] = term;
@@ -230,7 +233,8 @@ fn pulled<T: Float>(network: &Network<T>, j: u32, b: &[T]) -> T {
     let connections = network.fan_out(Source::Population(index)).connections.iter();
     connections.fold(T::ZERO, |sum, &c| {
         let connection = &network.connections[c];
-        sum + connection.projection.pull(local, of_target(network, connection.target, b))
+        let target = connection.target;
+        sum + connection.projection.pull(local, target, of_target(network, target, b))
     })
 }
 

@@ -140,16 +140,37 @@ impl<T: Float> Conv<T> {
         }
     }
 
-    pub(crate) fn deliver(&self, spikes: &[(u32, T)], target: Target, state: &mut State<T>) {
-        let ConvGeometry { channels_in, channels_out, size_in: [height, width], groups, .. } = self.geometry;
+    /// Neurons of one output channel.
+    pub(crate) fn plane(&self) -> usize {
+        self.size_out[0] * self.size_out[1]
+    }
+
+    /// The output channels that a source reaches within the target's part, as a range of its group's, and the first neuron of the group.
+    #[inline]
+    fn outs(&self, channel: usize, target: Target) -> (std::ops::Range<usize>, usize) {
+        let ConvGeometry { channels_in, channels_out, groups, .. } = self.geometry;
         let (in_group, out_group) = (channels_in / groups, channels_out / groups);
-        let plane = self.size_out[0] * self.size_out[1];
+        let (plane, base) = (self.plane(), channel / in_group * out_group);
+        let within = |neuron: usize| (neuron / plane).clamp(base, base + out_group) - base;
+        (within(target.first)..within(target.end), base * plane)
+    }
+
+    #[inline]
+    fn place(&self, source: u32) -> (usize, usize, usize) {
+        let [height, width] = self.geometry.size_in;
+        let source = source as usize;
+        (source / (height * width), source / width % height, source % width)
+    }
+
+    pub(crate) fn deliver(&self, spikes: &[(u32, T)], target: Target, state: &mut State<T>) {
+        let out_group = self.geometry.channels_out / self.geometry.groups;
+        let plane = self.plane();
         for &(source, m) in spikes {
-            let source = source as usize;
-            let (channel, y, x) = (source / (height * width), source / width % height, source % width);
-            let first = target.start + channel / in_group * out_group * plane;
+            let (channel, y, x) = self.place(source);
+            let (outs, first) = self.outs(channel, target);
+            let first = target.start + first;
             self.for_each_tap(channel, y, x, |tap, position| {
-                let weights = self.weight[tap * out_group..][..out_group].iter().enumerate();
+                let weights = outs.clone().zip(&self.weight[tap * out_group..][outs.clone()]);
                 let synapses = weights.filter(|(_, weight)| **weight != T::ZERO);
                 let neuron = |out| first + out * plane + position;
                 state.events(synapses.map(|(out, &weight)| (neuron(out), weight * m)));
@@ -157,44 +178,58 @@ impl<T: Float> Conv<T> {
         }
     }
 
-    /// Calls `visit(weight's index, target neuron)` for each weight that connects the source, zeros included.
+    /// Calls `visit(weight's index, target neuron)` for each weight that connects the source to the target's part, zeros included.
     #[inline]
-    fn for_each_synapse(&self, source: u32, mut visit: impl FnMut(usize, usize)) {
-        let ConvGeometry { channels_in, channels_out, size_in: [height, width], groups, .. } = self.geometry;
-        let (in_group, out_group) = (channels_in / groups, channels_out / groups);
-        let plane = self.size_out[0] * self.size_out[1];
-        let source = source as usize;
-        let (channel, y, x) = (source / (height * width), source / width % height, source % width);
-        let first = channel / in_group * out_group * plane;
+    fn for_each_synapse(&self, source: u32, target: Target, mut visit: impl FnMut(usize, usize)) {
+        let out_group = self.geometry.channels_out / self.geometry.groups;
+        let plane = self.plane();
+        let (channel, y, x) = self.place(source);
+        let (outs, first) = self.outs(channel, target);
         self.for_each_tap(channel, y, x, |tap, position| {
-            for out in 0..out_group {
+            for out in outs.clone() {
                 visit(tap * out_group + out, first + out * plane + position);
             }
         });
+    }
+
+    pub(crate) fn reaches(&self, source: u32, target: Target) -> bool {
+        let mut reaches = false;
+        self.for_each_synapse(source, target, |weight, _| reaches |= self.weight[weight] != T::ZERO);
+        reaches
+    }
+
+    pub(crate) fn count_by_target(&self, counts: &mut [u64]) {
+        let ConvGeometry { channels_in, size_in: [height, width], .. } = self.geometry;
+        let all = Target { population: 0, start: 0, first: 0, end: counts.len() };
+        for source in 0..(channels_in * height * width) as u32 {
+            self.for_each_synapse(source, all, |weight, neuron| {
+                counts[neuron] += u64::from(self.weight[weight] != T::ZERO);
+            });
+        }
     }
 
     pub(crate) fn gradient_len(&self) -> usize {
         self.weight.len()
     }
 
-    pub(crate) fn adjoint(&self, source: u32, b: &[T], gradient: &mut [T]) -> T {
+    pub(crate) fn adjoint(&self, source: u32, target: Target, b: &[T], gradient: &mut [T]) -> T {
         let mut sum = T::ZERO;
-        self.for_each_synapse(source, |weight, neuron| {
+        self.for_each_synapse(source, target, |weight, neuron| {
             gradient[weight] += b[neuron];
             sum += self.weight[weight] * b[neuron];
         });
         sum
     }
 
-    pub(crate) fn pull(&self, source: u32, b: &[T]) -> T {
+    pub(crate) fn pull(&self, source: u32, target: Target, b: &[T]) -> T {
         let mut sum = T::ZERO;
-        self.for_each_synapse(source, |weight, neuron| sum += self.weight[weight] * b[neuron]);
+        self.for_each_synapse(source, target, |weight, neuron| sum += self.weight[weight] * b[neuron]);
         sum
     }
 
-    pub(crate) fn learn(&self, spikes: &[(u32, T)], b: &[T], gradient: &mut [T]) {
+    pub(crate) fn learn(&self, spikes: &[(u32, T)], target: Target, b: &[T], gradient: &mut [T]) {
         for &(source, m) in spikes {
-            self.for_each_synapse(source, |weight, neuron| gradient[weight] += b[neuron] * m);
+            self.for_each_synapse(source, target, |weight, neuron| gradient[weight] += b[neuron] * m);
         }
     }
 

@@ -33,13 +33,35 @@ pub(crate) enum Map<T> {
     OneToOne(OneToOne<T>),
 }
 
-/// Where a projection's events arrive.
+/// Where a projection's events arrive: a population, or the part of one that a shard owns.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target {
     /// The population's index.
     pub(crate) population: usize,
     /// Its first neuron's id.
     pub(crate) start: usize,
+    /// The part, in neurons of the population.
+    pub(crate) first: usize,
+    /// One past the part's last neuron.
+    pub(crate) end: usize,
+}
+
+impl Target {
+    /// How many neurons the part has.
+    #[inline]
+    pub(crate) fn len(self) -> usize {
+        self.end - self.first
+    }
+
+    /// The neurons of a sorted list that are in the part, by their places.
+    #[inline]
+    fn places(self, neurons: &[u32], n: usize) -> std::ops::Range<usize> {
+        if self.len() == n {
+            return 0..neurons.len();
+        }
+        let first = neurons.partition_point(|k| (*k as usize) < self.first);
+        first..first + neurons[first..].partition_point(|k| (*k as usize) < self.end)
+    }
 }
 
 impl<T: Float> Projection<T> {
@@ -123,6 +145,32 @@ impl<T: Float> Projection<T> {
         }
     }
 
+    /// Neurons of the target come in units of so many, which a shard may not cut.
+    pub(crate) fn unit(&self) -> usize {
+        match &self.map {
+            Map::Conv(conv) => conv.plane(),
+            Map::Rows(_) | Map::OneToOne(_) => 1,
+        }
+    }
+
+    /// Whether a spike of the source has a synapse in the target's part.
+    pub(crate) fn reaches(&self, source: u32, target: Target) -> bool {
+        match &self.map {
+            Map::Rows(rows) => rows.reaches(source, target),
+            Map::Conv(conv) => conv.reaches(source, target),
+            Map::OneToOne(map) => map.reaches(source, target),
+        }
+    }
+
+    /// Adds the number of synapses that end at each target neuron.
+    pub(crate) fn count_by_target(&self, counts: &mut [u64]) {
+        match &self.map {
+            Map::Rows(rows) => rows.count_by_target(counts),
+            Map::Conv(conv) => conv.count_by_target(counts),
+            Map::OneToOne(map) => map.count_by_target(counts),
+        }
+    }
+
     /// How many numbers the adjoints add to: the gradient of the weights, in an order of the map's own (see `export`).
     pub(crate) fn gradient_len(&self) -> usize {
         match &self.map {
@@ -133,33 +181,33 @@ impl<T: Float> Projection<T> {
     }
 
     /// The adjoint of delivering one spike of multiplicity 1: adds to the weights' gradient, and gives the spike's adjoint, the sum of `w[k] * b[k]` over its
-    /// targets `k`. `b` is the current adjoint of the target population.
+    /// targets `k` in the target's part. `b` is the current adjoint of the target's whole population.
     #[inline]
-    pub(crate) fn adjoint(&self, source: u32, b: &[T], gradient: &mut [T]) -> T {
+    pub(crate) fn adjoint(&self, source: u32, target: Target, b: &[T], gradient: &mut [T]) -> T {
         match &self.map {
-            Map::Rows(rows) => rows.adjoint(source, b, gradient),
-            Map::Conv(conv) => conv.adjoint(source, b, gradient),
-            Map::OneToOne(map) => map.adjoint(source, b, gradient),
+            Map::Rows(rows) => rows.adjoint(source, target, b, gradient),
+            Map::Conv(conv) => conv.adjoint(source, target, b, gradient),
+            Map::OneToOne(map) => map.adjoint(source, target, b, gradient),
         }
     }
 
     /// The spike's adjoint alone.
     #[inline]
-    pub(crate) fn pull(&self, source: u32, b: &[T]) -> T {
+    pub(crate) fn pull(&self, source: u32, target: Target, b: &[T]) -> T {
         match &self.map {
-            Map::Rows(rows) => rows.pull(source, b),
-            Map::Conv(conv) => conv.pull(source, b),
-            Map::OneToOne(map) => map.pull(source, b),
+            Map::Rows(rows) => rows.pull(source, target, b),
+            Map::Conv(conv) => conv.pull(source, target, b),
+            Map::OneToOne(map) => map.pull(source, target, b),
         }
     }
 
     /// The adjoint of delivering spikes (source, multiplicity), with respect to the weights.
     #[inline]
-    pub(crate) fn learn(&self, spikes: &[(u32, T)], b: &[T], gradient: &mut [T]) {
+    pub(crate) fn learn(&self, spikes: &[(u32, T)], target: Target, b: &[T], gradient: &mut [T]) {
         match &self.map {
-            Map::Rows(rows) => rows.learn(spikes, b, gradient),
-            Map::Conv(conv) => conv.learn(spikes, b, gradient),
-            Map::OneToOne(map) => map.learn(spikes, b, gradient),
+            Map::Rows(rows) => rows.learn(spikes, target, b, gradient),
+            Map::Conv(conv) => conv.learn(spikes, target, b, gradient),
+            Map::OneToOne(map) => map.learn(spikes, target, b, gradient),
         }
     }
 

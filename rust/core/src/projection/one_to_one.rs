@@ -25,25 +25,39 @@ impl<T: Float> OneToOne<T> {
     #[inline]
     pub(crate) fn deliver(&self, spikes: &[(u32, T)], target: Target, state: &mut State<T>) {
         let weights = spikes.iter().map(|&(source, m)| (source as usize, self.weight[source as usize], m));
-        let synapses = weights.filter(|&(_, weight, _)| weight != T::ZERO);
+        let in_part = |k: usize| (target.first..target.end).contains(&k);
+        let synapses = weights.filter(|&(k, weight, _)| weight != T::ZERO && in_part(k));
         state.events(synapses.map(|(source, weight, m)| (target.start + source, weight * m)));
     }
 
-    #[inline]
-    pub(crate) fn adjoint(&self, source: u32, b: &[T], gradient: &mut [T]) -> T {
-        gradient[source as usize] += b[source as usize];
-        self.pull(source, b)
+    pub(crate) fn reaches(&self, source: u32, target: Target) -> bool {
+        let k = source as usize;
+        (target.first..target.end).contains(&k) && self.weight[k] != T::ZERO
+    }
+
+    pub(crate) fn count_by_target(&self, counts: &mut [u64]) {
+        for (count, weight) in counts.iter_mut().zip(&self.weight) {
+            *count += u64::from(*weight != T::ZERO);
+        }
     }
 
     #[inline]
-    pub(crate) fn pull(&self, source: u32, b: &[T]) -> T {
-        self.weight[source as usize] * b[source as usize]
+    pub(crate) fn adjoint(&self, source: u32, target: Target, b: &[T], gradient: &mut [T]) -> T {
+        self.learn(&[(source, T::ONE)], target, b, gradient);
+        self.pull(source, target, b)
+    }
+
+    #[inline]
+    pub(crate) fn pull(&self, source: u32, target: Target, b: &[T]) -> T {
+        let k = source as usize;
+        if (target.first..target.end).contains(&k) { self.weight[k] * b[k] } else { T::ZERO }
     }
 
     #[inline]
     #[allow(clippy::unused_self)] // as every map
-    pub(crate) fn learn(&self, spikes: &[(u32, T)], b: &[T], gradient: &mut [T]) {
-        for &(source, m) in spikes {
+    pub(crate) fn learn(&self, spikes: &[(u32, T)], target: Target, b: &[T], gradient: &mut [T]) {
+        let in_part = |source: u32| (target.first..target.end).contains(&(source as usize));
+        for &(source, m) in spikes.iter().filter(|spike| in_part(spike.0)) {
             gradient[source as usize] += b[source as usize] * m;
         }
     }

@@ -158,10 +158,32 @@ impl<T: Float> Rows<T> {
                 state.whole_rows(target, self.n_out, &self.whole, &[(number, m)]);
                 continue;
             }
-            let list = self.starts[source]..self.starts[source + 1];
+            let list = self.list_in(source, target);
             let synapses = self.targets[list.clone()].iter().zip(&self.weights[list]);
             state.events(synapses.map(|(&k, &weight)| (target.start + k as usize, weight * m)));
         }
+    }
+
+    pub(crate) fn reaches(&self, source: u32, target: Target) -> bool {
+        let source = source as usize;
+        target.len() > 0 && (self.whole_row(source).is_some() || !self.list_in(source, target).is_empty())
+    }
+
+    pub(crate) fn count_by_target(&self, counts: &mut [u64]) {
+        for count in &mut *counts {
+            *count += (self.whole.len() / self.n_out) as u64;
+        }
+        for &target in &self.targets {
+            counts[target as usize] += 1;
+        }
+    }
+
+    /// The places of a source's list whose targets are in the part.
+    #[inline]
+    fn list_in(&self, source: usize, target: Target) -> std::ops::Range<usize> {
+        let list = self.list(source);
+        let places = target.places(&self.targets[list.clone()], self.n_out);
+        list.start + places.start..list.start + places.end
     }
 
     fn list(&self, source: usize) -> std::ops::Range<usize> {
@@ -174,43 +196,43 @@ impl<T: Float> Rows<T> {
     }
 
     #[inline]
-    pub(crate) fn adjoint(&self, source: u32, b: &[T], gradient: &mut [T]) -> T {
-        let from = source as usize;
+    pub(crate) fn adjoint(&self, source: u32, target: Target, b: &[T], gradient: &mut [T]) -> T {
+        let (from, part) = (source as usize, target.first..target.end);
         if self.is_sparse {
             let mut sum = T::ZERO;
-            for at in self.list(from) {
+            for at in self.list_in(from, target) {
                 let b = b[self.targets[at] as usize];
                 gradient[at] += b;
                 sum += self.weights[at] * b;
             }
             return sum;
         }
-        let gradient = &mut gradient[from * self.n_out..][..self.n_out];
+        let gradient = &mut gradient[from * self.n_out..][part.clone()];
         if let Some(row) = self.whole_row(from) {
-            return T::adjoint_row(gradient, row, b);
+            return T::adjoint_row(gradient, &row[part.clone()], &b[part]);
         }
-        T::add_row(gradient, b);
-        self.pull(source, b)
+        T::add_row(gradient, &b[part]);
+        self.pull(source, target, b)
     }
 
     #[inline]
-    pub(crate) fn pull(&self, source: u32, b: &[T]) -> T {
-        match self.whole_row(source as usize) {
-            Some(row) => T::dot(row, b),
-            None => self
-                .list(source as usize)
-                .fold(T::ZERO, |sum, at| sum + self.weights[at] * b[self.targets[at] as usize]),
+    pub(crate) fn pull(&self, source: u32, target: Target, b: &[T]) -> T {
+        if let Some(row) = self.whole_row(source as usize) {
+            let part = target.first..target.end;
+            return T::dot(&row[part.clone()], &b[part]);
         }
+        let list = self.list_in(source as usize, target);
+        list.fold(T::ZERO, |sum, at| sum + self.weights[at] * b[self.targets[at] as usize])
     }
 
     #[inline]
-    pub(crate) fn learn(&self, spikes: &[(u32, T)], b: &[T], gradient: &mut [T]) {
+    pub(crate) fn learn(&self, spikes: &[(u32, T)], target: Target, b: &[T], gradient: &mut [T]) {
         if !self.is_sparse {
-            T::scatter(gradient, b, spikes);
+            T::scatter(gradient, (self.n_out, target.first), &b[target.first..target.end], spikes);
             return;
         }
         for &(source, m) in spikes {
-            for at in self.list(source as usize) {
+            for at in self.list_in(source as usize, target) {
                 gradient[at] += b[self.targets[at] as usize] * m;
             }
         }

@@ -56,7 +56,7 @@ impl<'a, T: Float> Check<'a, T> {
             }
         }
         let first_step = (0..network.n_neurons() as u32).map(|k| state.is_touched(network, k)).collect();
-        state.drop_events(network);
+        state.drop_events();
         let order = if trace.is_layered() { visiting_order(network, true)?.populations } else { Vec::new() };
         Ok(Self {
             trace,
@@ -231,7 +231,7 @@ impl<'a, T: Float> Check<'a, T> {
             self.output_fired |= (self.network.output().start..self.network.output().end).contains(&k);
             self.pending.insert(arrival, neuron);
         }
-        self.state.drop_events(self.network);
+        self.state.drop_events();
         Ok(())
     }
 
