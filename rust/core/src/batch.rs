@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::fates::Dropout;
 use crate::float::Float;
 use crate::float_mode::DefaultFloatMode;
+use crate::free::{self, Partition, ShardedReplay};
 use crate::input::Input;
 use crate::layered::{Emitted, VisitingOrder, visiting_order};
 use crate::measures::Measures;
@@ -53,11 +54,21 @@ pub fn simulate<T: Float>(
         _ => None,
     };
     let has_fates = replayed.unwrap_or(options.dropout.is_some());
-    let run = Run { network, input, options, beta: network.decay(options.dt)?, has_fates };
+    let shards = match schedule {
+        ScheduleSpec::Replay { trace } => trace.header().shards.clone(),
+        _ => Vec::new(),
+    };
+    let beta = network.decay(options.dt)?;
+    let mut run = Run { network, input, options, beta, has_fates, shards };
+    if let ScheduleSpec::FreeRunning(free) = schedule {
+        return free::simulate(&mut run, *free, schedule, progress);
+    }
     match schedule {
+        ScheduleSpec::FreeRunning(_) => unreachable!("has been run"),
         ScheduleSpec::Layered { feedback } => {
             layered(&run, schedule, *feedback, progress, || Fifo::new(usize::MAX))
         }
+        ScheduleSpec::Replay { trace } if trace.is_sharded() => sharded(&run, schedule, trace, progress),
         ScheduleSpec::Replay { trace } if trace.is_layered() => {
             layered(&run, schedule, true, progress, || Replay::new(Arc::clone(trace)))
         }
@@ -177,6 +188,22 @@ fn layered<'a, T: Float, S: Schedule<T>>(
     })
 }
 
+fn sharded<'a, T: Float>(
+    run: &'a Run<'a, T>,
+    spec: &ScheduleSpec,
+    trace: &Arc<Trace>,
+    progress: &mut dyn FnMut(usize) -> bool,
+) -> Result<Output<T>, Error> {
+    let partition = Arc::new(Partition::from_ends(run.network, &run.shards)?);
+    let reach = Arc::new(partition.reach(run.network));
+    over_samples(run, spec, progress, || {
+        let mut replay = ShardedReplay::new(run.network, trace, &partition, &reach);
+        move |worker: &mut Worker<'a, T>, sample: usize, slot: &mut Slot<'_, T>, watch: &mut Watch<'_>| {
+            worker.sharded_sample(&mut replay, sample, slot, watch)
+        }
+    })
+}
+
 /// Hands out samples in their order, each with its part of the output.
 struct Queue<'o, T> {
     next: usize,
@@ -208,7 +235,7 @@ fn split<'o, E>(rest: &mut &'o mut [E], n: usize) -> &'o mut [E] {
 }
 
 /// An array of zeros, or an error that names what asks for too much memory.
-fn zeros<E: Default + Clone>(name: &str, n_samples: usize, width: usize) -> Result<Vec<E>, Error> {
+pub(crate) fn zeros<E: Default + Clone>(name: &str, n_samples: usize, width: usize) -> Result<Vec<E>, Error> {
     let n = n_samples.saturating_mul(width);
     // Only asks; memory that is zeroed lazily is then had for nothing.
     if Vec::<E>::new().try_reserve_exact(n).is_err() {
@@ -279,7 +306,7 @@ where
     let parts = if threads == 1 {
         vec![on_this_thread(&work, progress)?]
     } else {
-        on_threads(threads, &work, &done, progress)?
+        on_threads(threads, false, &work, &done, progress)?
     };
     merge(&mut output, parts, run, spec)?;
     Ok(output)

@@ -97,7 +97,7 @@ pub(crate) fn merge<T: Float>(
     Ok(())
 }
 
-fn header<T: Float>(run: &Run<'_, T>, spec: &ScheduleSpec) -> TraceHeader {
+pub(crate) fn header<T: Float>(run: &Run<'_, T>, spec: &ScheduleSpec) -> TraceHeader {
     let Run { network, input, options, .. } = run;
     TraceHeader {
         n_inputs: network.n_inputs(),
@@ -115,5 +115,6 @@ fn header<T: Float>(run: &Run<'_, T>, spec: &ScheduleSpec) -> TraceHeader {
         },
         fingerprint: network.fingerprint(),
         dropouts: run.has_fates,
+        shards: run.shards.clone(),
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Run<'a, T> {
     pub(crate) beta: Vec<T>,
     /// Spikes have fates: the run has dropouts, or replays one that had.
     pub(crate) has_fates: bool,
+    /// Where the shards' neurons end, in a run of several shards; else empty.
+    pub(crate) shards: Vec<usize>,
 }
 
 /// One worker's buffers and the sample at hand.
@@ -59,6 +61,8 @@ pub(crate) struct Worker<'a, T> {
     /// (spikes before it, output neuron) of each output spike; emptied by whoever takes them.
     pub(crate) output_spikes: Vec<(u32, u32)>,
     pub(crate) writer: Writer,
+    /// The shard whose step is at hand, in a replay of several.
+    shard: usize,
 }
 
 impl<'a, T: Float> Worker<'a, T> {
@@ -78,7 +82,8 @@ impl<'a, T: Float> Worker<'a, T> {
             next_arrival: 0,
             countdown: None,
             output_spikes: Vec::new(),
-            writer: Writer::new(run.has_fates),
+            writer: Writer::new(run.has_fates, run.shards.len()),
+            shard: 0,
         }
     }
 
@@ -230,12 +235,28 @@ impl<'a, T: Float> Worker<'a, T> {
             self.decide_fates(schedule, moment);
         }
         if options.record {
-            self.writer.step(&self.group, &self.fired, &self.fates.flags, &self.v);
+            self.writer.step(self.shard, &self.group, &self.fired, &self.fates.flags, &self.v);
         }
         self.take_arrivals(self.fired.len())?;
         self.measures.spikes += self.fired.len() as u64;
         self.measures.forward_steps += 1;
         Ok(())
+    }
+
+    /// The same for a shard's neurons, whose state is not this worker's own.
+    pub(crate) fn settle_shard<S: Schedule<T>>(
+        &mut self,
+        state: &mut State<T>,
+        schedule: &mut S,
+        shard: usize,
+        moment: Moment,
+        slot: &mut Slot<'_, T>,
+    ) -> Result<(), Error> {
+        self.shard = shard;
+        std::mem::swap(&mut self.state, state);
+        let settled = self.settle(schedule, moment, slot);
+        std::mem::swap(&mut self.state, state);
+        settled
     }
 
     /// Whether the neurons that fired skip refractoriness, and whether their spikes are lost.
@@ -294,7 +315,7 @@ impl<'a, T: Float> Worker<'a, T> {
         self.take_arrivals(sources.len())
     }
 
-    fn take_arrivals(&mut self, n: usize) -> Result<(), Error> {
+    pub(crate) fn take_arrivals(&mut self, n: usize) -> Result<(), Error> {
         let next = u32::try_from(n)
             .ok()
             .and_then(|n| self.next_arrival.checked_add(n))
@@ -318,8 +339,7 @@ impl<'a, T: Float> Worker<'a, T> {
         unfinished: impl Fn(u64) -> bool,
     ) -> Result<Option<Ending>, Error> {
         let pending = schedule.pending() as u64;
-        self.measures.max_pending = self.measures.max_pending.max(pending);
-        self.measures.sum_pending += pending;
+        self.note_pending(pending);
         let unfinished = unfinished(pending);
         let ending = if schedule.follows_record() {
             schedule.recorded_ending(moment, unfinished)?
@@ -334,11 +354,23 @@ impl<'a, T: Float> Worker<'a, T> {
                 _ => (!unfinished).then_some(Ending::Quiescent),
             }
         };
-        if let Some(ending) = ending.filter(|ending| *ending != Ending::Quiescent) {
+        if let Some(ending) = ending {
+            self.note_ending(ending);
+        }
+        Ok(ending)
+    }
+
+    #[inline]
+    pub(crate) fn note_pending(&mut self, pending: u64) {
+        self.measures.max_pending = self.measures.max_pending.max(pending);
+        self.measures.sum_pending += pending;
+    }
+
+    pub(crate) fn note_ending(&mut self, ending: Ending) {
+        if ending != Ending::Quiescent {
             self.measures.reached_quiescence = false;
             self.measures.stopped_by = ending.reason();
         }
-        Ok(ending)
     }
 
     /// Which stop condition holds after `steps` forward steps of the timestep, and what it stops.

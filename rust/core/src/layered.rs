@@ -135,7 +135,7 @@ impl<T: Float> Worker<'_, T> {
                 }
                 self.settle(schedule, moment, slot)?;
                 if let Some(&population) = order.populations.get(visit) {
-                    self.emit(emitted, population);
+                    self.hand_on(emitted, population);
                 }
                 ending = self.ending(schedule, moment, |_| visit < n_visits)?;
                 if ending.is_some() {
@@ -171,7 +171,7 @@ impl<T: Float> Worker<'_, T> {
     }
 
     /// Hands on what the population fired, but for the spikes that are lost.
-    fn emit(&self, emitted: &mut Emitted<T>, population: usize) {
+    fn hand_on(&self, emitted: &mut Emitted<T>, population: usize) {
         let start = self.run.network.populations()[population].start as u32;
         let is_kept = |at: usize| self.fates.flags.get(at).is_none_or(|flags| flags & LOST == 0);
         let kept = self.fired.iter().enumerate().filter(|(at, _)| is_kept(*at));

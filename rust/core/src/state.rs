@@ -115,6 +115,11 @@ impl<T: Float> State<T> {
         }
     }
 
+    /// The first neuron that is here.
+    pub(crate) fn first_neuron(&self) -> usize {
+        self.first_neuron
+    }
+
     /// The part of a projection's target that is here.
     #[inline]
     pub(crate) fn target(&self, connection: usize) -> Target {

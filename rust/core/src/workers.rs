@@ -59,9 +59,10 @@ pub(crate) fn on_this_thread<R>(
     catch_unwind(AssertUnwindSafe(|| work(&mut watch))).map_err(panicked)
 }
 
-/// Runs `work` on so many threads, or as many as the system gives, and `progress` on this one.
+/// Runs `work` on so many threads, or unless `all` are needed on as many as the system gives, and `progress` on this one.
 pub(crate) fn on_threads<R: Send>(
     threads: usize,
+    all: bool,
     work: &Work<'_, R>,
     done: &AtomicUsize,
     progress: &mut dyn FnMut(usize) -> bool,
@@ -82,8 +83,9 @@ pub(crate) fn on_threads<R: Send>(
             match spawned {
                 Ok(worker) => workers.push(worker),
                 // Dropped with the closure, `ended` has counted itself off.
-                Err(_) if !workers.is_empty() => break,
+                Err(_) if !workers.is_empty() && !all => break,
                 Err(error) => {
+                    stopped.store(true, Ordering::Relaxed);
                     return Err(Error::input("threads", format!("{threads} ({error})"), "fewer threads"));
                 }
             }

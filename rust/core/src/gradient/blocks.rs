@@ -103,7 +103,7 @@ fn over_blocks<T: Float>(
         if threads == 1 {
             vec![on_this_thread(&work, progress)?]
         } else {
-            on_threads(threads, &work, &done, progress)?
+            on_threads(threads, false, &work, &done, progress)?
         }
     };
     let (sums, errors): (Vec<_>, Vec<_>) = parts.into_iter().unzip();

@@ -22,6 +22,8 @@ pub(super) struct Sample {
     steps: Vec<Step>,
     /// Where each timestep's steps end.
     timestep_ends: Vec<usize>,
+    /// Arrival number of the first spike that joined after each timestep.
+    arrival_ends: Vec<u32>,
     /// Arrival numbers of the emitted spikes.
     emitted: Vec<u32>,
     fired: Vec<u32>,
@@ -35,7 +37,7 @@ pub(super) struct Sample {
 
 impl Sample {
     pub(super) fn new(trace: &Trace) -> Self {
-        Self { cursor: Cursor::new(trace.header().dropouts), ..Self::default() }
+        Self { cursor: trace.cursor(), ..Self::default() }
     }
 
     /// Reads a sample; what no run can have recorded is an error.
@@ -57,7 +59,10 @@ impl Sample {
                     let n = self.n_neurons;
                     self.sources.extend(self.cursor.fired.iter().map(|&channel| (n + channel, false)));
                 }
-                Record::TimestepEnded(_) => self.timestep_ends.push(self.steps.len()),
+                Record::TimestepEnded(_) => {
+                    self.timestep_ends.push(self.steps.len());
+                    self.arrival_ends.push(self.sources.len() as u32);
+                }
             }
         }
         if self.fired.iter().any(|neuron| *neuron >= self.n_neurons) || v.len() != self.fired.len() {
@@ -89,6 +94,7 @@ impl Sample {
         self.n_neurons = n_neurons;
         self.steps.clear();
         self.timestep_ends.clear();
+        self.arrival_ends.clear();
         self.emitted.clear();
         self.fired.clear();
         self.fates.clear();
@@ -110,6 +116,11 @@ impl Sample {
 
     pub(super) fn n_timesteps(&self) -> usize {
         self.timestep_ends.len()
+    }
+
+    /// The timestep in which a spike joined the pending ones.
+    pub(super) fn joined_in(&self, arrival: u32) -> usize {
+        self.arrival_ends.partition_point(|end| *end <= arrival)
     }
 
     /// The numbers of a timestep's steps, in the sample's count.

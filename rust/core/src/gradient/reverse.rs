@@ -58,11 +58,11 @@ impl<T: Float> Walk<T> {
             let steps = self.record.timestep(timestep);
             for step in steps.clone().rev() {
                 self.pass_updates(pass, sample, step, step + 1 == steps.end, sums);
-                let input = own_input(own.input, timestep, pass.input.n_inputs());
                 if step == steps.start {
+                    let input = own_input(own.input, timestep, pass.input.n_inputs());
                     self.pass_inputs(pass, timestep, input, sums);
                 } else {
-                    self.pass_emissions(pass, step, input, sums);
+                    self.pass_emissions(pass, step, own.input, sums);
                 }
             }
             let before = self.potentials.before_decay(timestep, n);
@@ -205,6 +205,9 @@ impl<T: Float> Walk<T> {
                     let target = connection.target;
                     let b = of_target(pass.network, target, b);
                     connection.projection.learn(&spike, target, b, &mut sums.weights[c]);
+                    // A carried input spike was given in an earlier timestep.
+                    let joined_in = self.record.joined_in(arrival);
+                    let input = own_input(input, joined_in, pass.input.n_inputs());
                     if let Some(sum) = input.get_mut(spike[0].0 as usize) {
                         *sum += connection.projection.pull(spike[0].0, target, b);
                     }

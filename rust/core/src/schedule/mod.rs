@@ -21,6 +21,7 @@ pub(crate) use replay::Replay;
 
 use crate::error::Error;
 use crate::float::Float;
+use crate::free::FreeRunning;
 use crate::network::Network;
 use crate::options::Ending;
 use crate::trace::Trace;
@@ -162,6 +163,8 @@ pub enum ScheduleSpec {
         /// The callable.
         pick: CustomPick,
     },
+    /// Nothing: neurons run concurrently.
+    FreeRunning(FreeRunning),
     /// What a trace recorded.
     Replay {
         /// The trace.
@@ -187,6 +190,7 @@ impl ScheduleSpec {
             Self::Lifo { .. } => "lifo",
             Self::Priority { .. } => "priority",
             Self::Custom { .. } => "custom",
+            Self::FreeRunning(_) => "free",
             Self::Replay { trace } => &trace.header().schedule,
         }
     }
@@ -201,6 +205,7 @@ impl ScheduleSpec {
             | Self::Lifo { group_size }
             | Self::Priority { group_size, .. }
             | Self::Custom { group_size, .. } => *group_size,
+            Self::FreeRunning(free) => free.group_size,
             Self::Replay { trace } => trace.header().group_size,
         }
     }
@@ -222,6 +227,7 @@ impl ScheduleSpec {
             Self::Priority { values, .. } if values.iter().any(|value| value.is_nan()) => {
                 Err(Error::schedule("values", "NaN", "numbers"))
             }
+            Self::FreeRunning(free) => free.check(),
             Self::Replay { trace } => trace.check_network(network),
             _ => Ok(()),
         }

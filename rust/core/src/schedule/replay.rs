@@ -27,7 +27,7 @@ pub(crate) struct Replay {
 
 impl Replay {
     pub(crate) fn new(trace: Arc<Trace>) -> Self {
-        let cursor = Cursor::new(trace.header().dropouts);
+        let cursor = trace.cursor();
         Self { trace, sample: 0, cursor, compared: 0, sources: Vec::new(), live_from: 0, pending: 0 }
     }
 
@@ -35,7 +35,33 @@ impl Replay {
         self.trace.sample(self.sample).0
     }
 
-    fn differs(moment: Moment, trace: &str, run: &str) -> Error {
+    /// Reads a forward step of a record of several shards; gives its shard.
+    pub(crate) fn read_step(&mut self, moment: Moment) -> Result<usize, Error> {
+        self.read(moment, Record::Step)?;
+        Ok(self.cursor.shard)
+    }
+
+    /// Arrival numbers of the spikes that the step read last emitted.
+    pub(crate) fn emitted(&self) -> &[u32] {
+        &self.cursor.emitted
+    }
+
+    /// The source of a spike that has joined.
+    pub(crate) fn source(&self, arrival: u32) -> u32 {
+        self.sources[arrival as usize]
+    }
+
+    /// How the record of several shards says that the timestep ended; `None`: it goes on. `n_due`: spikes that a shard still has to deliver.
+    pub(crate) fn sharded_ending(&mut self, moment: Moment, n_due: u64) -> Result<Option<Ending>, Error> {
+        let Some(ending) = self.cursor.peek_ending(self.bytes()) else { return Ok(None) };
+        self.read(moment, Record::TimestepEnded(ending))?;
+        if ending == Ending::Quiescent && n_due > 0 {
+            return Err(Self::differs(moment, "the timestep has ended", "spikes are on their way"));
+        }
+        Ok(Some(ending))
+    }
+
+    pub(crate) fn differs(moment: Moment, trace: &str, run: &str) -> Error {
         let Moment { sample, timestep, step, .. } = moment;
         Error::Replay(format!(
             "sample {sample}, timestep {timestep}, step {step}: in the trace {trace}, here {run}; accepted: the network, weights and input that were recorded"
@@ -67,7 +93,7 @@ impl<T: Float> Schedule<T> for Replay {
     }
 
     fn fired(&mut self, moment: Moment, _: u32, neurons: &[u32], v: &[T]) -> Result<(), Error> {
-        if moment.step == 0 {
+        if moment.step == 0 && !self.trace.is_sharded() {
             self.read(moment, Record::Step)?;
         }
         let recorded = self.cursor.fired.as_slice();

@@ -7,8 +7,8 @@
 //! | 15 | 0-9 | the timestep ended, with [`Ending::code`] |
 //! | 15 | 10 | input spikes joined: their number, then their channels |
 //!
-//! In a step, `low` = 15 says that the number fired, less 15, follows as a varint. Then come the emitted spikes, each as the zigzag varint of its arrival number less
-//! that of the spike a FIFO would have emitted (so one byte nearly always), and the neurons that fired, ascending, each as the varint of its distance
+//! Where the trace has shards, the step's shard follows the first byte. In a step, `low` = 15 says that the number fired, less 15, follows as a varint. Then come the emitted spikes, each as the zigzag varint of its arrival number less
+//! that of the spike a FIFO (of the shard) would have emitted (so one byte nearly always), and the neurons that fired, ascending, each as the varint of its distance
 //! from the one before. Where the header says that there are dropouts, the fates of those that fired follow, two bits each (1: skipped refractoriness, 2: lost), four
 //! to a byte. Potentials at firing lie apart, as `f32`.
 
@@ -38,15 +38,19 @@ pub(crate) struct Writer {
     joined: u32,
     resolved: u32,
     has_fates: bool,
+    /// By shard: the arrival number that a FIFO of its own would emit next; empty without shards.
+    next_of_shard: Vec<u32>,
 }
 
 impl Writer {
-    pub(crate) fn new(has_fates: bool) -> Self {
-        Self { has_fates, ..Self::default() }
+    pub(crate) fn new(has_fates: bool, n_shards: usize) -> Self {
+        let n_shards = if n_shards > 1 { n_shards } else { 0 };
+        Self { has_fates, next_of_shard: vec![0; n_shards], ..Self::default() }
     }
 
     pub(crate) fn begin_sample(&mut self) {
         (self.joined, self.resolved) = (0, 0);
+        self.next_of_shard.fill(0);
     }
 
     /// Number of bytes written so far.
@@ -61,23 +65,28 @@ impl Writer {
     }
 
     #[inline]
-    pub(crate) fn step<T: Float>(&mut self, emitted: &[Pending], fired: &[u32], fates: &[u8], v: &[T]) {
-        self.step_of(emitted.iter().map(|spike| spike.arrival()), emitted.len(), fired, fates);
+    pub(crate) fn step<T: Float>(&mut self, shard: usize, emitted: &[Pending], fired: &[u32], fates: &[u8], v: &[T]) {
+        self.step_of(shard, emitted.iter().map(|spike| spike.arrival()), emitted.len(), fired, fates);
         self.v.extend(v.iter().map(|v| v.to_f32()));
     }
 
     #[inline]
     pub(crate) fn step_of(
         &mut self,
+        shard: usize,
         emitted: impl Iterator<Item = u32>,
         n_emitted: usize,
         fired: &[u32],
         fates: &[u8],
     ) {
-        let mut resolved = self.resolved;
+        let is_sharded = !self.next_of_shard.is_empty();
+        let mut resolved = if is_sharded { self.next_of_shard[shard] } else { self.resolved };
         let fates = if self.has_fates { fates } else { &[] };
-        self.write(3 + n_emitted + fired.len() + fates.len(), |out| {
+        self.write(4 + n_emitted + fired.len() + fates.len(), |out| {
             out.byte((n_emitted.min(MANY_EMITTED) << 4 | fired.len().min(MANY_FIRED)) as u8);
+            if is_sharded {
+                out.varint(shard as u32);
+            }
             if n_emitted >= MANY_EMITTED {
                 out.varint((n_emitted - MANY_EMITTED) as u32);
             }
@@ -87,14 +96,17 @@ impl Writer {
             for arrival in emitted {
                 let distance = arrival.wrapping_sub(resolved) as i32;
                 out.varint((distance << 1 ^ distance >> 31) as u32);
-                resolved = resolved.wrapping_add(1);
+                resolved = if is_sharded { arrival.wrapping_add(1) } else { resolved.wrapping_add(1) };
             }
             out.ascending(fired);
             for four in fates.chunks(4) {
                 out.byte(four.iter().rev().fold(0, |byte, fate| byte << 2 | fate));
             }
         });
-        self.resolved = resolved;
+        match self.next_of_shard.get_mut(shard) {
+            Some(next) => *next = resolved,
+            None => self.resolved = resolved,
+        }
         self.joined += fired.len() as u32;
     }
 
@@ -111,6 +123,7 @@ impl Writer {
         self.write(1, |out| out.byte(CONTROL | ending.code()));
         if !matches!(ending, Ending::Carried(_)) {
             self.resolved = self.joined;
+            self.next_of_shard.fill(self.joined);
         }
     }
 
@@ -180,18 +193,24 @@ pub(crate) struct Cursor {
     /// Neurons that fired in the step, or channels that joined; ascending.
     pub(crate) fired: Vec<u32>,
     has_fates: bool,
+    /// As the writer's.
+    next_of_shard: Vec<u32>,
+    /// The shard whose step was read; 0 without shards.
+    pub(crate) shard: usize,
     /// Fates of the neurons that fired in the step; empty without dropouts.
     pub(crate) fates: Vec<u8>,
 }
 
 impl Cursor {
-    pub(crate) fn new(has_fates: bool) -> Self {
-        Self { has_fates, ..Self::default() }
+    pub(crate) fn new(has_fates: bool, n_shards: usize) -> Self {
+        let n_shards = if n_shards > 1 { n_shards } else { 0 };
+        Self { has_fates, next_of_shard: vec![0; n_shards], ..Self::default() }
     }
 
     /// Goes back to the start of a sample.
     pub(crate) fn rewind(&mut self) {
         (self.at, self.joined, self.resolved) = (0, 0, 0);
+        self.next_of_shard.fill(0);
     }
 
     /// Whether all records have been read.
@@ -210,6 +229,13 @@ impl Cursor {
         if first < CONTROL {
             let mut n_emitted = usize::from(first >> 4);
             let mut n_fired = usize::from(first & 0xF);
+            let is_sharded = !self.next_of_shard.is_empty();
+            if is_sharded {
+                self.shard = self.varint(bytes)? as usize;
+                self.resolved = *self.next_of_shard.get(self.shard).ok_or_else(|| {
+                    Error::Trace(format!("got shard {}; accepted: shards of the trace", self.shard))
+                })?;
+            }
             if n_emitted == MANY_EMITTED {
                 n_emitted += self.varint(bytes)? as usize;
             }
@@ -219,8 +245,12 @@ impl Cursor {
             self.emitted.clear();
             for _ in 0..n_emitted {
                 let zigzag = self.varint(bytes)?;
-                self.emitted.push(self.resolved.wrapping_add(zigzag >> 1 ^ (zigzag & 1).wrapping_neg()));
-                self.resolved = self.resolved.wrapping_add(1);
+                let arrival = self.resolved.wrapping_add(zigzag >> 1 ^ (zigzag & 1).wrapping_neg());
+                self.emitted.push(arrival);
+                self.resolved = if is_sharded { arrival } else { self.resolved }.wrapping_add(1);
+            }
+            if let Some(next) = self.next_of_shard.get_mut(self.shard) {
+                *next = self.resolved;
             }
             self.ascending(bytes, n_fired)?;
             self.fates.clear();
@@ -239,6 +269,7 @@ impl Cursor {
             (_, Some(ending)) => {
                 if !matches!(ending, Ending::Carried(_)) {
                     self.resolved = self.joined;
+                    self.next_of_shard.fill(self.joined);
                 }
                 Ok(Record::TimestepEnded(ending))
             }
@@ -301,18 +332,20 @@ mod tests {
         fn steps_survive_the_round_trip(
             steps in prop::collection::vec((prop::collection::vec(any::<u32>(), 0..40), prop::collection::btree_set(0..u32::MAX - 1, 0..40)), 0..20),
             has_fates: bool,
+            n_shards in 1..4_usize,
         ) {
-            let mut writer = Writer::new(has_fates);
+            let mut writer = Writer::new(has_fates, n_shards);
             let fates = |n: usize| (0..n).map(|at| (at % 4) as u8).collect::<Vec<_>>();
-            for (emitted, fired) in &steps {
+            for (number, (emitted, fired)) in steps.iter().enumerate() {
                 let neurons = fired.iter().copied().collect::<Vec<_>>();
-                writer.step_of(emitted.iter().copied(), emitted.len(), &neurons, &fates(fired.len()));
+                writer.step_of(number % n_shards, emitted.iter().copied(), emitted.len(), &neurons, &fates(fired.len()));
             }
             writer.end_timestep(Ending::Quiescent);
             let (bytes, _) = writer.finish();
-            let mut cursor = Cursor::new(has_fates);
-            for (emitted, fired) in &steps {
+            let mut cursor = Cursor::new(has_fates, n_shards);
+            for (number, (emitted, fired)) in steps.iter().enumerate() {
                 prop_assert_eq!(cursor.next(&bytes).unwrap(), Record::Step);
+                prop_assert_eq!(cursor.shard, number % n_shards);
                 prop_assert_eq!(&cursor.emitted, emitted);
                 prop_assert!(cursor.fired.iter().eq(fired));
                 prop_assert_eq!(&cursor.fates, &fates(if has_fates { fired.len() } else { 0 }));
@@ -323,8 +356,8 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), has_fates: bool) {
-            let mut cursor = Cursor::new(has_fates);
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), has_fates: bool, n_shards in 1..4_usize) {
+            let mut cursor = Cursor::new(has_fates, n_shards);
             while !cursor.at_end(&bytes) && cursor.next(&bytes).is_ok() {}
         }
     }

@@ -60,7 +60,10 @@ impl Trace {
 /// Whether the header is one that a run can have written.
 fn is_sound(header: &TraceHeader) -> bool {
     let layered = header.schedule == "layered";
-    let known = ["random", "momentum", "fifo", "lifo", "priority", "custom"];
+    let known = ["random", "momentum", "fifo", "lifo", "priority", "custom", "free"];
+    if !header.shards.is_empty() && (header.schedule != "free" || header.shards.last() != Some(&header.n_neurons)) {
+        return false;
+    }
     let usual = header.input_mode == InputMode::AtOnce && header.on_stop == OnStop::Discard;
     ["float32", "float64"].contains(&header.dtype.as_str())
         && header.n_timesteps > 0

@@ -44,6 +44,9 @@ pub struct TraceHeader {
     /// Spikes may have skipped refractoriness or been lost.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dropouts: bool,
+    /// Where the shards' neurons end, of a free run of several shards; else empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shards: Vec<usize>,
 }
 
 /// The recorded ordering of a batch.
@@ -141,6 +144,16 @@ impl Trace {
     pub(crate) fn sample(&self, sample: usize) -> (&[u8], &[f32]) {
         let range = |offsets: &[u64]| offsets[sample] as usize..offsets[sample + 1] as usize;
         (&self.bytes[range(&self.offsets)], &self.v[range(&self.v_offsets)])
+    }
+
+    /// Reads the samples' bytes.
+    pub(crate) fn cursor(&self) -> Cursor {
+        Cursor::new(self.header.dropouts, self.header.shards.len())
+    }
+
+    /// Whether the run was of several shards.
+    pub(crate) fn is_sharded(&self) -> bool {
+        self.header.shards.len() > 1
     }
 
     /// Whether the run was layered.

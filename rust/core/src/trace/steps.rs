@@ -1,6 +1,6 @@
 //! A trace as columns: for people, plots and tools, and the way to build a trace by hand.
 
-use super::{Cursor, Record, Trace, Writer};
+use super::{Record, Trace, Writer};
 use crate::error::Error;
 use crate::fates::{LOST, SKIPPED};
 use crate::options::Ending;
@@ -14,6 +14,8 @@ pub struct Step {
     pub timestep: u32,
     /// Forward step within the timestep.
     pub step: u32,
+    /// The shard that took it.
+    pub shard: u32,
     /// How many spikes it emitted.
     pub n_emitted: u32,
     /// How many neurons fired in it.
@@ -60,7 +62,7 @@ impl Trace {
     /// The trace as columns.
     pub fn to_steps(&self) -> Result<Steps, Error> {
         let mut columns = Steps { v: self.v.clone(), ..Steps::default() };
-        let mut cursor = Cursor::new(self.header.dropouts);
+        let mut cursor = self.cursor();
         for sample in 0..self.n_samples() {
             let (bytes, _) = self.sample(sample);
             let sample = sample as u32;
@@ -70,7 +72,8 @@ impl Trace {
                 match cursor.next(bytes)? {
                     Record::Step => {
                         let (n_emitted, n_fired) = (cursor.emitted.len() as u32, cursor.fired.len() as u32);
-                        columns.steps.push(Step { sample, timestep, step, n_emitted, n_fired });
+                        let shard = cursor.shard as u32;
+                        columns.steps.push(Step { sample, timestep, step, shard, n_emitted, n_fired });
                         columns.emitted.extend_from_slice(&cursor.emitted);
                         columns.fired.extend_from_slice(&cursor.fired);
                         columns.fates.extend_from_slice(&cursor.fates);
@@ -118,6 +121,10 @@ impl Trace {
         if let Some(fate) = columns.fates.iter().find(|fate| **fate > most) {
             return Err(wrong(format!("the fate {fate}"), "0 to 3, and 0 without dropouts"));
         }
+        let n_shards = self.header.shards.len().max(1);
+        if let Some(step) = columns.steps.iter().find(|step| step.shard as usize >= n_shards) {
+            return Err(wrong(format!("shard {}", step.shard), "shards of the trace"));
+        }
         let mut trace = Self::new(self.header.clone());
         let (mut emitted, mut fired, mut v, mut fates) =
             (&*columns.emitted, &*columns.fired, &*columns.v, &*columns.fates);
@@ -127,7 +134,7 @@ impl Trace {
             columns.endings.iter().peekable(),
         );
         for sample in 0..self.n_samples() as u32 {
-            let mut writer = Writer::new(self.header.dropouts);
+            let mut writer = Writer::new(self.header.dropouts, self.header.shards.len());
             for timestep in 0.. {
                 let Some((_, _, ending)) = endings.next_if(|e| (e.0, e.1) == (sample, timestep)) else {
                     break;
@@ -145,9 +152,9 @@ impl Trace {
                         ));
                     }
                     let now_fates = split(&mut fates, step.n_fired);
-                    writer.step_of(now_emitted.iter().copied(), now_emitted.len(), now_fired, now_fates);
+                    writer.step_of(step.shard as usize, now_emitted.iter().copied(), now_emitted.len(), now_fired, now_fates);
                     writer.v.extend_from_slice(split(&mut v, step.n_fired));
-                    if number == 0 {
+                    if number as usize + 1 == n_shards {
                         let mut channels = Vec::new();
                         while let Some(&(_, _, channel)) =
                             joined.next_if(|j| (j.0, j.1) == (sample, timestep))
@@ -182,7 +189,7 @@ impl Trace {
 
     /// Number of emitted spikes in all samples.
     pub fn n_emitted(&self) -> Result<u64, Error> {
-        let (mut cursor, mut n_emitted) = (Cursor::new(self.header.dropouts), 0);
+        let (mut cursor, mut n_emitted) = (self.cursor(), 0);
         for sample in 0..self.n_samples() {
             let (bytes, _) = self.sample(sample);
             cursor.rewind();
@@ -198,7 +205,7 @@ impl Trace {
     /// One row per emitted spike, in the order of emission. An emission of a spike that never joined is an error.
     pub fn to_events(&self) -> Result<Events, Error> {
         let mut events = Events::default();
-        let mut cursor = Cursor::new(self.header.dropouts);
+        let mut cursor = self.cursor();
         let mut spikes: Vec<(i64, f32)> = Vec::new();
         for sample in 0..self.n_samples() {
             let (bytes, v) = self.sample(sample);

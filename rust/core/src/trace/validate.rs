@@ -62,7 +62,7 @@ impl<'a, T: Float> Check<'a, T> {
             trace,
             network,
             state,
-            cursor: Cursor::new(trace.header.dropouts),
+            cursor: trace.cursor(),
             fates: Fates::default(),
             pending: BTreeMap::new(),
             fired_in: vec![0; network.n_neurons()],

@@ -1,0 +1,140 @@
+//! Free running: neurons fire when their spikes arrive, on several threads at once, and nobody waits for a layer or a step.
+//!
+//! Workers own disjoint shards of neurons. A spike goes to the inbox of every shard that it has a synapse in; a shard takes the spikes that wait for it in the order in which they came. Shards
+//! wait for each other only at the end of a timestep. What happens depends on the machine; each shard writes down the order of its own deliveries, and the record, merged when the run is
+//! over, replays bit for bit. `PROTOCOL.md` states the protocol and why it is right.
+
+mod merge;
+mod partition;
+mod quiescence;
+mod replay;
+mod ring;
+mod shard;
+mod sleep;
+mod stops;
+#[cfg(all(test, loom))]
+mod verify;
+mod worker;
+
+pub(crate) use partition::Partition;
+pub(crate) use replay::ShardedReplay;
+
+use crate::batch::Output;
+use crate::engine::Run;
+use crate::error::Error;
+use crate::float::Float;
+use crate::float_mode::DefaultFloatMode;
+use crate::schedule::ScheduleSpec;
+use crate::sync::{AtomicUsize, Ordering};
+use crate::workers::{MOST_THREADS, Watch, on_this_thread, on_threads};
+use partition::MOST_SHARDS;
+use shard::Found;
+use worker::{Shared, Worker};
+
+/// Synapses that keep one more worker busy, where the number of workers for a sample is chosen by size.
+const SYNAPSES_A_WORKER: u64 = 500_000;
+/// Slots of an inbox: enough for what a worker sends between two looks of the other, small enough to stay in its cache.
+const MOST_SLOTS: usize = 4096;
+
+/// What threads do with a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Parallel {
+    /// As many threads a sample as the network is large, the rest for other samples.
+    #[default]
+    Auto,
+    /// Each sample on one thread.
+    Samples,
+    /// All threads on one sample after the other.
+    Shards,
+}
+
+/// How a free run uses the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FreeRunning {
+    /// F: waiting spikes that a shard takes as one delivery, at most.
+    pub group_size: usize,
+    /// Shards of the network; `None`: as many as threads work on a sample.
+    pub shards: Option<usize>,
+    /// What threads do with a batch.
+    pub parallel: Parallel,
+}
+
+impl FreeRunning {
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match self.shards {
+            Some(n) if n == 0 || n > MOST_SHARDS => {
+                Err(Error::schedule("shards", n, format!("1 to {MOST_SHARDS} shards")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Workers of a group, groups, and shards.
+    fn layout<T: Float>(&self, run: &Run<'_, T>) -> (usize, usize, usize) {
+        let threads = run.options.threads.min(MOST_THREADS);
+        let n_synapses: u64 = run.network.connections.iter().map(|c| c.projection.n_synapses()).sum();
+        let workers = match self.parallel {
+            Parallel::Samples => 1,
+            Parallel::Shards => threads,
+            Parallel::Auto => threads.min((n_synapses / SYNAPSES_A_WORKER) as usize).max(1),
+        };
+        let n_shards = self.shards.unwrap_or(workers.min(MOST_SHARDS));
+        (workers, threads, n_shards)
+    }
+}
+
+/// Runs every sample; as [`crate::simulate`].
+pub(crate) fn simulate<T: Float>(
+    run: &mut Run<'_, T>,
+    free: FreeRunning,
+    spec: &ScheduleSpec,
+    progress: &mut dyn FnMut(usize) -> bool,
+) -> Result<Output<T>, Error> {
+    let (workers, threads, n_shards) = free.layout(run);
+    let partition = Partition::balanced(run.network, n_shards);
+    let workers = workers.min(partition.n_shards());
+    let groups = (threads / workers).clamp(1, run.input.n_samples());
+    if partition.n_shards() > 1 {
+        run.shards.clone_from(&partition.ends);
+    }
+    let run = &*run;
+    let reach = partition.reach(run.network);
+    let most_neurons = (0..partition.n_shards()).map(|s| partition.neurons(s).len()).max();
+    let slots = most_neurons.unwrap_or(1).next_power_of_two().min(MOST_SLOTS);
+    let group = |group| {
+        Shared::new(run, &partition, &reach, free.group_size, workers, (group, groups), slots)
+    };
+    let shared: Vec<_> = (0..groups).map(group).collect();
+    let (tickets, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let work = |watch: &mut Watch<'_>| {
+        let _mode = DefaultFloatMode::set();
+        // Relaxed: only the number matters.
+        let ticket = tickets.fetch_add(1, Ordering::Relaxed);
+        let worker = Worker::new(&shared[ticket / workers], ticket % workers);
+        let found = worker.run(watch, &mut |watch| {
+            let finished = done.fetch_add(1, Ordering::Relaxed) + 1;
+            watch.finished(finished);
+        });
+        (ticket / workers, found)
+    };
+    let parts = if groups * workers == 1 {
+        vec![on_this_thread(&work, progress)?]
+    } else {
+        on_threads(groups * workers, true, &work, &done, progress)?
+    };
+    let mut found: Vec<Vec<Option<Found<T>>>> =
+        (0..groups).map(|_| (0..partition.n_shards()).map(|_| None).collect()).collect();
+    let mut errors = Vec::new();
+    for (group, part) in parts {
+        match part {
+            Ok(shards) => shards.into_iter().for_each(|(shard, of)| found[group][shard] = Some(of)),
+            Err(error) => errors.push(error),
+        }
+    }
+    let first = errors.into_iter().min_by_key(|(sample, e)| (matches!(e, Error::Interrupted), *sample));
+    if let Some((_, error)) = first {
+        return Err(error);
+    }
+    let found = found.into_iter().map(|group| group.into_iter().flatten().collect()).collect();
+    merge::merged(run, spec, &partition, &reach, found)
+}

@@ -1,0 +1,72 @@
+//! When a timestep is over: every spike that was sent has been delivered, and so has all that it caused. Found without a lock and without a barrier; see `PROTOCOL.md`, "Quiescence".
+
+use crossbeam_utils::CachePadded;
+
+use crate::sync::{AtomicU64, Ordering, fence};
+
+/// What one worker has published about itself; it alone writes it.
+#[derive(Debug)]
+struct Tally {
+    /// Spikes that it sent, counted once a shard.
+    sent: AtomicU64,
+    /// Spikes that its shards are done with, and steps 0 of timesteps.
+    completed: AtomicU64,
+}
+
+/// The tallies of all workers, and the timestep that they are in.
+#[derive(Debug)]
+pub(crate) struct Quiescence {
+    tallies: Box<[CachePadded<Tally>]>,
+    /// Timesteps begun before this one, since the beginning of the run.
+    epoch: CachePadded<AtomicU64>,
+    n_shards: u64,
+}
+
+impl Quiescence {
+    pub(crate) fn new(n_workers: usize, n_shards: usize) -> Self {
+        let tally = || Tally { sent: AtomicU64::new(0), completed: AtomicU64::new(0) };
+        Self {
+            tallies: (0..n_workers).map(|_| CachePadded::new(tally())).collect(),
+            epoch: CachePadded::new(AtomicU64::new(0)),
+            n_shards: n_shards as u64,
+        }
+    }
+
+    /// Publishes how many spikes a worker has sent. Called before the spikes can be read.
+    pub(crate) fn publish_sent(&self, worker: usize, sent: u64) {
+        // Relaxed: the ring's Release, which follows, orders it before the spike's delivery anywhere; for spikes to the worker's own shards, `publish_completed` does.
+        self.tallies[worker].sent.store(sent, Ordering::Relaxed);
+    }
+
+    /// Publishes how many spikes and steps 0 a worker's shards are done with. Called after all that they caused has been published as sent.
+    pub(crate) fn publish_completed(&self, worker: usize, completed: u64) {
+        // Release, with the Acquire in `is_quiescent`: whoever counts a spike as completed also sees as sent all that it caused, and the spike itself.
+        self.tallies[worker].completed.store(completed, Ordering::Release);
+        // SeqCst: of workers that finish at once, the last in the order of these fences sees what all others published, so one of them finds the timestep over.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Whether nothing is left of the timestep `epoch`. Once true, it stays so until someone begins the next.
+    pub(crate) fn is_quiescent(&self, epoch: u64) -> bool {
+        // `completed` first: see the proof in PROTOCOL.md.
+        let completed: u64 = self.tallies.iter().map(|t| t.completed.load(Ordering::Acquire)).sum();
+        // Relaxed: the loads above order them.
+        let sent: u64 = self.tallies.iter().map(|t| t.sent.load(Ordering::Relaxed)).sum();
+        // Step 0 of each shard counts as a spike that was sent when its timestep began.
+        completed == sent + self.n_shards * (epoch + 1)
+    }
+
+    /// Begins the timestep after `epoch`; false if somebody else did.
+    pub(crate) fn advance(&self, epoch: u64) -> bool {
+        // Release, with the Acquire in `epoch`: what was decided in the timestep that ends is seen in the next. Acquire: it is also seen by this worker.
+        self.epoch
+            .compare_exchange(epoch, epoch + 1, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
+    /// The timestep that has begun.
+    pub(crate) fn epoch(&self) -> u64 {
+        // Acquire, with the Release in `advance`.
+        self.epoch.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,220 @@
+//! The replay of a record of several shards, on one thread: the steps in the recorded order, each on its own shard's neurons.
+
+use std::sync::Arc;
+
+use super::partition::Partition;
+use crate::delivery::{Buffers, deliver_biases, deliver_group, deliver_run};
+use crate::engine::{Slot, Worker};
+use crate::error::Error;
+use crate::float::Float;
+use crate::network::{Network, Source};
+use crate::options::{Ending, InputMode};
+use crate::schedule::{Moment, Pending, Replay, Schedule};
+use crate::state::State;
+use crate::trace::Trace;
+use crate::workers::Watch;
+
+/// One worker's buffers.
+pub(crate) struct ShardedReplay<T> {
+    partition: Arc<Partition>,
+    reach: Arc<Vec<u64>>,
+    states: Vec<State<T>>,
+    replay: Replay,
+    buffers: Buffers<T>,
+    /// By arrival number: the shards that have not delivered the spike yet.
+    due: Vec<u64>,
+    n_due: u64,
+    /// (arrival number, multiplicity) of scheduled input spikes.
+    multiplicities: Vec<(u32, T)>,
+}
+
+impl<T: Float> ShardedReplay<T> {
+    pub(crate) fn new(
+        network: &Network<T>,
+        trace: &Arc<Trace>,
+        partition: &Arc<Partition>,
+        reach: &Arc<Vec<u64>>,
+    ) -> Self {
+        Self {
+            partition: Arc::clone(partition),
+            reach: Arc::clone(reach),
+            states: (0..partition.n_shards()).map(|s| State::of(network, partition.neurons(s))).collect(),
+            replay: Replay::new(Arc::clone(trace)),
+            buffers: Buffers::new(),
+            due: Vec::new(),
+            n_due: 0,
+            multiplicities: Vec::new(),
+        }
+    }
+
+    fn begin_sample(&mut self, initial_v: Option<&[T]>) {
+        for (shard, state) in self.states.iter_mut().enumerate() {
+            state.begin_sample(initial_v.map(|v| &v[self.partition.neurons(shard)]));
+        }
+        self.due.clear();
+        self.n_due = 0;
+        self.multiplicities.clear();
+    }
+
+    /// Takes note of new spikes: the shards that each must reach.
+    fn joined(&mut self, shards: impl Iterator<Item = u64>) {
+        for shards in shards {
+            self.due.push(shards);
+            self.n_due += u64::from(shards.count_ones());
+        }
+    }
+
+    /// Takes a spike off the list of what a shard has to deliver.
+    fn deliver(&mut self, arrival: u32, shard: usize) -> bool {
+        let bit = 1 << shard;
+        match self.due.get_mut(arrival as usize) {
+            Some(shards) if *shards & bit != 0 => {
+                *shards &= !bit;
+                self.n_due -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl<T: Float> Worker<'_, T> {
+    /// Replays one sample.
+    pub(crate) fn sharded_sample(
+        &mut self,
+        replay: &mut ShardedReplay<T>,
+        sample: usize,
+        slot: &mut Slot<'_, T>,
+        watch: &mut Watch<'_>,
+    ) -> Result<(), Error> {
+        let run = self.run;
+        let mut moment = self.moment(sample);
+        self.begin_sample(sample);
+        replay.begin_sample(run.input.initial_v(sample));
+        Schedule::<T>::begin_sample(&mut replay.replay, sample)?;
+        let n_shards = replay.partition.n_shards();
+        for timestep in 0..run.input.n_timesteps() {
+            (moment.timestep, moment.step) = (timestep as u32, 0);
+            run.input.timestep(sample, timestep, &mut self.inputs, &mut self.indices)?;
+            self.begin_timestep();
+            for shard in 0..n_shards {
+                let state = &mut replay.states[shard];
+                state.begin_timestep(run.network, &run.beta);
+                deliver_biases(run.network, None, state);
+                if run.options.input_mode == InputMode::AtOnce {
+                    deliver_run(run.network, Source::Input, &self.inputs, state);
+                }
+                self.group.clear();
+                replay.replay.read_step(moment)?;
+                self.step(replay, shard, moment, slot)?;
+                if shard + 1 == n_shards && run.options.input_mode == InputMode::Scheduled {
+                    self.join_scheduled(replay, moment)?;
+                }
+                self.note_pending(replay.n_due);
+                moment.step += 1;
+            }
+            let ending = loop {
+                if !watch.go_on() {
+                    return Err(Error::Interrupted);
+                }
+                if let Some(ending) = replay.replay.sharded_ending(moment, replay.n_due)? {
+                    break ending;
+                }
+                let shard = replay.replay.read_step(moment)?;
+                self.emit(replay, shard, moment)?;
+                self.step(replay, shard, moment, slot)?;
+                self.note_pending(replay.n_due);
+                moment.step += 1;
+            };
+            self.note_ending(ending);
+            if run.options.record {
+                self.writer.end_timestep(ending);
+            }
+            replay.states.iter_mut().for_each(State::end_timestep);
+            if !matches!(ending, Ending::Carried(_)) {
+                replay.due.fill(0);
+                replay.n_due = 0;
+            }
+            if matches!(ending, Ending::Stopped(_)) {
+                break;
+            }
+        }
+        self.measures.synaptic_operations = replay.states.iter().map(|state| state.operations).sum();
+        self.measures.neuron_updates = replay.states.iter().map(|state| state.updates).sum();
+        if run.options.keep_v {
+            for (shard, state) in replay.states.iter().enumerate() {
+                slot.v[replay.partition.neurons(shard)].copy_from_slice(state.v());
+            }
+        }
+        Schedule::<T>::end_sample(&mut replay.replay, moment)
+    }
+
+    /// Delivers what the record says that a shard's step delivered.
+    fn emit(&mut self, replay: &mut ShardedReplay<T>, shard: usize, moment: Moment) -> Result<(), Error> {
+        self.group.clear();
+        let n_emitted = replay.replay.emitted().len();
+        for at in 0..n_emitted {
+            let arrival = replay.replay.emitted()[at];
+            if !replay.deliver(arrival, shard) {
+                return Err(Replay::differs(
+                    moment,
+                    &format!("shard {shard} delivers spike {arrival}"),
+                    "it does not wait there",
+                ));
+            }
+            self.group.push(Pending::new(arrival, replay.replay.source(arrival)));
+        }
+        let (fates, waiting) = (&self.fates, &replay.multiplicities);
+        deliver_group(
+            self.run.network,
+            &self.group,
+            |arrival| {
+                let found = waiting.binary_search_by_key(&arrival, |waiting| waiting.0);
+                found.map_or(T::ZERO, |at| waiting[at].1)
+            },
+            |arrival| fates.any_lost() && fates.is_lost(arrival),
+            |_| true,
+            &mut replay.buffers,
+            &mut replay.states[shard],
+        );
+        Ok(())
+    }
+
+    /// Updates a shard's neurons and has those fire that do, as the record must say.
+    fn step(
+        &mut self,
+        replay: &mut ShardedReplay<T>,
+        shard: usize,
+        moment: Moment,
+        slot: &mut Slot<'_, T>,
+    ) -> Result<(), Error> {
+        replay.states[shard].update(self.run.network, &mut self.fired);
+        self.settle_shard(&mut replay.states[shard], &mut replay.replay, shard, moment, slot)?;
+        let flags = &self.fates.flags;
+        let reach = Arc::clone(&replay.reach);
+        let lost = |at: usize| flags.get(at).is_some_and(|flag| flag & crate::fates::LOST != 0);
+        let shards = self.fired.iter().enumerate().map(|(at, &neuron)| {
+            if lost(at) { 1 << shard } else { reach[neuron as usize] }
+        });
+        replay.joined(shards);
+        Ok(())
+    }
+
+    fn join_scheduled(&mut self, replay: &mut ShardedReplay<T>, moment: Moment) -> Result<(), Error> {
+        if self.inputs.is_empty() {
+            return Ok(());
+        }
+        let n = self.run.network.n_neurons() as u32;
+        let first = replay.due.len() as u32;
+        let sources: Vec<u32> = self.inputs.iter().map(|input| input.0 + n).collect();
+        replay.multiplicities.extend((first..).zip(&self.inputs).map(|(arrival, input)| (arrival, input.1)));
+        Schedule::<T>::inputs_joined(&mut replay.replay, moment, first, &sources)?;
+        if self.run.options.record {
+            let channels: Vec<u32> = self.inputs.iter().map(|input| input.0).collect();
+            self.writer.inputs_joined(&channels);
+        }
+        let reach = Arc::clone(&replay.reach);
+        replay.joined(sources.iter().map(|source| reach[*source as usize]));
+        self.take_arrivals(sources.len())
+    }
+}

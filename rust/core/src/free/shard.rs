@@ -1,0 +1,388 @@
+//! One shard: its neurons, the spikes that wait for it, and what it writes down. All of this is one worker's own; nothing here is shared.
+
+use std::collections::VecDeque;
+
+use super::ring::Message;
+use super::stops::Stops;
+use crate::delivery::{Buffers, deliver_biases, deliver_group, deliver_run};
+use crate::engine::Run;
+use crate::error::Error;
+use crate::fates::{Fates, LOST};
+use crate::float::Float;
+use crate::measures::Measures;
+use crate::network::Source;
+use crate::neuron::Refractory;
+use crate::options::{Ending, InputMode, OutputStop, StopReason};
+use crate::schedule::Pending;
+use crate::state::State;
+
+/// Marks the serial number of a spike that delivers nothing.
+pub(super) const LOST_BIT: u32 = 1 << 31;
+
+/// A forward step of the shard: how many spikes it delivered, and how many neurons fired in it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LoggedStep {
+    pub(super) n_delivered: u32,
+    pub(super) n_fired: u32,
+}
+
+/// The order of one shard's deliveries, written by its worker alone and merged when the run is over.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    pub(super) steps: Vec<LoggedStep>,
+    pub(super) delivered: Vec<Message>,
+    pub(super) fired: Vec<u32>,
+    pub(super) v: Vec<f32>,
+    pub(super) fates: Vec<u8>,
+    /// For each timestep that was run: where its steps end, and how it ended.
+    pub(super) timesteps: Vec<(usize, Ending)>,
+    /// Where each sample's timesteps end.
+    pub(super) samples: Vec<usize>,
+}
+
+/// What a shard found out in the samples that it ran, one after the other.
+#[derive(Debug)]
+pub(super) struct Found<T> {
+    pub(super) counts: Vec<f32>,
+    pub(super) spike_counts: Vec<u32>,
+    pub(super) v: Vec<T>,
+    pub(super) measures: Vec<Measures>,
+    /// (spikes before it as far as this shard could see, output neuron).
+    pub(super) output_spikes: Vec<(u32, u32)>,
+    pub(super) output_ends: Vec<usize>,
+    pub(super) log: Log,
+}
+
+/// A shard at work.
+pub(super) struct Shard<'a, T> {
+    run: &'a Run<'a, T>,
+    pub(super) number: usize,
+    group_size: usize,
+    n_neurons: usize,
+    state: State<T>,
+    /// Spikes that have arrived, in the order of their arrival.
+    pub(super) waiting: VecDeque<Message>,
+    /// How many of them are left from a timestep that was stopped.
+    carried: usize,
+    pub(super) fired: Vec<u32>,
+    potentials: Vec<T>,
+    group: Vec<Pending>,
+    buffers: Buffers<T>,
+    fates: Fates,
+    /// Multiplicities of the sample's scheduled input spikes.
+    multiplicities: Vec<T>,
+    /// Neurons that have fired in the sample.
+    serial: u32,
+    /// Forward steps in the timestep.
+    steps: u64,
+    /// Forward steps that may still be taken after an output spike, once this shard has seen it.
+    allowance: Option<u64>,
+    measures: Measures,
+    pub(super) found: Found<T>,
+}
+
+impl<'a, T: Float> Shard<'a, T> {
+    pub(super) fn new(
+        run: &'a Run<'a, T>,
+        number: usize,
+        neurons: std::ops::Range<usize>,
+        group_size: usize,
+    ) -> Self {
+        Self {
+            run,
+            number,
+            group_size,
+            n_neurons: neurons.len(),
+            state: State::of(run.network, neurons),
+            waiting: VecDeque::new(),
+            carried: 0,
+            fired: Vec::new(),
+            potentials: Vec::new(),
+            group: Vec::new(),
+            buffers: Buffers::new(),
+            fates: Fates::default(),
+            multiplicities: Vec::new(),
+            serial: 0,
+            steps: 0,
+            allowance: None,
+            measures: Measures::default(),
+            found: Found {
+                counts: Vec::new(),
+                spike_counts: Vec::new(),
+                v: Vec::new(),
+                measures: Vec::new(),
+                output_spikes: Vec::new(),
+                output_ends: Vec::new(),
+                log: Log::default(),
+            },
+        }
+    }
+
+    fn neurons(&self) -> std::ops::Range<usize> {
+        self.state.first_neuron()..self.state.first_neuron() + self.n_neurons
+    }
+
+    pub(super) fn begin_sample(&mut self, sample: usize) {
+        let initial_v = self.run.input.initial_v(sample).map(|v| &v[self.neurons()]);
+        self.state.begin_sample(initial_v);
+        self.fates.begin_sample();
+        self.multiplicities.clear();
+        self.serial = 0;
+        self.allowance = None;
+        self.measures = Measures { reached_quiescence: true, ..Measures::default() };
+        let Run { options, input, .. } = self.run;
+        let n_output = self.outputs().len();
+        if options.keep_counts {
+            let n = self.found.counts.len() + input.n_timesteps() * n_output;
+            self.found.counts.resize(n, 0.0);
+        }
+        if options.keep_spike_counts {
+            self.found.spike_counts.resize(self.found.spike_counts.len() + self.n_neurons, 0);
+        }
+    }
+
+    /// The output neurons among the shard's.
+    pub(super) fn outputs(&self) -> std::ops::Range<usize> {
+        let (output, here) = (self.run.network.output(), self.neurons());
+        let start = output.start.clamp(here.start, here.end);
+        start..output.end.clamp(start, here.end)
+    }
+
+    pub(super) fn end_sample(&mut self) {
+        self.measures.synaptic_operations = self.state.operations;
+        self.measures.neuron_updates = self.state.updates;
+        self.found.measures.push(self.measures);
+        if self.run.options.keep_v {
+            self.found.v.extend_from_slice(self.state.v());
+        }
+        self.found.output_ends.push(self.found.output_spikes.len());
+        self.found.log.samples.push(self.found.log.timesteps.len());
+        // What comes after those is for the next sample already.
+        self.waiting.drain(..std::mem::take(&mut self.carried));
+    }
+
+    /// Runs forward step 0 of a timestep; gives how many spikes of an earlier one wait, which nobody has counted as sent in this one.
+    pub(super) fn begin_timestep(
+        &mut self,
+        at: Place,
+        inputs: &[(u32, T)],
+        stops: &Stops<'_>,
+    ) -> Result<usize, Error> {
+        let network = self.run.network;
+        self.state.begin_timestep(network, &self.run.beta);
+        if self.run.has_fates {
+            self.fates.begin_timestep(network.n_neurons());
+        }
+        self.steps = 0;
+        if self.run.options.stop_on_output == Some(OutputStop::Timestep) {
+            self.allowance = None;
+        }
+        deliver_biases(network, None, &mut self.state);
+        if self.run.options.input_mode == InputMode::AtOnce {
+            deliver_run(network, Source::Input, inputs, &mut self.state);
+        }
+        self.group.clear();
+        self.update(at, stops)?;
+        Ok(std::mem::take(&mut self.carried))
+    }
+
+    /// Has scheduled input spikes join, after what step 0 fired; gives how many wait here.
+    pub(super) fn join_inputs(&mut self, inputs: &[(u32, T)], reach: &[u64]) -> usize {
+        if self.run.options.input_mode != InputMode::Scheduled {
+            return 0;
+        }
+        let n = self.run.network.n_neurons() as u32;
+        let before = self.waiting.len();
+        for &(channel, multiplicity) in inputs {
+            let serial = self.multiplicities.len() as u32;
+            self.multiplicities.push(multiplicity);
+            if reach[(n + channel) as usize] >> self.number & 1 == 1 {
+                self.waiting.push_back(Message::new(serial, n + channel));
+            }
+        }
+        self.waiting.len() - before
+    }
+
+    /// Takes up to F waiting spikes and delivers them; gives how many.
+    pub(super) fn deliver(&mut self, at: Place, stops: &Stops<'_>) -> Result<usize, Error> {
+        let n = self.waiting.len().min(self.group_size);
+        self.group.clear();
+        for message in (0..n).map_while(|_| self.waiting.pop_front()) {
+            self.group.push(Pending::new(message.serial(), message.source()));
+            if self.run.options.record {
+                self.found.log.delivered.push(message);
+            }
+        }
+        let multiplicities = &self.multiplicities;
+        deliver_group(
+            self.run.network,
+            &self.group,
+            |serial| multiplicities[serial as usize],
+            |serial| serial & LOST_BIT != 0,
+            |_| true,
+            &mut self.buffers,
+            &mut self.state,
+        );
+        self.update(at, stops)?;
+        Ok(n)
+    }
+
+    /// Updates the touched neurons, and has those fire that do.
+    fn update(&mut self, at: Place, stops: &Stops<'_>) -> Result<(), Error> {
+        let Run { network, options, .. } = self.run;
+        self.state.update(network, &mut self.fired);
+        self.potentials.clear();
+        let mut rest = self.fired.as_slice();
+        while let Some(&first) = rest.first() {
+            let index = network.population_of[first as usize] as usize;
+            let population = &network.populations()[index];
+            let end = rest.partition_point(|&neuron| (neuron as usize) < population.end);
+            let (neurons, tail) = rest.split_at(end);
+            self.measures.sum_events +=
+                self.state.fire(&population.lif, index, neurons, &mut self.potentials);
+            rest = tail;
+        }
+        if let Some(dropout) = &options.dropout {
+            let rests = |k| network.population(k).lif.refractory == Refractory::Timestep;
+            self.fates.draw(dropout, at.sample_id, at.timestep as u32, &self.fired, rests);
+            self.state.skip_refractoriness(&self.fired, &self.fates.flags);
+        }
+        let first = self.state.first_neuron();
+        if options.keep_spike_counts {
+            let start = self.found.spike_counts.len() - self.n_neurons;
+            for &neuron in &self.fired {
+                self.found.spike_counts[start + neuron as usize - first] += 1;
+            }
+        }
+        self.count_output_spikes(at, stops);
+        if options.record {
+            let log = &mut self.found.log;
+            log.steps.push(LoggedStep {
+                n_delivered: self.group.len() as u32,
+                n_fired: self.fired.len() as u32,
+            });
+            log.fired.extend_from_slice(&self.fired);
+            log.v.extend(self.potentials.iter().map(|v| v.to_f32()));
+            log.fates.extend_from_slice(&self.fates.flags);
+            log.fates.resize(log.fired.len(), 0);
+        }
+        self.measures.spikes += self.fired.len() as u64;
+        self.measures.forward_steps += 1;
+        self.steps += 1;
+        if self.serial as usize + self.fired.len() >= LOST_BIT as usize {
+            return Err(Error::input("x", "a sample of 2**31 spikes or more", "samples of fewer spikes"));
+        }
+        Ok(())
+    }
+
+    fn count_output_spikes(&mut self, at: Place, stops: &Stops<'_>) {
+        let outputs = self.outputs();
+        let is_output = |k: &&u32| outputs.contains(&(**k as usize));
+        if self.fired.iter().filter(is_output).count() == 0 {
+            return;
+        }
+        let options = self.run.options;
+        let others = stops.spikes_of_others(at, self.number);
+        for (before, &neuron) in (self.measures.spikes + others..).zip(&self.fired) {
+            let neuron = neuron as usize;
+            if !outputs.contains(&neuron) {
+                continue;
+            }
+            self.measures.latency.get_or_insert(before);
+            if options.keep_counts {
+                let n = outputs.len();
+                let start = self.found.counts.len() - (self.run.input.n_timesteps() - at.timestep) * n;
+                self.found.counts[start + neuron - outputs.start] += 1.0;
+            }
+            if options.keep_output_spikes {
+                let number = neuron - self.run.network.output().start;
+                self.found.output_spikes.push((before as u32, number as u32));
+            }
+        }
+        if options.stop_on_output.is_some() {
+            stops.saw_output(at);
+        }
+    }
+
+    /// Names each neuron that has just fired as a message, with the shards that it goes to.
+    pub(super) fn send(&mut self, reach: &[u64], mut to: impl FnMut(u64, Message)) {
+        for (at, &neuron) in self.fired.iter().enumerate() {
+            let is_lost = self.fates.flags.get(at).is_some_and(|flags| flags & LOST != 0);
+            let (serial, shards) = if is_lost {
+                (self.serial | LOST_BIT, 1 << self.number)
+            } else {
+                (self.serial, reach[neuron as usize])
+            };
+            self.serial += 1;
+            to(shards, Message::new(serial, neuron));
+        }
+    }
+
+    /// Takes note of the spikes that wait, and asks for a stop where a limit is reached.
+    pub(super) fn after_step(&mut self, at: Place, stops: &Stops<'_>) {
+        let pending = self.waiting.len() as u64;
+        self.measures.max_pending = self.measures.max_pending.max(pending);
+        self.measures.sum_pending += pending;
+        let options = self.run.options;
+        if options.max_spikes.is_some_and(|most| self.measures.spikes + stops.spikes_of_others(at, self.number) >= most) {
+            stops.stop(at, StopReason::MaxSpikes);
+        }
+        if options.stop_on_output.is_some() {
+            // The step in which it was seen counts down too.
+            if self.allowance.is_none() && stops.has_seen_output(at) {
+                self.allowance = Some(options.extra_steps.saturating_add(1));
+            }
+            if let Some(left) = &mut self.allowance {
+                *left = left.saturating_sub(1);
+                if *left == 0 {
+                    stops.stop(at, StopReason::Output);
+                }
+            }
+        }
+        if pending > 0 && self.steps >= options.max_forward_steps {
+            stops.stop(at, StopReason::MaxForwardSteps);
+        }
+    }
+
+    /// Stops: what waits is dropped, or kept for the next timestep; gives how many spikes this shard is done with for now.
+    pub(super) fn drop_waiting(&mut self, carry: bool) -> usize {
+        let n = self.waiting.len() - self.carried;
+        if carry {
+            self.carried = self.waiting.len();
+        } else {
+            self.waiting.clear();
+        }
+        n
+    }
+
+    /// How many spikes wait to be delivered in this timestep.
+    pub(super) fn n_waiting(&self) -> usize {
+        self.waiting.len() - self.carried
+    }
+
+    pub(super) fn end_timestep(&mut self, ending: Ending) {
+        self.state.end_timestep();
+        if ending != Ending::Quiescent {
+            self.measures.reached_quiescence = false;
+            self.measures.stopped_by = ending.reason();
+        }
+        if self.run.options.record {
+            let log = &mut self.found.log;
+            log.timesteps.push((log.steps.len(), ending));
+        }
+    }
+
+    pub(super) fn spikes(&self) -> u64 {
+        self.measures.spikes
+    }
+}
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) sample: usize,
+    pub(super) sample_id: u64,
+    pub(super) timestep: usize,
+    /// Timesteps begun before this one.
+    pub(super) epoch: u64,
+}

@@ -1,0 +1,66 @@
+//! Sleep and wake: a worker that has waited in vain for a while sleeps, and whoever makes work for it wakes it. See `PROTOCOL.md`, "Sleep".
+
+use std::sync::OnceLock;
+
+use crossbeam_utils::CachePadded;
+
+use crate::sync::{AtomicBool, Ordering, fence, park, thread};
+
+/// Who sleeps.
+#[derive(Debug)]
+pub(crate) struct Sleep {
+    beds: Box<[CachePadded<Bed>]>,
+}
+
+#[derive(Debug)]
+struct Bed {
+    asleep: AtomicBool,
+    /// Set by the worker itself before it first sleeps.
+    worker: OnceLock<thread::Thread>,
+}
+
+impl Sleep {
+    pub(crate) fn new(n_workers: usize) -> Self {
+        let bed = || Bed { asleep: AtomicBool::new(false), worker: OnceLock::new() };
+        Self { beds: (0..n_workers).map(|_| CachePadded::new(bed())).collect() }
+    }
+
+    /// Sleeps until woken, unless `has_work` says that there is something to do already. May also return for no reason.
+    pub(crate) fn sleep(&self, worker: usize, has_work: impl FnOnce() -> bool) {
+        let bed = &self.beds[worker];
+        bed.worker.get_or_init(thread::current);
+        // Relaxed: the fence orders it.
+        bed.asleep.store(true, Ordering::Relaxed);
+        // SeqCst, with that in `wake`: either the waker sees that this worker sleeps, or this worker sees the work that was made before.
+        fence(Ordering::SeqCst);
+        if !has_work() {
+            park();
+        }
+        // Relaxed: a wake that is not needed any more does no harm.
+        bed.asleep.store(false, Ordering::Relaxed);
+    }
+
+    /// Wakes a worker if it sleeps. Called after work was made for it, by a write that it looks at before it sleeps.
+    #[inline]
+    pub(crate) fn wake(&self, worker: usize) {
+        fence(Ordering::SeqCst);
+        self.wake_behind_fence(worker);
+    }
+
+    /// Wakes all who sleep.
+    pub(crate) fn wake_all(&self) {
+        fence(Ordering::SeqCst);
+        (0..self.beds.len()).for_each(|worker| self.wake_behind_fence(worker));
+    }
+
+    #[inline]
+    fn wake_behind_fence(&self, worker: usize) {
+        let bed = &self.beds[worker];
+        // Relaxed: ordered by the fence. Swapped, so that of several wakers one makes the call.
+        if bed.asleep.load(Ordering::Relaxed) && bed.asleep.swap(false, Ordering::Relaxed) {
+            if let Some(worker) = bed.worker.get() {
+                worker.unpark();
+            }
+        }
+    }
+}

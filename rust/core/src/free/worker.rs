@@ -1,0 +1,352 @@
+//! A worker: it runs its shards, hands spikes to other workers' shards, and waits when there is nothing to do. The protocol is in `PROTOCOL.md`.
+
+use super::partition::Partition;
+use super::quiescence::Quiescence;
+use super::ring::{Message, Ring};
+use super::shard::{Found, Place, Shard};
+use super::sleep::Sleep;
+use super::stops::Stops;
+use crate::engine::Run;
+use crate::error::Error;
+use crate::float::Float;
+use crate::options::{Ending, OnStop};
+use crate::sync::{AtomicBool, Ordering, thread};
+use crate::workers::Watch;
+
+/// Deliveries of one shard before the worker looks at its other shards and hands on what they sent.
+const DELIVERIES_AT_A_TIME: usize = 32;
+/// Looks for something to do before a worker gives up its core, and before it sleeps.
+const LOOKS_BEFORE_YIELD: u32 = 200;
+const LOOKS_BEFORE_SLEEP: u32 = 220;
+
+/// What the workers of one group share.
+pub(super) struct Shared<'a, T> {
+    pub(super) run: &'a Run<'a, T>,
+    pub(super) partition: &'a Partition,
+    /// By neuron, then by input channel: the shards that its spikes go to.
+    pub(super) reach: &'a [u64],
+    pub(super) group_size: usize,
+    pub(super) n_workers: usize,
+    /// The samples of this group: every `n_groups`-th from `group` on.
+    pub(super) group: usize,
+    pub(super) n_groups: usize,
+    /// By writing worker and shard.
+    rings: Vec<Ring>,
+    quiescence: Quiescence,
+    sleep: Sleep,
+    stops: Stops<'a>,
+    /// A worker failed, or the caller wants to stop.
+    aborted: AtomicBool,
+}
+
+impl<'a, T: Float> Shared<'a, T> {
+    pub(super) fn new(
+        run: &'a Run<'a, T>,
+        partition: &'a Partition,
+        reach: &'a [u64],
+        group_size: usize,
+        n_workers: usize,
+        (group, n_groups): (usize, usize),
+        ring_slots: usize,
+    ) -> Self {
+        let n_shards = partition.n_shards();
+        let ring = |writer: usize, shard: usize| {
+            Ring::new(if shard % n_workers == writer { 1 } else { ring_slots })
+        };
+        Self {
+            run,
+            partition,
+            reach,
+            group_size,
+            n_workers,
+            group,
+            n_groups,
+            rings: (0..n_workers * n_shards).map(|at| ring(at / n_shards, at % n_shards)).collect(),
+            quiescence: Quiescence::new(n_workers, n_shards),
+            sleep: Sleep::new(n_workers),
+            stops: Stops::new(run.options, run.input.n_timesteps(), n_shards),
+            aborted: AtomicBool::new(false),
+        }
+    }
+
+    fn ring(&self, writer: usize, shard: usize) -> &Ring {
+        &self.rings[writer * self.partition.n_shards() + shard]
+    }
+
+    /// The worker that owns a shard.
+    fn owner(&self, shard: usize) -> usize {
+        shard % self.n_workers
+    }
+
+    fn abort(&self) {
+        // Relaxed: it has to be seen some time soon, and the wake's fence makes it so for sleepers.
+        self.aborted.store(true, Ordering::Relaxed);
+        self.sleep.wake_all();
+    }
+}
+
+/// Aborts all workers of a group when one of them panics.
+struct AbortOnPanic<'s, 'a, T: Float>(&'s Shared<'a, T>);
+
+impl<T: Float> Drop for AbortOnPanic<'_, '_, T> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.abort();
+        }
+    }
+}
+
+pub(super) struct Worker<'s, 'a, T> {
+    shared: &'s Shared<'a, T>,
+    number: usize,
+    shards: Vec<Shard<'a, T>>,
+    /// By shard: spikes that are to be handed on.
+    outgoing: Vec<Vec<Message>>,
+    /// Counted once a shard; see `Quiescence`.
+    sent: u64,
+    completed: u64,
+    inputs: Vec<(u32, T)>,
+    indices: Vec<u32>,
+    /// Looks in vain since there was last something to do.
+    looks: u32,
+    pub(super) waited: Waited,
+}
+
+/// How a worker spent its time waiting.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Waited {
+    pub(super) looks: u64,
+    pub(super) sleeps: u64,
+}
+
+impl<'s, 'a, T: Float> Worker<'s, 'a, T> {
+    pub(super) fn new(shared: &'s Shared<'a, T>, number: usize) -> Self {
+        let n_shards = shared.partition.n_shards();
+        let own = (number..n_shards).step_by(shared.n_workers);
+        let shard =
+            |shard| Shard::new(shared.run, shard, shared.partition.neurons(shard), shared.group_size);
+        Self {
+            shared,
+            number,
+            shards: own.map(shard).collect(),
+            outgoing: vec![Vec::new(); n_shards],
+            sent: 0,
+            completed: 0,
+            inputs: Vec::new(),
+            indices: Vec::new(),
+            looks: 0,
+            waited: Waited::default(),
+        }
+    }
+
+    /// Runs all samples of the group; gives what each of this worker's shards found, or where and why it failed.
+    pub(super) fn run(
+        mut self,
+        watch: &mut Watch<'_>,
+        finished: &mut dyn FnMut(&mut Watch<'_>),
+    ) -> Result<Vec<(usize, Found<T>)>, (usize, Error)> {
+        let _guard = AbortOnPanic(self.shared);
+        let mut epoch = 0;
+        let n_samples = self.shared.run.input.n_samples();
+        for sample in (self.shared.group..n_samples).step_by(self.shared.n_groups) {
+            if let Err(error) = self.sample(sample, &mut epoch, watch) {
+                self.shared.abort();
+                return Err((sample, error));
+            }
+            if self.number == 0 {
+                finished(watch);
+            }
+        }
+        Ok(self.shards.into_iter().map(|shard| (shard.number, shard.found)).collect())
+    }
+
+    fn sample(&mut self, sample: usize, epoch: &mut u64, watch: &mut Watch<'_>) -> Result<(), Error> {
+        let run = self.shared.run;
+        let sample_id = run.options.sample_ids.as_ref().map_or(sample as u64, |ids| ids[sample]);
+        self.shards.iter_mut().for_each(|shard| shard.begin_sample(sample));
+        for timestep in 0..run.input.n_timesteps() {
+            let at = Place { sample, sample_id, timestep, epoch: *epoch };
+            self.begin_timestep(at)?;
+            self.until_quiescent(at, watch)?;
+            let ending = self.shared.stops.ending(at);
+            self.shards.iter_mut().for_each(|shard| shard.end_timestep(ending));
+            *epoch += 1;
+            if matches!(ending, Ending::Stopped(_)) {
+                break;
+            }
+        }
+        self.shards.iter_mut().for_each(Shard::end_sample);
+        Ok(())
+    }
+
+    /// Forward step 0 of every shard.
+    fn begin_timestep(&mut self, at: Place) -> Result<(), Error> {
+        let Shared { run, reach, stops, .. } = self.shared;
+        self.looks = 0;
+        run.input.timestep(at.sample, at.timestep, &mut self.inputs, &mut self.indices)?;
+        for index in 0..self.shards.len() {
+            self.sent += self.shards[index].begin_timestep(at, &self.inputs, stops)? as u64;
+            self.send(index);
+            self.sent += self.shards[index].join_inputs(&self.inputs, reach) as u64;
+            self.shards[index].after_step(at, stops);
+            self.completed += 1;
+        }
+        self.hand_on(at);
+        Ok(())
+    }
+
+    /// Sorts what a shard's neurons have fired by the shards that it goes to.
+    fn send(&mut self, index: usize) {
+        let Self { shards, outgoing, sent, .. } = self;
+        let number = shards[index].number;
+        let mut own = std::mem::take(&mut outgoing[number]);
+        shards[index].send(self.shared.reach, |mut to, spike| {
+            *sent += u64::from(to.count_ones());
+            if to >> number & 1 == 1 {
+                own.push(spike);
+                to &= !(1 << number);
+            }
+            while to != 0 {
+                outgoing[to.trailing_zeros() as usize].push(spike);
+                to &= to - 1;
+            }
+        });
+        shards[index].waiting.extend(own.drain(..));
+        outgoing[number] = own;
+    }
+
+    /// Hands on what was sent, as far as there is room, and wakes who sleeps.
+    fn hand_on(&mut self, at: Place) {
+        let shared = self.shared;
+        for shard in &self.shards {
+            shared.stops.publish_spikes(at, shard.number, shard.spikes());
+        }
+        if self.outgoing.iter().all(Vec::is_empty) {
+            return;
+        }
+        shared.quiescence.publish_sent(self.number, self.sent);
+        for shard in 0..self.outgoing.len() {
+            let spikes = &mut self.outgoing[shard];
+            if spikes.is_empty() {
+                continue;
+            }
+            let owner = shared.owner(shard);
+            if owner == self.number {
+                self.shards[shard / shared.n_workers].waiting.extend(spikes.drain(..));
+                continue;
+            }
+            let n = shared.ring(self.number, shard).write(spikes);
+            spikes.drain(..n);
+            shared.sleep.wake(owner);
+        }
+    }
+
+    /// Delivers until no spike is anywhere.
+    fn until_quiescent(&mut self, at: Place, watch: &mut Watch<'_>) -> Result<(), Error> {
+        loop {
+            // Relaxed: see `abort`.
+            if !watch.go_on() || self.shared.aborted.load(Ordering::Relaxed) {
+                return Err(Error::Interrupted);
+            }
+            if self.receive(at) {
+                return Ok(());
+            }
+            if self.deliver(at)? {
+                self.looks = 0;
+                self.hand_on(at);
+                continue;
+            }
+            if self.outgoing.iter().any(|spikes| !spikes.is_empty()) {
+                // An inbox is full; its owner reads it, so there will be room.
+                self.hand_on(at);
+                thread::yield_now();
+                continue;
+            }
+            if self.rest(at) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes in what has arrived; true when the next timestep has begun, to which it then belongs.
+    fn receive(&mut self, at: Place) -> bool {
+        let shared = self.shared;
+        let mut n = 0;
+        for shard in &mut self.shards {
+            for writer in (0..shared.n_workers).filter(|writer| *writer != self.number) {
+                let ring = shared.ring(writer, shard.number);
+                n += ring.read(|spike| shard.waiting.push_back(spike));
+            }
+        }
+        // Asked after the spikes were read: whoever sent one in the next timestep had seen it begin.
+        n > 0 && shared.quiescence.epoch() != at.epoch
+    }
+
+    /// Has each shard deliver some of what waits for it; whether there was anything.
+    fn deliver(&mut self, at: Place) -> Result<bool, Error> {
+        let stops = &self.shared.stops;
+        let carry = self.shared.run.options.on_stop == OnStop::Carry;
+        let mut any = false;
+        for index in 0..self.shards.len() {
+            for _ in 0..DELIVERIES_AT_A_TIME {
+                if self.shards[index].n_waiting() == 0 {
+                    break;
+                }
+                any = true;
+                if stops.reason(at).is_some() {
+                    stops.dropped(at);
+                    self.completed += self.shards[index].drop_waiting(carry) as u64;
+                    break;
+                }
+                self.completed += self.shards[index].deliver(at, stops)? as u64;
+                self.send(index);
+                self.shards[index].after_step(at, stops);
+            }
+        }
+        Ok(any)
+    }
+
+    /// With nothing to do: finds out whether the timestep is over, or waits a little; true when it is over.
+    fn rest(&mut self, at: Place) -> bool {
+        let Shared { quiescence, sleep, aborted, .. } = self.shared;
+        if self.looks == 0 {
+            quiescence.publish_sent(self.number, self.sent);
+            quiescence.publish_completed(self.number, self.completed);
+        }
+        self.looks += 1;
+        self.waited.looks += 1;
+        if quiescence.epoch() != at.epoch {
+            self.looks = 0;
+            return true;
+        }
+        if quiescence.is_quiescent(at.epoch) {
+            self.looks = 0;
+            if quiescence.advance(at.epoch) {
+                sleep.wake_all();
+            }
+            return true;
+        }
+        if self.looks < LOOKS_BEFORE_YIELD {
+            std::hint::spin_loop();
+        } else if self.looks < LOOKS_BEFORE_SLEEP {
+            thread::yield_now();
+        } else {
+            self.waited.sleeps += 1;
+            let has_mail = || {
+                let to_mine = |ring: (usize, &Ring)| {
+                    let (at, ring) = ring;
+                    self.shared.owner(at % self.shared.partition.n_shards()) == self.number && ring.has_some()
+                };
+                self.shared.rings.iter().enumerate().any(to_mine)
+            };
+            sleep.sleep(self.number, || {
+                has_mail()
+                    || quiescence.epoch() != at.epoch
+                    || quiescence.is_quiescent(at.epoch)
+                    || aborted.load(Ordering::Relaxed)
+            });
+            self.looks = LOOKS_BEFORE_YIELD;
+        }
+        false
+    }
+}

@@ -1,0 +1,157 @@
+//! Properties of free runs: what is recorded replays to the bit, and one shard is a FIFO.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use pyasync_core::*;
+
+const T: usize = 4;
+
+#[derive(Clone, Debug)]
+struct Case {
+    sizes: Vec<usize>,
+    weights: Vec<f64>,
+    x: Vec<u8>,
+    n_samples: usize,
+    recurrent: bool,
+    reset: Reset,
+    dropout: Option<Dropout>,
+    scheduled: bool,
+    group_size: usize,
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let reset = prop_oneof![Just(Reset::Zero), Just(Reset::Subtract), Just(Reset::None)];
+    let sizes = prop::collection::vec(1..20_usize, 2..4);
+    (sizes, 1..4_usize, any::<[bool; 3]>(), reset, 1..5_usize, any::<u64>()).prop_flat_map(
+        |(sizes, n_samples, [recurrent, scheduled, drops], reset, group_size, seed)| {
+            let n_inputs = 8;
+            let widest = sizes.iter().max().copied().unwrap_or(1).max(n_inputs);
+            let weights = prop::collection::vec(-0.5..0.8, 2 * widest * widest);
+            let x = prop::collection::vec(0..2_u8, T * n_samples * n_inputs);
+            let dropout = drops.then_some(Dropout { refractory: 0.4, spike: 0.2, seed });
+            (Just(sizes), weights, x).prop_map(move |(sizes, weights, x)| Case {
+                sizes,
+                weights,
+                x,
+                n_samples,
+                recurrent,
+                reset,
+                dropout,
+                scheduled,
+                group_size,
+            })
+        },
+    )
+}
+
+impl Case {
+    fn network(&self) -> Network<f64> {
+        let mut builder = NetworkBuilder::new(8);
+        let (mut source, mut n_in) = (Source::Input, 8);
+        for (number, &n) in self.sizes.iter().enumerate() {
+            let lif = Lif { v_threshold: vec![0.5], reset: self.reset, ..Lif::default() };
+            let population = builder.population(&number.to_string(), n, lif);
+            let dense = Projection::dense(&self.weights[..n * n_in], n, n_in).unwrap();
+            let bias = (number == 0).then(|| self.weights[..n].to_vec());
+            builder.projection(source, population, dense, bias);
+            if self.recurrent {
+                // Every second weight is 0, so that its rows are lists and some spikes reach one shard alone.
+                let sparse: Vec<f64> = self.weights[..n * n]
+                    .iter()
+                    .enumerate()
+                    .map(|(k, w)| if k % 2 == 0 { *w } else { 0.0 })
+                    .collect();
+                let lateral = Projection::dense(&sparse, n, n).unwrap();
+                builder.projection(Source::Population(population), population, lateral, None);
+            }
+            (source, n_in) = (Source::Population(population), n);
+        }
+        builder.build().unwrap()
+    }
+
+    fn options(&self, threads: usize) -> Options {
+        Options {
+            threads,
+            record: true,
+            keep_v: true,
+            dropout: self.dropout,
+            input_mode: if self.scheduled { InputMode::Scheduled } else { InputMode::AtOnce },
+            ..Options::new(0.01)
+        }
+    }
+
+    fn run(&self, schedule: &ScheduleSpec, threads: usize) -> Output<f64> {
+        let input = Input::dense_u8(&self.x, T, self.n_samples, 8).unwrap();
+        simulate(&self.network(), &input, schedule, &self.options(threads), &mut |_| true).unwrap()
+    }
+}
+
+fn free(group_size: usize, shards: usize, parallel: Parallel) -> ScheduleSpec {
+    ScheduleSpec::FreeRunning(FreeRunning { group_size, shards: Some(shards), parallel })
+}
+
+fn assert_same(a: &Output<f64>, b: &Output<f64>) -> Result<(), TestCaseError> {
+    prop_assert_eq!(&a.counts, &b.counts);
+    prop_assert_eq!(&a.spike_counts, &b.spike_counts);
+    prop_assert_eq!(&a.measures, &b.measures);
+    prop_assert_eq!(&a.output_spikes, &b.output_spikes);
+    prop_assert_eq!(&a.output_offsets, &b.output_offsets);
+    let bits = |output: &Output<f64>| output.v.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    prop_assert_eq!(bits(a), bits(b));
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(
+        std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(150)
+    ))]
+
+    #[test]
+    fn what_is_recorded_replays_to_the_bit(
+        case in cases(), threads in 1..5_usize, shards in 1..6_usize, whole: bool,
+    ) {
+        let parallel = if whole { Parallel::Shards } else { Parallel::Auto };
+        let run = case.run(&free(case.group_size, shards, parallel), threads);
+        let trace = Arc::new(run.trace.clone().unwrap());
+        let read = Trace::from_bytes(&trace.to_bytes()).unwrap();
+        prop_assert_eq!(&read, &*trace);
+        prop_assert_eq!(&trace.with_steps(&trace.to_steps().unwrap()).unwrap(), &*trace);
+        for threads in [1, 3] {
+            let again = case.run(&ScheduleSpec::Replay { trace: Arc::clone(&trace) }, threads);
+            assert_same(&run, &again)?;
+            prop_assert_eq!(again.trace.as_ref(), Some(&*trace));
+        }
+        if shards == 0 { trace.validate(&case.network()).unwrap(); }
+    }
+
+    #[test]
+    fn one_shard_is_a_fifo(case in cases(), threads in 1..4_usize) {
+        let run = case.run(&free(case.group_size, 1, Parallel::Auto), threads);
+        let fifo = case.run(&ScheduleSpec::Fifo { group_size: case.group_size }, 1);
+        assert_same(&run, &fifo)?;
+        let steps = |output: &Output<f64>| output.trace.as_ref().unwrap().to_steps().unwrap();
+        prop_assert_eq!(steps(&run), steps(&fifo));
+    }
+
+    /// With reset none and without leak or threshold in reach, potentials are sums that no order changes (of numbers that add exactly).
+    #[test]
+    fn sums_that_cannot_depend_on_the_order_do_not(
+        x in prop::collection::vec(0..2_u8, T * 8), shards in 2..5_usize, eighths in prop::collection::vec(-8..8_i8, 64),
+    ) {
+        let weight: Vec<f64> = eighths.iter().map(|e| f64::from(*e) / 8.0).collect();
+        let mut builder = NetworkBuilder::new(8);
+        let relay = builder.population("relay", 8, Lif { v_threshold: vec![0.5], tau_mem: vec![f64::INFINITY], ..Lif::default() });
+        let sum = builder.population("sum", 8, Lif { v_threshold: vec![1e9], tau_mem: vec![f64::INFINITY], ..Lif::default() });
+        builder.projection(Source::Input, relay, Projection::one_to_one(&[1.0; 8]).unwrap(), None);
+        builder.projection(Source::Population(relay), sum, Projection::dense(&weight, 8, 8).unwrap(), None);
+        let network = builder.build().unwrap();
+        let input = Input::dense_u8(&x, T, 1, 8).unwrap();
+        let options = Options { threads: 3, keep_v: true, ..Options::new(0.01) };
+        let run = |schedule| simulate(&network, &input, &schedule, &options, &mut |_| true).unwrap();
+        let free = run(free(1, shards, Parallel::Shards));
+        let fifo = run(ScheduleSpec::Fifo { group_size: 1 });
+        prop_assert_eq!(&free.v, &fifo.v);
+        prop_assert_eq!(&free.spike_counts, &fifo.spike_counts);
+    }
+}
