@@ -5,6 +5,7 @@ and replayable. Importing pyasync needs NumPy only.
 """
 
 from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
 
 from pyasync import data, study
 from pyasync.errors import (
@@ -35,6 +36,7 @@ from pyasync.result import Result, StopReason
 from pyasync.schedules import (
     Custom,
     Fifo,
+    FreeRunning,
     Layered,
     Lifo,
     Momentum,
@@ -45,6 +47,9 @@ from pyasync.schedules import (
 )
 from pyasync.simulate import simulate, simulate_stream
 from pyasync.trace import Trace, TraceSteps
+
+if TYPE_CHECKING:
+    from pyasync import nn as nn
 
 __version__ = _version("pyasync")
 
@@ -58,6 +63,7 @@ __all__ = [
     "Custom",
     "Fifo",
     "FileError",
+    "FreeRunning",
     "InputError",
     "Layered",
     "Lifo",
@@ -89,3 +95,16 @@ __all__ = [
     "simulate_stream",
     "study",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `pyasync.nn`, and PyTorch with it, when it is first used."""
+    if name == "nn":
+        from importlib import import_module
+
+        return import_module("pyasync.nn")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), "nn"])

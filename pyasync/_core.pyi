@@ -17,6 +17,7 @@ class _Header(TypedDict):
     n_neurons: int
     n_timesteps: int
     dropouts: bool
+    shards: list[int]
     dt: float
     dtype: str
     schedule: str

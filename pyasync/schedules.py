@@ -305,6 +305,60 @@ class Custom(_Seeded):
 
 
 @dataclass(frozen=True)
+class FreeRunning(Schedule):
+    """No schedule: neurons fire when their spikes arrive, on several threads at once.
+
+    Shards of the network, each owned by one worker, deliver the spikes that wait for them in the
+    order in which they came, and wait for each other only at the end of a timestep. The order is
+    the machine's own: two runs differ, unless there is one shard, which is `Fifo`. With
+    `record=True` what happened is recorded, and `Replay(trace)` gives it again to the bit.
+
+    Parameters
+    ----------
+    threads : int, optional
+        Worker threads; those of the simulation (all cores) if not given.
+    forward_group_size : int
+        F: waiting spikes that a shard delivers together, at most.
+    shards : int, optional
+        Shards of the network, 1 to 64; as many as threads work on a sample if not given.
+    parallel : {"auto", "samples", "shards"}
+        Each sample on one thread, all threads on one sample after the other, or as many threads a
+        sample as the network is large, the others for other samples.
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa
+    >>> rng = np.random.default_rng(0)
+    >>> weights = [rng.normal(0.1, 0.4, shape) for shape in [(40, 20), (5, 40)]]
+    >>> network = pa.Network.sequential([pa.Linear(w) for w in weights], pa.LIF(v_threshold=0.5))
+    >>> x = rng.random((10, 4, 20)) < 0.2
+    >>> run = pa.simulate(network, x, pa.FreeRunning(2, parallel="shards"), dt=1e-3, record=True)
+    >>> run.trace.validate(network)
+    >>> again = pa.simulate(network, x, pa.Replay(run.trace), dt=1e-3)
+    >>> bool((again.spike_counts == run.spike_counts).all())
+    True
+    """
+
+    name = "free"
+    threads: int | None = None
+    forward_group_size: int = 1
+    shards: int | None = None
+    parallel: Literal["auto", "samples", "shards"] = "auto"
+
+    def __post_init__(self) -> None:
+        for argument, number in (("threads", self.threads), ("shards", self.shards)):
+            if number is not None:
+                integer(ScheduleError, argument, number, 1)
+        integer(ScheduleError, "forward_group_size", self.forward_group_size, 1)
+        choice(ScheduleError, "parallel", self.parallel, ("auto", "samples", "shards"))
+
+    def parts(self, seed: int, n_neurons: int) -> tuple[Any, ...]:
+        size = min(int(self.forward_group_size), 2**32 - 1)
+        shards = None if self.shards is None else min(int(self.shards), 2**32 - 1)
+        return (self.name, size, shards, self.parallel)
+
+
+@dataclass(frozen=True)
 class Replay(Schedule):
     """Exactly what a trace recorded: the same bits, without a random number.
 

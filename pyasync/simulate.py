@@ -16,7 +16,7 @@ from pyasync.errors import InputError, NetworkError, ScheduleError, expected
 from pyasync.events import SpikeBatch
 from pyasync.network import Network
 from pyasync.result import KEEP, Result
-from pyasync.schedules import Random, Schedule
+from pyasync.schedules import FreeRunning, Random, Schedule
 
 
 def simulate(
@@ -60,7 +60,7 @@ def simulate(
         Ids of the samples, 0 or more; their positions in the batch if not given. A sample's result
         depends on its id, never on its position.
     threads : int, optional
-        Worker threads; all cores if not given. No bit depends on it.
+        Worker threads; all cores if not given. No bit depends on it, but under `FreeRunning`.
     record : bool
         Record the trace.
     progress : bool
@@ -150,6 +150,8 @@ def simulate(
         "record": bool(record),
         **{f"keep_{name}": name in keep for name in KEEP},
     }
+    if isinstance(schedule, FreeRunning) and schedule.threads is not None:
+        options["threads"] = int(schedule.threads)
     parts = schedule.parts(int(seed), network.n_neurons)
     built = network.build()
     with Progress("simulate", n_samples, "samples", shown=progress) as bar:

@@ -35,7 +35,7 @@ DELIVERY = np.dtype(
     ]
 )
 STEP = np.dtype(
-    [(name, np.uint32) for name in ("sample", "timestep", "step", "n_emitted", "n_fired")]
+    [(name, np.uint32) for name in ("sample", "timestep", "step", "shard", "n_emitted", "n_fired")]
 )
 FIRED = np.dtype(
     [("neuron", np.uint32), ("v", np.float32), ("skipped", np.bool_), ("lost", np.bool_)]
@@ -49,8 +49,8 @@ class TraceSteps(NamedTuple):
 
     Attributes
     ----------
-    steps : structured array, fields sample, timestep, step, n_emitted, n_fired
-        One row per forward step.
+    steps : structured array, fields sample, timestep, step, shard, n_emitted, n_fired
+        One row per forward step; the first of a timestep, one for each shard, deliver its input.
     emitted : uint32 [sum of n_emitted]
         Arrival numbers of the emitted spikes, step by step. Spikes of a sample are numbered from 0
         in the order in which they joined the pending ones.
@@ -101,6 +101,7 @@ class Trace:
         self.n_neurons: int = header["n_neurons"]
         self.n_timesteps: int = header["n_timesteps"]
         self.dropouts: bool = header["dropouts"]
+        self.n_shards: int = max(1, len(header["shards"]))
         self.dt: float = header["dt"]
         self.dtype: np.dtype[Any] = np.dtype(header["dtype"])
         self.schedule: str = header["schedule"]
@@ -189,6 +190,9 @@ class Trace:
     def to_events(self) -> npt.NDArray[Any]:
         """One row per emitted spike, in the order of emission.
 
+        Of a free run: in one order that what happened allows, a spike where the first shard
+        delivered it.
+
         Returns
         -------
         structured array, fields sample, timestep, step, order, neuron, v
@@ -202,27 +206,36 @@ class Trace:
         return rows
 
     def to_deliveries(self) -> npt.NDArray[Any]:
-        """One row per delivery as each shard of neurons saw it; this run has one shard.
+        """One row per delivery as each shard of neurons saw it; most runs have one shard.
 
         Returns
         -------
         structured array, fields sample, timestep, shard, order, neuron
-            `neuron` is -1 for a timestep's input group (biases and, with `input_mode="at_once"`,
-            input spikes), and -1 - channel for a scheduled input spike.
+            `order` numbers a sample's deliveries of one shard; `neuron` is -1 for a timestep's
+            input group (biases and, with `input_mode="at_once"`, input spikes), and -1 - channel
+            for a scheduled input spike.
         """
-        events = self.to_events()
-        steps = self.to_steps().steps
-        groups = steps[steps["step"] == 0]
-        rows = np.zeros(len(groups) + len(events), DELIVERY)
-        for name in ("sample", "timestep", "neuron"):
-            rows[name][len(groups) :] = events[name]
-        rows["sample"][: len(groups)] = groups["sample"]
-        rows["timestep"][: len(groups)] = groups["timestep"]
-        rows["neuron"][: len(groups)] = -1
-        # A stable sort keeps each timestep's input group first and its emissions in order.
-        rows = rows[np.lexsort((rows["timestep"], rows["sample"]))]
-        first = np.searchsorted(rows["sample"], rows["sample"])
-        rows["order"] = np.arange(len(rows)) - first
+        steps, emitted, *_ = columns = self.to_steps()
+        source = _sources(columns, self.n_shards)
+        is_input = steps["step"] < self.n_shards
+        # An input group is one delivery; any other step is one for each spike that it emitted.
+        count = np.where(is_input, 1, steps["n_emitted"]).astype(np.int64)
+        of_step = np.repeat(np.arange(len(steps)), count)
+        rows = np.empty(len(of_step), DELIVERY)
+        for name in ("sample", "timestep", "shard"):
+            rows[name] = steps[name][of_step]
+        first = np.searchsorted(steps["sample"], np.arange(len(self) + 1))
+        starts = np.concatenate([[0], np.cumsum(steps["n_fired"].astype(np.int64))])
+        joined = np.searchsorted(columns.joined["sample"], np.arange(len(self) + 1))
+        spike_start = starts[first] + joined
+        rows["neuron"] = -1
+        rows["neuron"][~is_input[of_step]] = source[
+            spike_start[np.repeat(steps["sample"], steps["n_emitted"])] + emitted
+        ]
+        key = rows["sample"].astype(np.int64) * self.n_shards + rows["shard"]
+        by_shard = np.argsort(key, kind="stable")
+        place = np.arange(len(rows)) - np.searchsorted(key[by_shard], key[by_shard])
+        rows["order"][by_shard] = place
         return rows
 
     def to_steps(self) -> TraceSteps:
@@ -256,7 +269,7 @@ class Trace:
             given = f"an array of {emitted.dtype} and shape {emitted.shape}"
             raise TraceError(expected("emitted", given, "arrival numbers below 2**32, shape [n]"))
         core = like.core.with_steps(
-            table(steps.steps, STEP).reshape(-1, 5),
+            table(steps.steps, STEP).reshape(-1, 6),
             aligned(emitted, np.uint32),
             aligned(steps.fired["neuron"], np.uint32),
             aligned(steps.fired["v"], np.float32),
@@ -303,3 +316,19 @@ class Trace:
             f"{self.schedule}{group}, {count(self.n_emitted, 'spike')} emitted, "
             f"{count(self.nbytes, 'byte')})"
         )
+
+
+def _sources(columns: TraceSteps, n_shards: int) -> npt.NDArray[np.int64]:
+    """What each spike came from, by sample and then by arrival number: neuron or -1 - channel."""
+    steps = columns.steps
+    # Inputs join after the last step 0 of their timestep, and after the neurons that fired in it.
+    keys = ("timestep", "sample")
+    fired_at = np.repeat(np.arange(len(steps)), steps["n_fired"])
+    fired = [steps[name][fired_at] for name in ("step", *keys)]
+    joined = [np.full(len(columns.joined), n_shards - 1), *(columns.joined[name] for name in keys)]
+    kind = np.repeat([0, 1], [len(fired_at), len(columns.joined)])
+    order = np.lexsort([kind, *(np.concatenate(pair) for pair in zip(fired, joined, strict=True))])
+    neuron = columns.fired["neuron"].astype(np.int64)
+    channel = columns.joined["channel"].astype(np.int64)
+    sources: npt.NDArray[np.int64] = np.concatenate([neuron, -1 - channel])[order]
+    return sources

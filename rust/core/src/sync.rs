@@ -1,10 +1,19 @@
-//! The only door to atomics and threads, so that loom's model checker can stand in for the standard library (`--cfg loom`).
+//! The only door to atomics and threads, so that something else can stand in for the standard library: loom's model checker (`--cfg loom`), shuttle's schedulers
+//! (`--cfg shuttle`), or atomics that take their time (`--cfg disturbed`). `free/PROTOCOL.md`, "How it is tested".
 
-#[cfg(not(loom))]
+#[cfg(disturbed)]
+#[path = "disturbed.rs"]
+mod disturbed;
+
+#[cfg(not(any(loom, shuttle)))]
 mod of_std {
-    pub(crate) use std::sync::Mutex;
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
-    pub(crate) use std::thread;
+    #[cfg(disturbed)]
+    pub(crate) use super::disturbed::{AtomicBool, AtomicU64, AtomicUsize, fence};
+    #[cfg(not(disturbed))]
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, fence};
+    pub(crate) use std::sync::atomic::Ordering;
+    pub(crate) use std::sync::{Mutex, OnceLock};
+    pub(crate) use std::thread::{self, Thread, current, yield_now};
 
     /// Sleeps until woken, or for a while: a run must end even if a waker was killed.
     pub(crate) fn park() {
@@ -12,18 +21,76 @@ mod of_std {
     }
 }
 
+/// Here a worker that nobody wakes sleeps for ever, and the model reports it.
 #[cfg(loom)]
 mod of_loom {
-    pub(crate) use loom::sync::Mutex;
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
-    pub(crate) use loom::thread;
+    pub(crate) use loom::thread::{Thread, current, park, yield_now};
+    // Of what is not free running nothing is modelled; it only has to compile.
+    pub(crate) use std::sync::Mutex;
+    pub(crate) use std::thread;
 
-    pub(crate) fn park() {
-        thread::park();
+    /// The standard library's, for one setter: what loom lacks.
+    #[derive(Debug)]
+    pub(crate) struct OnceLock<T> {
+        is_set: AtomicBool,
+        value: loom::cell::UnsafeCell<Option<T>>,
+    }
+
+    // SAFETY: the value is written before `is_set`, once, by the only thread that sets it, and read after.
+    unsafe impl<T: Send + Sync> Sync for OnceLock<T> {}
+
+    impl<T: Clone> OnceLock<T> {
+        pub(crate) fn new() -> Self {
+            Self { is_set: AtomicBool::new(false), value: loom::cell::UnsafeCell::new(None) }
+        }
+        pub(crate) fn get(&self) -> Option<T> {
+            // SAFETY: see `Sync`; loom checks it.
+            self.is_set.load(Ordering::Acquire).then(|| self.value.with(|value| unsafe { (*value).clone() }))?
+        }
+        pub(crate) fn get_or_init(&self, init: impl FnOnce() -> T) {
+            // Relaxed: only the one setter asks.
+            if !self.is_set.load(Ordering::Relaxed) {
+                // SAFETY: see `Sync`; loom checks it.
+                self.value.with_mut(|value| unsafe { *value = Some(init()) });
+                self.is_set.store(true, Ordering::Release);
+            }
+        }
+    }
+}
+
+#[cfg(shuttle)]
+mod of_shuttle {
+    pub(crate) use shuttle::sync::Mutex;
+    pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+    pub(crate) use shuttle::thread::{Thread, current, park, yield_now};
+    pub(crate) use std::sync::OnceLock;
+
+    pub(crate) mod thread {
+        use shuttle::thread::Scope;
+        pub(crate) use shuttle::thread::{ScopedJoinHandle, Thread, current, park_timeout, scope};
+
+        pub(crate) struct Builder;
+
+        impl Builder {
+            pub(crate) fn new() -> Self {
+                Self
+            }
+            #[allow(clippy::unnecessary_wraps)] // as the standard library's
+            pub(crate) fn spawn_scoped<'scope, T: Send + 'scope>(
+                self,
+                scope: &'scope Scope<'scope, '_>,
+                work: impl FnOnce() -> T + Send + 'scope,
+            ) -> std::io::Result<ScopedJoinHandle<'scope, T>> {
+                Ok(scope.spawn(work))
+            }
+        }
     }
 }
 
 #[cfg(loom)]
 pub(crate) use of_loom::*;
-#[cfg(not(loom))]
+#[cfg(shuttle)]
+pub(crate) use of_shuttle::*;
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) use of_std::*;

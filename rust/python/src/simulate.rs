@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use numpy::{Element, PyArray1, PyReadonlyArray1};
 use pyasync_core::{
-    Dropout, Error, Float, InputMode, Key, Measures, OnStop, Options, Output, OutputStop, PendingSpike,
-    ScheduleSpec,
+    Dropout, Error, Float, FreeRunning, InputMode, Key, Measures, OnStop, Options, Output, OutputStop,
+    Parallel, PendingSpike, ScheduleSpec,
 };
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -165,6 +165,15 @@ fn parse_schedule(schedule: &Bound<'_, PyTuple>) -> PyResult<ScheduleSpec> {
             seed: schedule.get_item(2)?.extract()?,
             pick: custom_pick(schedule.get_item(3)?.unbind()),
         },
+        "free" => ScheduleSpec::FreeRunning(FreeRunning {
+            group_size: group_size()?,
+            shards: schedule.get_item(2)?.extract()?,
+            parallel: match schedule.get_item(3)?.extract::<String>()?.as_str() {
+                "samples" => Parallel::Samples,
+                "shards" => Parallel::Shards,
+                _ => Parallel::Auto,
+            },
+        }),
         "replay" => {
             ScheduleSpec::Replay { trace: Arc::clone(&schedule.get_item(1)?.cast::<Trace>()?.get().trace) }
         }

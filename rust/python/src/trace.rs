@@ -45,6 +45,7 @@ impl Trace {
         fields.set_item("n_neurons", header.n_neurons)?;
         fields.set_item("n_timesteps", header.n_timesteps)?;
         fields.set_item("dropouts", header.dropouts)?;
+        fields.set_item("shards", &header.shards)?;
         fields.set_item("dt", header.dt)?;
         fields.set_item("dtype", &header.dtype)?;
         fields.set_item("schedule", &header.schedule)?;
@@ -116,7 +117,7 @@ impl Trace {
         ))
     }
 
-    /// (steps `[n, 5]`, emitted, fired, v, fates, joined `[n, 3]`, endings `[n, 3]`), the pairs flat.
+    /// (steps `[n, 6]`, emitted, fired, v, fates, joined `[n, 3]`, endings `[n, 3]`), the pairs flat.
     #[allow(clippy::type_complexity)]
     fn to_steps<'py>(
         &self,
@@ -134,7 +135,7 @@ impl Trace {
         let steps = columns
             .steps
             .iter()
-            .flat_map(|s| [s.sample, s.timestep, s.step, s.n_emitted, s.n_fired])
+            .flat_map(|s| [s.sample, s.timestep, s.step, s.shard, s.n_emitted, s.n_fired])
             .collect();
         let joined = columns
             .joined
@@ -182,8 +183,9 @@ impl Trace {
                     sample: row[0],
                     timestep: row[1],
                     step: row[2],
-                    n_emitted: row[3],
-                    n_fired: row[4],
+                    shard: row[3],
+                    n_emitted: row[4],
+                    n_fired: row[5],
                 })
                 .collect(),
             emitted: emitted.as_slice()?.to_vec(),

@@ -55,7 +55,8 @@ pub(super) fn merged<T: Float>(
                 let own = &found.v[number * neurons.len()..][..neurons.len()];
                 all.v[sample * n..][neurons.clone()].copy_from_slice(own);
             }
-            let outputs = output.start.clamp(neurons.start, neurons.end)..output.end.clamp(neurons.start, neurons.end);
+            let outputs =
+                output.start.clamp(neurons.start, neurons.end)..output.end.clamp(neurons.start, neurons.end);
             if options.keep_counts && !outputs.is_empty() {
                 let width = outputs.len();
                 let own = &found.counts[number * input.n_timesteps() * width..];
@@ -173,7 +174,8 @@ impl<'a, T: Float> Merge<'a, T> {
         (measures.latency, measures.max_pending, measures.sum_pending) = (None, 0, 0);
         let mut spikes = 0;
         self.writer.begin_sample();
-        let n_timesteps = shards[0].log.samples[number] - if number == 0 { 0 } else { shards[0].log.samples[number - 1] };
+        let n_timesteps =
+            shards[0].log.samples[number] - if number == 0 { 0 } else { shards[0].log.samples[number - 1] };
         for timestep in 0..n_timesteps {
             for (shard, found) in shards.iter().enumerate() {
                 self.step(shard, found, &mut at[shard], &mut spikes, measures, output_spikes);
@@ -182,7 +184,8 @@ impl<'a, T: Float> Merge<'a, T> {
                 }
                 self.note_pending(measures);
             }
-            let ends: Vec<usize> = shards.iter().zip(&at).map(|(f, at)| f.log.timesteps[at.timestep].0).collect();
+            let ends: Vec<usize> =
+                shards.iter().zip(&at).map(|(f, at)| f.log.timesteps[at.timestep].0).collect();
             loop {
                 let mut progressed = false;
                 for (shard, found) in shards.iter().enumerate() {
@@ -204,7 +207,9 @@ impl<'a, T: Float> Merge<'a, T> {
             if !matches!(ending, Ending::Carried(_)) {
                 self.pending = 0;
             }
-            at.iter_mut().for_each(|at| at.timestep += 1);
+            for at in &mut at {
+                at.timestep += 1;
+            }
         }
         self.at[group] = at;
         Ok(())
@@ -247,7 +252,7 @@ impl<'a, T: Float> Merge<'a, T> {
         let (neurons, fates) = (&found.log.fired[fired.clone()], &found.log.fates[fired.clone()]);
         self.writer.step_of(shard, self.emitted.iter().copied(), self.emitted.len(), neurons, fates);
         self.writer.v.extend_from_slice(&found.log.v[fired.clone()]);
-        self.pending -= step.n_delivered as u64;
+        self.pending -= u64::from(step.n_delivered);
         for (&neuron, fate) in neurons.iter().zip(fates) {
             self.arrivals[shard].push(self.next_arrival);
             self.next_arrival += 1;

@@ -101,9 +101,8 @@ pub(crate) fn simulate<T: Float>(
     let reach = partition.reach(run.network);
     let most_neurons = (0..partition.n_shards()).map(|s| partition.neurons(s).len()).max();
     let slots = most_neurons.unwrap_or(1).next_power_of_two().min(MOST_SLOTS);
-    let group = |group| {
-        Shared::new(run, &partition, &reach, free.group_size, workers, (group, groups), slots)
-    };
+    let group =
+        |group| Shared::new(run, &partition, &reach, free.group_size, workers, (group, groups), slots);
     let shared: Vec<_> = (0..groups).map(group).collect();
     let (tickets, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let work = |watch: &mut Watch<'_>| {

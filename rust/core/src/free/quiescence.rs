@@ -59,9 +59,7 @@ impl Quiescence {
     /// Begins the timestep after `epoch`; false if somebody else did.
     pub(crate) fn advance(&self, epoch: u64) -> bool {
         // Release, with the Acquire in `epoch`: what was decided in the timestep that ends is seen in the next. Acquire: it is also seen by this worker.
-        self.epoch
-            .compare_exchange(epoch, epoch + 1, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+        self.epoch.compare_exchange(epoch, epoch + 1, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     /// The timestep that has begun.

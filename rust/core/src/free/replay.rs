@@ -193,9 +193,11 @@ impl<T: Float> Worker<'_, T> {
         let flags = &self.fates.flags;
         let reach = Arc::clone(&replay.reach);
         let lost = |at: usize| flags.get(at).is_some_and(|flag| flag & crate::fates::LOST != 0);
-        let shards = self.fired.iter().enumerate().map(|(at, &neuron)| {
-            if lost(at) { 1 << shard } else { reach[neuron as usize] }
-        });
+        let shards = self
+            .fired
+            .iter()
+            .enumerate()
+            .map(|(at, &neuron)| if lost(at) { 1 << shard } else { reach[neuron as usize] });
         replay.joined(shards);
         Ok(())
     }

@@ -257,10 +257,8 @@ impl<'a, T: Float> Shard<'a, T> {
         self.count_output_spikes(at, stops);
         if options.record {
             let log = &mut self.found.log;
-            log.steps.push(LoggedStep {
-                n_delivered: self.group.len() as u32,
-                n_fired: self.fired.len() as u32,
-            });
+            log.steps
+                .push(LoggedStep { n_delivered: self.group.len() as u32, n_fired: self.fired.len() as u32 });
             log.fired.extend_from_slice(&self.fired);
             log.v.extend(self.potentials.iter().map(|v| v.to_f32()));
             log.fates.extend_from_slice(&self.fates.flags);
@@ -324,7 +322,10 @@ impl<'a, T: Float> Shard<'a, T> {
         self.measures.max_pending = self.measures.max_pending.max(pending);
         self.measures.sum_pending += pending;
         let options = self.run.options;
-        if options.max_spikes.is_some_and(|most| self.measures.spikes + stops.spikes_of_others(at, self.number) >= most) {
+        if options
+            .max_spikes
+            .is_some_and(|most| self.measures.spikes + stops.spikes_of_others(at, self.number) >= most)
+        {
             stops.stop(at, StopReason::MaxSpikes);
         }
         if options.stop_on_output.is_some() {

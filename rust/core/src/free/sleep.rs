@@ -1,10 +1,8 @@
 //! Sleep and wake: a worker that has waited in vain for a while sleeps, and whoever makes work for it wakes it. See `PROTOCOL.md`, "Sleep".
 
-use std::sync::OnceLock;
-
 use crossbeam_utils::CachePadded;
 
-use crate::sync::{AtomicBool, Ordering, fence, park, thread};
+use crate::sync::{AtomicBool, OnceLock, Ordering, Thread, current, fence, park};
 
 /// Who sleeps.
 #[derive(Debug)]
@@ -16,7 +14,7 @@ pub(crate) struct Sleep {
 struct Bed {
     asleep: AtomicBool,
     /// Set by the worker itself before it first sleeps.
-    worker: OnceLock<thread::Thread>,
+    worker: OnceLock<Thread>,
 }
 
 impl Sleep {
@@ -28,7 +26,7 @@ impl Sleep {
     /// Sleeps until woken, unless `has_work` says that there is something to do already. May also return for no reason.
     pub(crate) fn sleep(&self, worker: usize, has_work: impl FnOnce() -> bool) {
         let bed = &self.beds[worker];
-        bed.worker.get_or_init(thread::current);
+        bed.worker.get_or_init(current);
         // Relaxed: the fence orders it.
         bed.asleep.store(true, Ordering::Relaxed);
         // SeqCst, with that in `wake`: either the waker sees that this worker sleeps, or this worker sees the work that was made before.
@@ -57,10 +55,11 @@ impl Sleep {
     fn wake_behind_fence(&self, worker: usize) {
         let bed = &self.beds[worker];
         // Relaxed: ordered by the fence. Swapped, so that of several wakers one makes the call.
-        if bed.asleep.load(Ordering::Relaxed) && bed.asleep.swap(false, Ordering::Relaxed) {
-            if let Some(worker) = bed.worker.get() {
-                worker.unpark();
-            }
+        if bed.asleep.load(Ordering::Relaxed)
+            && bed.asleep.swap(false, Ordering::Relaxed)
+            && let Some(worker) = bed.worker.get()
+        {
+            worker.unpark();
         }
     }
 }

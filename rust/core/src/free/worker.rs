@@ -10,7 +10,7 @@ use crate::engine::Run;
 use crate::error::Error;
 use crate::float::Float;
 use crate::options::{Ending, OnStop};
-use crate::sync::{AtomicBool, Ordering, thread};
+use crate::sync::{AtomicBool, Ordering, yield_now};
 use crate::workers::Watch;
 
 /// Deliveries of one shard before the worker looks at its other shards and hands on what they sent.
@@ -50,9 +50,8 @@ impl<'a, T: Float> Shared<'a, T> {
         ring_slots: usize,
     ) -> Self {
         let n_shards = partition.n_shards();
-        let ring = |writer: usize, shard: usize| {
-            Ring::new(if shard % n_workers == writer { 1 } else { ring_slots })
-        };
+        let ring =
+            |writer: usize, shard: usize| Ring::new(if shard % n_workers == writer { 1 } else { ring_slots });
         Self {
             run,
             partition,
@@ -112,6 +111,9 @@ pub(super) struct Worker<'s, 'a, T> {
     pub(super) waited: Waited,
 }
 
+/// What each of a worker's shards, by number, found.
+pub(super) type FoundByShard<T> = Vec<(usize, Found<T>)>;
+
 /// How a worker spent its time waiting.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Waited {
@@ -123,12 +125,12 @@ impl<'s, 'a, T: Float> Worker<'s, 'a, T> {
     pub(super) fn new(shared: &'s Shared<'a, T>, number: usize) -> Self {
         let n_shards = shared.partition.n_shards();
         let own = (number..n_shards).step_by(shared.n_workers);
-        let shard =
-            |shard| Shard::new(shared.run, shard, shared.partition.neurons(shard), shared.group_size);
+        let new =
+            |number| Shard::new(shared.run, number, shared.partition.neurons(number), shared.group_size);
         Self {
             shared,
             number,
-            shards: own.map(shard).collect(),
+            shards: own.map(new).collect(),
             outgoing: vec![Vec::new(); n_shards],
             sent: 0,
             completed: 0,
@@ -144,7 +146,7 @@ impl<'s, 'a, T: Float> Worker<'s, 'a, T> {
         mut self,
         watch: &mut Watch<'_>,
         finished: &mut dyn FnMut(&mut Watch<'_>),
-    ) -> Result<Vec<(usize, Found<T>)>, (usize, Error)> {
+    ) -> Result<FoundByShard<T>, (usize, Error)> {
         let _guard = AbortOnPanic(self.shared);
         let mut epoch = 0;
         let n_samples = self.shared.run.input.n_samples();
@@ -259,7 +261,7 @@ impl<'s, 'a, T: Float> Worker<'s, 'a, T> {
             if self.outgoing.iter().any(|spikes| !spikes.is_empty()) {
                 // An inbox is full; its owner reads it, so there will be room.
                 self.hand_on(at);
-                thread::yield_now();
+                yield_now();
                 continue;
             }
             if self.rest(at) {
@@ -329,7 +331,7 @@ impl<'s, 'a, T: Float> Worker<'s, 'a, T> {
         if self.looks < LOOKS_BEFORE_YIELD {
             std::hint::spin_loop();
         } else if self.looks < LOOKS_BEFORE_SLEEP {
-            thread::yield_now();
+            yield_now();
         } else {
             self.waited.sleeps += 1;
             let has_mail = || {

@@ -65,7 +65,14 @@ impl Writer {
     }
 
     #[inline]
-    pub(crate) fn step<T: Float>(&mut self, shard: usize, emitted: &[Pending], fired: &[u32], fates: &[u8], v: &[T]) {
+    pub(crate) fn step<T: Float>(
+        &mut self,
+        shard: usize,
+        emitted: &[Pending],
+        fired: &[u32],
+        fates: &[u8],
+        v: &[T],
+    ) {
         self.step_of(shard, emitted.iter().map(|spike| spike.arrival()), emitted.len(), fired, fates);
         self.v.extend(v.iter().map(|v| v.to_f32()));
     }

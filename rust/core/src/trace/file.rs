@@ -61,7 +61,9 @@ impl Trace {
 fn is_sound(header: &TraceHeader) -> bool {
     let layered = header.schedule == "layered";
     let known = ["random", "momentum", "fifo", "lifo", "priority", "custom", "free"];
-    if !header.shards.is_empty() && (header.schedule != "free" || header.shards.last() != Some(&header.n_neurons)) {
+    if !header.shards.is_empty()
+        && (header.schedule != "free" || header.shards.last() != Some(&header.n_neurons))
+    {
         return false;
     }
     let usual = header.input_mode == InputMode::AtOnce && header.on_stop == OnStop::Discard;

@@ -152,7 +152,13 @@ impl Trace {
                         ));
                     }
                     let now_fates = split(&mut fates, step.n_fired);
-                    writer.step_of(step.shard as usize, now_emitted.iter().copied(), now_emitted.len(), now_fired, now_fates);
+                    writer.step_of(
+                        step.shard as usize,
+                        now_emitted.iter().copied(),
+                        now_emitted.len(),
+                        now_fired,
+                        now_fates,
+                    );
                     writer.v.extend_from_slice(split(&mut v, step.n_fired));
                     if number as usize + 1 == n_shards {
                         let mut channels = Vec::new();
@@ -187,36 +193,40 @@ impl Trace {
         }
     }
 
-    /// Number of emitted spikes in all samples.
+    /// Number of emitted spikes in all samples; a spike that several shards delivered is one.
     pub fn n_emitted(&self) -> Result<u64, Error> {
         let (mut cursor, mut n_emitted) = (self.cursor(), 0);
+        let mut is_first = First::new(self.is_sharded());
         for sample in 0..self.n_samples() {
             let (bytes, _) = self.sample(sample);
             cursor.rewind();
+            is_first.begin_sample();
             while !cursor.at_end(bytes) {
                 if cursor.next(bytes)? == Record::Step {
-                    n_emitted += cursor.emitted.len() as u64;
+                    n_emitted += cursor.emitted.iter().filter(|a| is_first.emission(**a)).count() as u64;
                 }
             }
         }
         Ok(n_emitted)
     }
 
-    /// One row per emitted spike, in the order of emission. An emission of a spike that never joined is an error.
+    /// One row per emitted spike, in the order of (first) emission. An emission of a spike that never joined is an error.
     pub fn to_events(&self) -> Result<Events, Error> {
         let mut events = Events::default();
         let mut cursor = self.cursor();
         let mut spikes: Vec<(i64, f32)> = Vec::new();
+        let mut is_first = First::new(self.is_sharded());
         for sample in 0..self.n_samples() {
             let (bytes, v) = self.sample(sample);
             let mut v = v.iter();
             cursor.rewind();
             spikes.clear();
+            is_first.begin_sample();
             let (mut timestep, mut step, mut order) = (0, 0, 0);
             while !cursor.at_end(bytes) {
                 match cursor.next(bytes)? {
                     Record::Step => {
-                        for &arrival in &cursor.emitted {
+                        for &arrival in cursor.emitted.iter().filter(|a| is_first.emission(**a)) {
                             let lost = || {
                                 Error::Trace(format!(
                                     "sample {sample}, timestep {timestep}, step {step}: got spike {arrival}; accepted: spikes that joined before"
@@ -248,6 +258,34 @@ impl Trace {
             }
         }
         Ok(events)
+    }
+}
+
+/// Tells the first emission of a spike from those in other shards.
+struct First {
+    is_sharded: bool,
+    emitted: Vec<bool>,
+}
+
+impl First {
+    fn new(is_sharded: bool) -> Self {
+        Self { is_sharded, emitted: Vec::new() }
+    }
+
+    fn begin_sample(&mut self) {
+        self.emitted.clear();
+    }
+
+    fn emission(&mut self, arrival: u32) -> bool {
+        if !self.is_sharded {
+            return true;
+        }
+        let at = arrival as usize;
+        // No sample has so many spikes: a mutilated trace may say anything.
+        if at >= self.emitted.len() && at < 1 << 28 {
+            self.emitted.resize(at + 1, false);
+        }
+        self.emitted.get_mut(at).is_none_or(|emitted| !std::mem::replace(emitted, true))
     }
 }
 

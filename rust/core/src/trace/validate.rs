@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use super::{Cursor, Record, Trace};
 use crate::delivery::{Buffers, deliver_biases, deliver_group};
 use crate::error::Error;
-use crate::fates::{Fates, SKIPPED};
+use crate::fates::{Fates, LOST, SKIPPED};
 use crate::float::Float;
+use crate::free::Partition;
 use crate::layered::visiting_order;
 use crate::network::Network;
 use crate::neuron::Refractory;
@@ -15,7 +16,7 @@ use crate::schedule::Pending;
 use crate::state::State;
 
 impl Trace {
-    /// Proves from the network's structure that every emitted spike was pending, that none was lost or emitted twice, that groups have the schedule's size and are in arrival order,
+    /// Proves from the network's structure (of several shards also that each fired its own neurons only, and that spikes stayed in order between any two) that every emitted spike was pending, that none was lost or emitted twice, that groups have the schedule's size and are in arrival order,
     /// that each neuron that fired has a synapse from what was delivered in that step, and that none fired while it was refractory. The first thing found wrong is the error.
     pub fn validate<T: Float>(&self, network: &Network<T>) -> Result<(), Error> {
         self.check_network(network)?;
@@ -27,11 +28,17 @@ impl Trace {
 struct Check<'a, T> {
     trace: &'a Trace,
     network: &'a Network<T>,
-    state: State<T>,
+    partition: Partition,
+    /// By source: the shards that its spikes go to.
+    reach: Vec<u64>,
+    /// By shard.
+    states: Vec<State<T>>,
+    /// Arrival number of the last spike that a shard delivered, by the shard that it came from; checked where there are several.
+    last_from: Vec<Vec<Option<u32>>>,
     cursor: Cursor,
     fates: Fates,
-    /// Source of each pending spike by arrival number.
-    pending: BTreeMap<u32, u32>,
+    /// Source of each pending spike, and the shards that have not delivered it, by arrival number.
+    pending: BTreeMap<u32, (u32, u64)>,
     /// By neuron: the timestep, counted over all samples, in which it last fired, if it is refractory after firing.
     fired_in: Vec<u64>,
     timesteps: u64,
@@ -45,6 +52,18 @@ struct Check<'a, T> {
 
 impl<'a, T: Float> Check<'a, T> {
     fn new(trace: &'a Trace, network: &'a Network<T>) -> Result<Self, Error> {
+        let partition = if trace.is_sharded() {
+            Partition::from_ends(network, &trace.header.shards)?
+        } else {
+            Partition { ends: vec![network.n_neurons()] }
+        };
+        let n_shards = partition.n_shards();
+        // One shard needs no such table: it is where everything goes.
+        let reach = if n_shards > 1 {
+            partition.reach(network)
+        } else {
+            vec![1; network.n_neurons() + network.n_inputs()]
+        };
         let mut state = State::new(network);
         deliver_biases(network, None, &mut state);
         if trace.header.input_mode == InputMode::AtOnce {
@@ -61,7 +80,10 @@ impl<'a, T: Float> Check<'a, T> {
         Ok(Self {
             trace,
             network,
-            state,
+            states: (0..n_shards).map(|s| State::of(network, partition.neurons(s))).collect(),
+            last_from: vec![vec![None; n_shards]; n_shards],
+            partition,
+            reach,
             cursor: trace.cursor(),
             fates: Fates::default(),
             pending: BTreeMap::new(),
@@ -80,6 +102,7 @@ impl<'a, T: Float> Check<'a, T> {
         self.fates.begin_sample();
         self.pending.clear();
         self.output_fired = false;
+        self.last_from.iter_mut().for_each(|of| of.fill(None));
         let (mut timestep, mut step, mut arrival, mut n_fired, mut stopped) = (0, 0, 0_u32, 0, false);
         self.timesteps += 1;
         while !self.cursor.at_end(bytes) {
@@ -105,10 +128,13 @@ impl<'a, T: Float> Check<'a, T> {
                 Record::InputsJoined => {
                     let in_range =
                         self.cursor.fired.iter().all(|channel| (*channel as usize) < self.network.n_inputs());
-                    if self.trace.header.input_mode != InputMode::Scheduled || step != 1 || !in_range {
+                    if self.trace.header.input_mode != InputMode::Scheduled
+                        || step != self.states.len()
+                        || !in_range
+                    {
                         return Err(fail(
                             "joining input spikes".into(),
-                            "channels of the network, after step 0, with input_mode=\"scheduled\" only"
+                            "channels of the network, after step 0 of every shard, with input_mode=\"scheduled\" only"
                                 .into(),
                         ));
                     }
@@ -116,7 +142,8 @@ impl<'a, T: Float> Check<'a, T> {
                     self.pending.extend(
                         (arrival..)
                             .zip(&self.cursor.fired)
-                            .map(|(arrival, channel)| (arrival, n_neurons + channel)),
+                            .map(|(arrival, channel)| (arrival, n_neurons + channel))
+                            .map(|(arrival, source)| (arrival, (source, self.reach[source as usize]))),
                     );
                     arrival += self.cursor.fired.len() as u32;
                 }
@@ -146,43 +173,60 @@ impl<'a, T: Float> Check<'a, T> {
     /// Takes the emitted spikes from the pending ones and delivers them.
     fn emit(&mut self, step: usize) -> Result<(), (String, String)> {
         let emitted = &self.cursor.emitted;
-        let layered = self.trace.is_layered();
+        let (layered, n_shards, shard) = (self.trace.is_layered(), self.states.len(), self.cursor.shard);
+        if step < n_shards && shard != step {
+            return Err((format!("shard {shard}"), format!("step 0 of shard {step}")));
+        }
         let due = match step {
-            0 => 0,
-            _ if layered => self.pending.len(),
-            _ => self.pending.len().min(self.trace.header.group_size),
+            _ if step < n_shards => 0..=0,
+            _ if layered => self.pending.len()..=self.pending.len(),
+            _ if n_shards > 1 => 1..=self.trace.header.group_size,
+            _ => {
+                let n = self.pending.len().min(self.trace.header.group_size);
+                n..=n
+            }
         };
-        if emitted.len() != due || (step > 0 && due == 0 && !layered) {
+        let nothing = step >= n_shards && self.pending.is_empty() && !layered;
+        if !due.contains(&emitted.len()) || nothing {
             return Err((
                 format!("a group of {}", emitted.len()),
-                format!("a group of {due} ({} pending)", self.pending.len()),
+                format!("a group of {due:?} ({} pending)", self.pending.len()),
             ));
         }
-        if !emitted.is_sorted_by(|a, b| a < b) {
+        if n_shards == 1 && !emitted.is_sorted_by(|a, b| a < b) {
             return Err((
                 format!("spikes {emitted:?} emitted"),
                 "a group in arrival order, each spike once".into(),
             ));
         }
         let mut group = Vec::with_capacity(emitted.len());
-        for arrival in emitted {
-            let source = self
-                .pending
-                .remove(arrival)
-                .ok_or_else(|| (format!("spike {arrival} emitted"), "spikes that are pending".to_owned()))?;
-            group.push(Pending::new(*arrival, source));
+        for &arrival in emitted {
+            let waits = |(_, shards): &&mut (u32, u64)| *shards >> shard & 1 == 1;
+            let Some((source, shards)) = self.pending.get_mut(&arrival).filter(waits) else {
+                return Err((format!("spike {arrival} emitted"), "spikes that are pending".to_owned()));
+            };
+            *shards &= !(1 << shard);
+            let (source, is_done) = (*source, *shards == 0);
+            if is_done {
+                self.pending.remove(&arrival);
+            }
+            group.push(Pending::new(arrival, source));
+            if (source as usize) < self.network.n_neurons() {
+                let last = &mut self.last_from[shard][self.partition.shard_of(source)];
+                if n_shards > 1 && last.replace(arrival).is_some_and(|last| last > arrival) {
+                    return Err((
+                        format!("spike {arrival} after one that its shard sent later"),
+                        "each shard's spikes in the order in which they were fired".into(),
+                    ));
+                }
+            }
         }
         if !layered {
-            let is_lost = |arrival| self.fates.is_lost(arrival);
-            deliver_group(
-                self.network,
-                &group,
-                |_| T::ONE,
-                is_lost,
-                |_| true,
-                &mut Buffers::new(),
-                &mut self.state,
-            );
+            let (fates, state) = (&self.fates, &mut self.states[shard]);
+            let is_lost = |arrival| fates.is_lost(arrival);
+            let multiplicity = |_| T::ONE;
+            let all = |_| true;
+            deliver_group(self.network, &group, multiplicity, is_lost, all, &mut Buffers::new(), state);
         }
         Ok(())
     }
@@ -201,9 +245,16 @@ impl<'a, T: Float> Check<'a, T> {
                     format!("neurons below {}", self.network.n_neurons()),
                 ));
             }
+            let shard = self.cursor.shard;
+            if !self.partition.neurons(shard).contains(&k) {
+                return Err((
+                    format!("neuron {neuron} firing in shard {shard}"),
+                    "the shard's neurons".into(),
+                ));
+            }
             let reached = match self.order.as_slice() {
-                [] if step == 0 => self.first_step[k],
-                [] => self.state.is_touched(self.network, neuron),
+                [] if step < self.states.len() => self.first_step[k],
+                [] => self.states[shard].is_touched(self.network, neuron),
                 order => order.get(step) == Some(&(self.network.population_of[k] as usize)),
             };
             if !reached {
@@ -229,9 +280,11 @@ impl<'a, T: Float> Check<'a, T> {
                 ));
             }
             self.output_fired |= (self.network.output().start..self.network.output().end).contains(&k);
-            self.pending.insert(arrival, neuron);
+            let is_lost = self.fates.flags.get(at).is_some_and(|flags| flags & LOST != 0);
+            let shards = if is_lost { 1 << shard } else { self.reach[k] };
+            self.pending.insert(arrival, (neuron, shards));
         }
-        self.state.drop_events();
+        self.states[self.cursor.shard].drop_events();
         Ok(())
     }
 
@@ -244,7 +297,7 @@ impl<'a, T: Float> Check<'a, T> {
         let layered_whole = !self.trace.is_layered() || steps == self.order.len() + 1;
         let unfinished = !self.pending.is_empty() || !layered_whole;
         let on_stop = self.trace.header.on_stop;
-        let holds = steps > 0
+        let holds = steps >= self.states.len()
             && match ending {
                 Ending::Quiescent => !unfinished,
                 Ending::Discarded(reason) => {

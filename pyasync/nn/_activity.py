@@ -1,0 +1,67 @@
+"""Warnings about networks that have died or that fire without end."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+from pyasync.result import Result, StopReason
+
+SATURATED = 0.9
+ADVICE = {
+    "silent": (
+        "no output neuron fired in a whole batch, so almost nothing is learned from it: lower "
+        "v_threshold, scale the initial weights up, or begin a spike cost later (pa.nn.SpikeCost "
+        "with warmup) and make it smaller"
+    ),
+    "saturated": (
+        "neurons fired in more than 90 % of all timesteps, so spikes tell little: raise "
+        "v_threshold, scale the initial weights or the input down, or add a spike cost "
+        "(pa.nn.functional.spike_cost)"
+    ),
+    "unending": (
+        "timesteps were cut off at max_forward_steps with spikes still pending: neurons excite "
+        'each other without end; use refractory="timestep", scale recurrent weights down, or '
+        "raise max_forward_steps"
+    ),
+}
+
+
+class ActivityWarning(UserWarning):
+    """A network in training is silent, saturated, or runs without coming to rest.
+
+    Given once for each kind, and again only after the network had recovered.
+
+    Examples
+    --------
+    >>> import warnings, pyasync as pa
+    >>> warnings.simplefilter("ignore", pa.nn.ActivityWarning)
+    """
+
+
+def watch(result: Result, known: set[str]) -> None:
+    """Warn of what is newly wrong; `known` are the kinds warned of, kept up to date."""
+    updates = result.n_neurons * result.n_timesteps * result.n_samples
+    now = {
+        "silent": not result.counts.any(),
+        "saturated": bool(result.spikes.sum() > SATURATED * updates),
+        "unending": bool((result.stopped_by == StopReason.MAX_FORWARD_STEPS).any()),
+    }
+    for kind, wrong in now.items():
+        if wrong and kind not in known:
+            known.add(kind)
+            warnings.warn(ADVICE[kind], ActivityWarning, stacklevel=_callers_level())
+        elif not wrong:
+            known.discard(kind)
+
+
+def _callers_level() -> int:
+    """Levels from `watch` up to the code that called the model, which is what a warning points at.
+
+    PyTorch puts more or fewer frames between them, depending on hooks and whether it compiles.
+    """
+    level, frame = 1, sys._getframe(1)
+    inside = {"torch", "pyasync", "contextlib"}
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in inside:
+        level, frame = level + 1, frame.f_back
+    return level

@@ -1,0 +1,342 @@
+"""What `AsyncSequential` and `AsyncNetwork` share: options, the forward, and what it leaves."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from pyasync._checks import choice, integer, real, shown
+from pyasync.errors import InputError, expected
+from pyasync.events import SpikeBatch
+from pyasync.network import Network
+from pyasync.nn._activity import watch
+from pyasync.nn._dropout import drop
+from pyasync.nn._function import Call, Spikes, refuse
+from pyasync.nn._limits import (
+    number_type,
+    numpy_dtype,
+    refuse_autocast,
+    refuse_transforms,
+    uncompiled,
+)
+from pyasync.nn._plan import Plan
+from pyasync.nn._schedules import RandomSchedules, schedule_for, schedule_of
+from pyasync.nn._surrogates import Surrogate, atan, surrogate_of
+from pyasync.result import Result
+from pyasync.schedules import Schedule
+
+SCOPES = ("spikes", "next_emission", "touched")
+GRADIENTS = ("native", "torch", "auto")
+
+
+if TYPE_CHECKING:
+    from typing_extensions import Required, TypedDict
+
+    class Options(TypedDict, total=False):
+        """What all models take; see `AsyncModule`."""
+
+        schedule: Required[Schedule | RandomSchedules]
+        dt: Required[float]
+        surrogate: Surrogate | None
+        gradient_scope: str
+        detach_reset: bool
+        gradient: str
+        refractory_dropout: float
+        input_dropout: float
+        spike_dropout: float
+        max_forward_steps: int
+        threads: int | None
+        batch_first: bool
+
+
+class State(NamedTuple):
+    """What a stream carries from one piece to the next.
+
+    Attributes
+    ----------
+    v : tensor [B, n_neurons]
+        Membrane potentials, differentiable: `State(state.v.detach())` truncates the gradient.
+    """
+
+    v: torch.Tensor
+
+
+class AsyncModule(nn.Module):
+    """Base class of models that run as a network of asynchronous neurons.
+
+    Parameters
+    ----------
+    schedule : Schedule or RandomSchedules
+        Which pending spikes are delivered next, unless a call says otherwise.
+    dt : float
+        Length of a timestep in seconds.
+    surrogate : Surrogate
+        Derivative of a spike in the reverse pass.
+    gradient_scope : {"spikes", "next_emission", "touched"}
+        Which updates of a neuron answer for what its spike did to others: those that fired; also a
+        silent one, for its neuron's next emission in the timestep (as the paper's code does); or
+        all, a silent one for what a spike in the next forward step would have done.
+    detach_reset : bool
+        Keep the reset out of the gradient; without it training at F = 1 may diverge.
+    gradient : {"native", "torch", "auto"}
+        The engine's reverse pass (CPU), PyTorch operations that replay the record (any device), or
+        the one that the model's device allows.
+    refractory_dropout : float
+        In training, the probability that a neuron that fires does not become refractory.
+    input_dropout : float
+        In training, the probability that an input spike is left out; the others are scaled up.
+    spike_dropout : float
+        In training, the probability that a neuron's spike is delivered to nobody.
+    max_forward_steps : int
+        Guard: a timestep that is not quiescent after so many forward steps is stopped.
+    threads : int, optional
+        Worker threads of the engine; all cores if not given. No bit depends on it.
+    batch_first : bool
+        Inputs are [B, T, ...] and counts [B, T, n_outputs].
+
+    Raises
+    ------
+    InputError, ScheduleError
+        If an option is not as described.
+    """
+
+    def __init__(
+        self,
+        *,
+        schedule: Schedule | RandomSchedules,
+        dt: float,
+        surrogate: Surrogate | None = None,
+        gradient_scope: str = "spikes",
+        detach_reset: bool = True,
+        gradient: str = "native",
+        refractory_dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        spike_dropout: float = 0.0,
+        max_forward_steps: int = 1_000_000,
+        threads: int | None = None,
+        batch_first: bool = False,
+    ) -> None:
+        super().__init__()
+        self.schedule: Schedule | RandomSchedules = schedule_of(schedule)
+        self.dt = real(InputError, "dt", dt, "seconds, finite and above 0")
+        self.surrogate = atan() if surrogate is None else surrogate_of(surrogate)
+        self.gradient_scope = choice(InputError, "gradient_scope", gradient_scope, SCOPES)
+        self.detach_reset = bool(detach_reset)
+        self.gradient = choice(InputError, "gradient", gradient, GRADIENTS)
+        self.refractory_dropout = _probability("refractory_dropout", refractory_dropout)
+        self.input_dropout = _probability("input_dropout", input_dropout)
+        self.spike_dropout = _probability("spike_dropout", spike_dropout)
+        if self.input_dropout == 1:
+            raise InputError(expected("input_dropout", input_dropout, "a number below 1"))
+        self.max_forward_steps = integer(InputError, "max_forward_steps", max_forward_steps, 1)
+        self.threads = None if threads is None else integer(InputError, "threads", threads, 1)
+        self.batch_first = bool(batch_first)
+        # Follows .to(...): the dtype and device of a model that has no parameter of its own.
+        self._like: torch.Tensor
+        self.register_buffer("_like", torch.empty(0), persistent=False)
+        self._last_result: Result | None = None
+        self._warned: set[str] = set()
+
+    @abstractmethod
+    def _plan(self) -> Plan:
+        """The structure as the modules now stand."""
+
+    @property
+    def last_result(self) -> Result | None:
+        """The `Result` of the last forward, with its measures; None before, and in copies."""
+        return self._last_result
+
+    def network(self) -> Network:
+        """A `pyasync.Network` with today's weights, in the dtype of the model."""
+        plan = self._plan()
+        dtype, _ = number_type([*plan.tensors(), *plan.neuron_parameters()], self._like)
+        return plan.network(numpy_dtype(dtype))
+
+    @uncompiled
+    def forward(
+        self,
+        x: torch.Tensor | npt.ArrayLike | SpikeBatch,
+        *,
+        schedule: Schedule | RandomSchedules | None = None,
+        seed: int | None = None,
+        sample_ids: npt.ArrayLike | torch.Tensor | None = None,
+        state: State | None = None,
+        return_state: bool = False,
+        return_spike_counts: bool = False,
+    ) -> Any:
+        """Run a batch.
+
+        Parameters
+        ----------
+        x : tensor or array [T, B, *input_shape] or [T, B, n_inputs], or SpikeBatch
+            Spikes (bool), counts (integers) or currents (floats). A float tensor that requires a
+            gradient gets one. An array must not change before the backward. With `batch_first`,
+            [B, T, ...].
+        schedule : Schedule or RandomSchedules, optional
+            Instead of the model's.
+        seed : int, optional
+            Keys every random number of the call: schedule, dropouts. Not given: 0 in evaluation,
+            and in training a number drawn from PyTorch's default generator, so that
+            `torch.manual_seed` makes a training reproducible.
+        sample_ids : array of int [B], optional
+            As in `simulate`: what the schedule and the spikes' dropouts draw depends on a sample's
+            id, not on its position.
+        state : State, optional
+            Potentials to start from; 0 if not given. A piece of a stream draws the random numbers
+            that its seed says, so give each piece its own.
+        return_state, return_spike_counts : bool
+            Also give what the next piece starts from, and the spikes of every neuron.
+
+        Returns
+        -------
+        counts : tensor [T, B, n_outputs] in the model's dtype and on its device
+            Spikes of the output neurons in each timestep, differentiable.
+        spike_counts : tensor [B, n_neurons]
+            Only with `return_spike_counts`; differentiable.
+        state : State
+            Only with `return_state`; differentiable.
+
+        Raises
+        ------
+        InputError, ScheduleError, NetworkError
+            As `simulate` does, and when parameters are of several dtypes or devices.
+        GradientError
+            Under autocast, `vmap` or forward-mode differentiation, and with `gradient="native"` off
+            the CPU.
+        """
+        refuse_transforms()
+        plan = self._plan()
+        tensors = plan.tensors()
+        dtype, device = number_type([*tensors, *plan.neuron_parameters()], self._like)
+        refuse_autocast(device)
+        gradient = self._gradient_on(device)
+        if seed is None:
+            seed = int(torch.randint(2**63 - 1, (), device="cpu")) if self.training else 0
+        chance = torch.Generator().manual_seed(integer(InputError, "seed", seed))
+        given, tensor = self._input(x, dtype, device, seed)
+        initial_v = None
+        if state is not None:
+            n_samples = _samples(tensor if given is None else given)
+            initial_v = _potentials(state, n_samples, plan.template.n_neurons).to(device, dtype)
+        learned = plan.learned(self.dt, dtype)
+        differentiable = [tensor, initial_v, *learned, *tensors]
+        call = Call(
+            plan=plan,
+            dtype=numpy_dtype(dtype),
+            device=device,
+            schedule=schedule_for(
+                self.schedule if schedule is None else schedule, self.training, chance
+            ),
+            dt=self.dt,
+            options=self._options(seed, sample_ids),
+            surrogate=self.surrogate,
+            gradient_scope=self.gradient_scope,
+            detach_reset=self.detach_reset,
+            gradient=gradient,
+            record=torch.is_grad_enabled()
+            and any(each is not None and each.requires_grad for each in differentiable),
+            spike_counts=return_spike_counts,
+            v=return_state,
+            x=given,
+        )
+        counts, spike_counts, v = Spikes.apply(call, *differentiable)
+        self._last_result = call.result
+        if self.training and call.result is not None:
+            watch(call.result, self._warned)
+        counts = counts.transpose(0, 1) if self.batch_first else counts
+        asked = [spike_counts] * return_spike_counts + [State(v)] * return_state
+        return (counts, *asked) if asked else counts
+
+    def _input(
+        self, x: Any, dtype: torch.dtype, device: torch.device, seed: int
+    ) -> tuple[SpikeBatch | npt.NDArray[Any] | None, torch.Tensor | None]:
+        """The input after dropout: what is no tensor, or the tensor."""
+        p = self.input_dropout if self.training else 0.0
+        if not isinstance(x, (SpikeBatch, torch.Tensor)):
+            try:
+                array = x if isinstance(x, np.ndarray) else np.asarray(x)
+            except (TypeError, ValueError, RuntimeError):
+                return x, None  # simulate says what is wrong with it
+            if not p or array.dtype.kind not in "biuf" or isinstance(array, np.ma.MaskedArray):
+                swapped = self.batch_first and array.ndim > 1
+                return (array.swapaxes(0, 1) if swapped else array), None
+            x = torch.from_numpy(
+                np.array(array, bool if array.dtype == bool else numpy_dtype(dtype))
+            )
+        if isinstance(x, torch.Tensor):
+            if x.layout != torch.strided or x.is_complex():
+                given = f"a tensor of {x.dtype}, layout {x.layout}"
+                raise InputError(expected("x", given, "a dense real tensor, or a pa.SpikeBatch"))
+            x = x.to(device) if x.requires_grad else x
+            x = x.transpose(0, 1) if self.batch_first and x.ndim > 1 else x
+            x = x if x.dtype in (torch.bool, torch.uint8) else x.to(dtype)
+        x = drop(x, p, seed, dtype) if p else x
+        return (None, x) if isinstance(x, torch.Tensor) else (x, None)
+
+    def _options(self, seed: int, sample_ids: Any) -> dict[str, Any]:
+        if isinstance(sample_ids, torch.Tensor):
+            sample_ids = sample_ids.tolist()
+        options: dict[str, Any] = {
+            "seed": seed,
+            "sample_ids": sample_ids,
+            "threads": self.threads,
+            "max_forward_steps": self.max_forward_steps,
+        }
+        if self.training:
+            options["refractory_dropout"] = self.refractory_dropout
+            options["spike_dropout"] = self.spike_dropout
+        return options
+
+    def _gradient_on(self, device: torch.device) -> str:
+        if self.gradient == "auto":
+            return "native" if device.type == "cpu" else "torch"
+        if self.gradient == "native" and device.type != "cpu":
+            accepted = 'gradient="torch" or "auto" there, or the model on the CPU'
+            refuse(f"'native' for a model on {device}", accepted)
+        return self.gradient
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy runs anew; results and structure are of the model that ran.
+        return {**self.__dict__, "_last_result": None, "_warned": set(), "_cached": None}
+
+    def extra_repr(self) -> str:
+        """The options that are not the defaults."""
+        parts = [f"schedule={self.schedule!r}", f"dt={self.dt:g}"]
+        plain = {"gradient_scope": "spikes", "detach_reset": True, "gradient": "native"}
+        plain |= dict.fromkeys(("refractory_dropout", "input_dropout", "spike_dropout"), 0.0)
+        parts += [
+            f"{name}={getattr(self, name)!r}"
+            for name, default in plain.items()
+            if getattr(self, name) != default
+        ]
+        return ", ".join(parts)
+
+
+def _probability(argument: str, given: Any) -> float:
+    accepted = "a probability from 0 to 1"
+    number = real(InputError, argument, given, accepted, positive=False)
+    if number > 1:
+        raise InputError(expected(argument, shown(given), accepted))
+    return number
+
+
+def _samples(x: Any) -> int | None:
+    """Samples of an input; None where it is none, which is refused later."""
+    if isinstance(x, SpikeBatch):
+        return x.n_samples
+    return int(x.shape[1]) if getattr(x, "ndim", 0) > 1 else None
+
+
+def _potentials(state: Any, n_samples: int | None, n_neurons: int) -> torch.Tensor:
+    if not isinstance(state, State) or not isinstance(state.v, torch.Tensor):
+        accepted = "the State that a call with return_state=True gave"
+        raise InputError(expected("state", shown(type(state).__name__), accepted))
+    if state.v.ndim != 2 or state.v.shape != (n_samples or state.v.shape[0], n_neurons):
+        given = f"v of shape {tuple(state.v.shape)}"
+        raise InputError(expected("state", given, f"[{n_samples}, {n_neurons}], of this batch"))
+    return state.v

@@ -1,0 +1,263 @@
+"""The one autograd function: a simulation forward, the recorded order backward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pyasync import _core
+from pyasync.errors import GradientError, expected
+from pyasync.events import SpikeBatch
+from pyasync.network import Network
+from pyasync.nn._plan import Plan
+from pyasync.nn._surrogates import Surrogate
+from pyasync.projections import Conv1d, Conv2d
+from pyasync.result import Result
+from pyasync.schedules import Schedule
+from pyasync.simulate import _input, _threads, simulate
+
+Given = torch.Tensor | None
+
+
+@dataclass
+class Call:
+    """One forward of a model: what it was asked for, then what it did; it lives with its graph."""
+
+    plan: Plan
+    dtype: np.dtype[Any]
+    device: torch.device
+    schedule: Schedule
+    dt: float
+    options: dict[str, Any]
+    surrogate: Surrogate
+    gradient_scope: str
+    detach_reset: bool
+    gradient: str
+    record: bool
+    #: Which of spike counts and final potentials are asked for.
+    spike_counts: bool
+    v: bool
+    #: Input that is no tensor.
+    x: SpikeBatch | npt.NDArray[Any] | None
+    network: Network | None = field(default=None)
+    result: Result | None = field(default=None)
+
+    def run(self, x: Given, initial_v: Given, neurons: list[Given], tensors: list[Given]) -> Any:
+        """Simulate: counts [T, B, n_outputs], spike counts and final v [B, n_neurons] or None."""
+        self.network = self.plan.filled(self.dtype, tensors, neurons)
+        options = dict(self.options)
+        if initial_v is not None:
+            options["initial_v"] = _numpy(initial_v, self.dtype)
+        keep = ["counts", "spike_counts", "output_spikes"] + ["v"] * self.v
+        given = self.given(x)
+        result = simulate(
+            self.network, given, self.schedule, dt=self.dt, record=self.record, keep=keep, **options
+        )
+        self.result = result
+        return (
+            self._tensor(result.counts),
+            self._tensor(result.spike_counts) if self.spike_counts else None,
+            self._tensor(result.v) if self.v else None,
+        )
+
+    def given(self, x: Given) -> Any:
+        """The input as `simulate` takes it."""
+        return self.x if x is None else x.detach().cpu().numpy()
+
+    def _tensor(self, array: npt.NDArray[Any]) -> torch.Tensor:
+        return torch.from_numpy(np.array(array, self.dtype, order="C")).to(self.device)
+
+
+class Spikes(torch.autograd.Function):
+    """Counts, spike counts and final potentials of a run, differentiable by its record.
+
+    Inputs: the call, x, initial v, beta, tau_mem, v_threshold, then weight and bias of every link.
+    """
+
+    @staticmethod
+    def forward(call: Call, x: Given, initial_v: Given, *rest: Given) -> Any:
+        _, tau_mem, v_threshold, *tensors = rest
+        return call.run(x, initial_v, [tau_mem, v_threshold], tensors)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.call, x, initial_v, beta, _, v_threshold, *tensors = inputs
+        ctx.set_materialize_grads(False)
+        # Saved, so that autograd notices when one is changed in place before the backward.
+        ctx.save_for_backward(x, initial_v, beta, v_threshold, *tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Given) -> Any:
+        _, x, initial_v, beta, _, v_threshold, *tensors = ctx.needs_input_grad
+        needs = (x, initial_v, beta, v_threshold, *tensors)
+        if all(grad is None for grad in grads):
+            return (None,) * len(ctx.needs_input_grad)
+        # A function of its own, whose backward says what is missing: the second derivative.
+        x, initial_v, beta, v_threshold, *tensors = Reverse.apply(
+            ctx.call, needs, *grads, *ctx.saved_tensors
+        )
+        return None, x, initial_v, beta, None, v_threshold, *tensors
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> NoReturn:
+        refuse("vmap", "a batch: x [T, B, ...] holds all samples of a call")
+
+    @staticmethod
+    def jvp(ctx: Any, *grads: Any) -> NoReturn:
+        refuse(
+            "forward-mode differentiation", "reverse mode: loss.backward() or torch.autograd.grad"
+        )
+
+
+class Reverse(torch.autograd.Function):
+    """The gradient of a run; the order that was recorded has no derivative of its own."""
+
+    @staticmethod
+    def forward(call: Call, needs: tuple[bool, ...], *rest: Given) -> Any:
+        grads, saved = rest[:3], list(rest[3:])
+        reverse = by_replay if call.gradient == "torch" else by_engine
+        found = reverse(call, needs, grads, saved)
+        return tuple(
+            None if grad is None or not need else grad
+            for grad, need in zip(found, needs, strict=True)
+        )
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Given) -> NoReturn:
+        refuse(
+            "double backward", "first derivatives: the reverse pass itself is not differentiable"
+        )
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> NoReturn:
+        refuse("vmap over the backward", "one backward for each cotangent")
+
+    @staticmethod
+    def jvp(ctx: Any, *grads: Any) -> NoReturn:
+        refuse(
+            "forward-mode differentiation", "reverse mode: loss.backward() or torch.autograd.grad"
+        )
+
+
+def refuse(given: str, accepted: str) -> NoReturn:
+    """Say by name what there is no derivative for."""
+    raise GradientError(expected("gradient", given, accepted))
+
+
+def by_engine(
+    call: Call, needs: tuple[bool, ...], grads: tuple[Given, ...], saved: list[Given]
+) -> list[Given]:
+    """Gradients of x, initial v, beta, v_threshold, weights and biases by the engine."""
+    network, result = call.network, call.result
+    assert network is not None
+    assert result is not None
+    assert result.trace is not None
+    x, initial_v = saved[:2]
+    batch, *_ = _input(network, call.given(x), call.dt, False)
+    counts, spike_counts, v = (None if g is None else _numpy(g, call.dtype) for g in grads)
+    options = {
+        "dt": call.dt,
+        "threads": _threads(call.options.get("threads")),
+        "surrogate": (call.surrogate.name, call.surrogate.parameter),
+        "gradient_scope": call.gradient_scope,
+        "detach_reset": call.detach_reset,
+        "initial_v": None if initial_v is None else _numpy(initial_v, call.dtype),
+        "want_input": needs[0],
+        "want_neuron": needs[2] or needs[3],
+    }
+    arrays = _core.gradient(
+        network.build(), batch, result.trace.core, counts, spike_counts, v, options
+    )
+    found: list[Any] = [arrays["input"], arrays["initial_v"], arrays["beta"], arrays["v_threshold"]]
+    for (_, _, link), weight, bias in zip(
+        call.plan.links, arrays["weights"], arrays["biases"], strict=True
+    ):
+        if bias is not None and isinstance(link.template, Conv1d | Conv2d):
+            # The engine has one bias a neuron, a convolution one a channel.
+            bias = bias.reshape(link.output_shape[0], -1).sum(1)
+        found += [weight, bias]
+    return [
+        torch.from_numpy(array).to(call.device).reshape(tensor.shape)
+        if need and tensor is not None
+        else None
+        for array, need, tensor in zip(found, needs, saved, strict=True)
+    ]
+
+
+def by_replay(
+    call: Call, needs: tuple[bool, ...], grads: tuple[Given, ...], saved: list[Given]
+) -> list[Given]:
+    """The same gradients by PyTorch's own autograd of a replay, on the model's device."""
+    from pyasync.nn._replay import replay
+
+    network, result = call.network, call.result
+    assert network is not None
+    assert result is not None
+    assert result.trace is not None
+    leaves = [
+        None if each is None else each.detach().requires_grad_(need)
+        for each, need in zip(saved, needs, strict=True)
+    ]
+    x, initial_v, beta, v_threshold, *tensors = leaves
+
+    def here(array: Any) -> torch.Tensor:
+        return torch.from_numpy(np.array(array, call.dtype)).to(call.device)
+
+    if beta is None or v_threshold is None:
+        pairs = zip(network.populations, call.plan.neurons, strict=True)
+        held = [
+            np.broadcast_to(np.ravel(lif.neuron().v_threshold), p.stop - p.start)
+            for p, lif in pairs
+        ]
+        beta, v_threshold = here(network.decay(call.dt)), here(np.concatenate(held))
+    given: Any = x
+    if x is None:
+        given = call.x if isinstance(call.x, SpikeBatch) else here(call.x)
+    with torch.enable_grad():
+        if isinstance(given, torch.Tensor):
+            given = given.to(call.device, beta.dtype).reshape(*given.shape[:2], -1)
+        outputs = replay(
+            network,
+            result.trace,
+            given,
+            tensors[::2],
+            tensors[1::2],
+            beta,
+            v_threshold,
+            surrogate=call.surrogate,
+            gradient_scope=call.gradient_scope,
+            detach_reset=call.detach_reset,
+            initial_v=initial_v,
+        )
+        used = [
+            (output, grad.to(output.dtype))
+            for output, grad in zip(outputs, grads, strict=True)
+            if grad is not None and output.requires_grad
+        ]
+        sought = [
+            leaf for leaf, need in zip(leaves, needs, strict=True) if need and leaf is not None
+        ]
+        found = iter(
+            torch.autograd.grad(
+                [output for output, _ in used],
+                sought,
+                [grad for _, grad in used],
+                allow_unused=True,
+                materialize_grads=True,
+            )
+            if used
+            else [torch.zeros_like(leaf) for leaf in sought]
+        )
+    return [next(found) if need else None for need in needs]
+
+
+def _numpy(tensor: torch.Tensor, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    return np.ascontiguousarray(tensor.detach().cpu().numpy(), dtype)

@@ -1,0 +1,73 @@
+"""What PyTorch does elsewhere and cannot do here: kept out, or refused by name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from pyasync.errors import GradientError, InputError, expected
+from pyasync.nn._function import refuse
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def uncompiled(method: Method) -> Method:
+    """Run a method outside of what torch.compile compiles, without importing the compiler."""
+    lazily: list[Any] = []
+
+    @wraps(method)
+    def outside(*args: Any, **options: Any) -> Any:
+        if "torch._dynamo" not in sys.modules:
+            return method(*args, **options)
+        if not lazily:
+            lazily.append(torch.compiler.disable(method))  # type: ignore[no-untyped-call]
+        return lazily[0](*args, **options)
+
+    outside._torchdynamo_disable = True  # type: ignore[attr-defined]
+    return outside  # type: ignore[return-value]
+
+
+def number_type(
+    tensors: list[torch.Tensor | None], like: torch.Tensor
+) -> tuple[torch.dtype, torch.device]:
+    """Dtype and device of all parameters, or of `like` where there is none."""
+    kinds = {(each.dtype, each.device) for each in tensors if each is not None}
+    kinds = kinds or {(like.dtype, like.device)}
+    (dtype, device), *others = sorted(kinds, key=str)
+    if others or dtype not in (torch.float32, torch.float64):
+        given = " and ".join(f"{dtype} on {device}" for dtype, device in sorted(kinds, key=str))
+        accepted = "all of them torch.float32, or all torch.float64, on one device"
+        raise InputError(expected("parameters", given, accepted))
+    return dtype, device
+
+
+def numpy_dtype(dtype: torch.dtype) -> np.dtype[Any]:
+    return np.dtype(np.float64 if dtype == torch.float64 else np.float32)
+
+
+def refuse_autocast(device: torch.device) -> None:
+    try:
+        on = torch.is_autocast_enabled(device.type)
+    except TypeError:  # PyTorch before 2.4
+        on = device.type == "cpu" and torch.is_autocast_cpu_enabled()
+    except RuntimeError:  # a device that knows no autocast
+        on = False
+    if on:
+        accepted = (
+            "float32 or float64 throughout: torch.autocast(..., enabled=False) around the model"
+        )
+        raise GradientError(expected("gradient", "autocast", accepted))
+
+
+def refuse_transforms() -> None:
+    """Refuse vmap here: its tensors have no numbers to look at, and all else would fail oddly."""
+    functorch = getattr(torch._C, "_functorch", None)
+    stack = getattr(functorch, "get_interpreter_stack", lambda: None)() or ()
+    names = {str(each.key()) for each in stack}
+    if any(name.endswith("Vmap") for name in names):
+        refuse("vmap", "a batch: x [T, B, ...] holds all samples of a call")

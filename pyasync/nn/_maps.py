@@ -1,0 +1,227 @@
+"""Modules between two populations, read as one projection with differentiable weights."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from pyasync import projections
+from pyasync.errors import NetworkError, expected
+from pyasync.nn._modules import OneToOne, Sparse, SumPool2d
+from pyasync.projections import Projection, Shape
+
+Weights = tuple[torch.Tensor | None, torch.Tensor | None]
+ACCEPTED = (
+    "nn.Linear, nn.Conv1d, nn.Conv2d (alone or followed by a pooling), nn.AvgPool2d, "
+    "pa.nn.SumPool2d, pa.nn.OneToOne or pa.nn.Sparse, with nn.Flatten and nn.Identity around it"
+)
+LINEAR = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.AvgPool2d, SumPool2d, OneToOne, Sparse)
+POOLS = (nn.AvgPool2d, SumPool2d)
+ADVICE: dict[type[nn.Module], str] = {
+    nn.modules.dropout._DropoutNd: "the model's input_dropout, spike_dropout, refractory_dropout",
+    nn.modules.batchnorm._BatchNorm: "no normalisation: there is no batch of currents",
+    nn.MaxPool2d: "a linear map: nn.AvgPool2d or pa.nn.SumPool2d",
+}
+
+
+class Map:
+    """One linear map: what the engine is told, and which tensors the gradient flows to.
+
+    Parameters
+    ----------
+    modules : sequence of nn.Module
+        What stands between two populations.
+    source_shape : tuple of int
+        Shape of what it starts from.
+    """
+
+    def __init__(self, modules: Sequence[nn.Module], source_shape: Shape) -> None:
+        self.source_shape = source_shape
+        flat = False
+        core: list[nn.Module] = []
+        for module in _leaves(modules):
+            if isinstance(module, nn.Flatten):
+                if (module.start_dim, module.end_dim) != (1, -1):
+                    given = f"start_dim={module.start_dim}, end_dim={module.end_dim}"
+                    raise NetworkError(expected("Flatten", given, "start_dim=1, end_dim=-1"))
+                flat = flat or not core
+            elif isinstance(module, LINEAR):
+                core.append(module)
+            else:
+                raise NetworkError(expected("module", _name(module), _advice(module)))
+        pooled = len(core) == 2 and isinstance(core[0], nn.Conv2d) and isinstance(core[1], POOLS)
+        if not (len(core) == 1 or pooled):
+            given = " then ".join(map(_name, core)) or "no linear map"
+            raise NetworkError(expected("module", f"{given} between populations", ACCEPTED))
+        if flat and not isinstance(core[0], (nn.Linear, Sparse, OneToOne)):
+            given = f"nn.Flatten before {_name(core[0])}"
+            raise NetworkError(expected("module", given, "a map of what is flat: nn.Linear"))
+        self.module = core[0]
+        self.pool = core[1] if pooled else None
+        _refuse_hooked(self.module)
+        if self.pool is not None:
+            _check_composed(self.module, self.pool)
+        self.template = self._template()
+        self.output_shape = self.template.output_shape(source_shape)
+
+    def tensors(self) -> Weights:
+        """Today's weight, shaped as the projection's own parameter, and bias; None: there is none.
+
+        Autograd leads from them to the modules' Parameters.
+        """
+        module: Any = self.module
+        if isinstance(module, POOLS):
+            return None, None
+        if isinstance(module, OneToOne):
+            return module.weight.expand(math.prod(self.source_shape)), None
+        weight, bias = module.weight, getattr(module, "bias", None)
+        if self.pool is not None:
+            return _pooled(weight, bias, module.stride, self.pool)
+        return weight, bias
+
+    def projection(self) -> Projection:
+        """The projection with today's weights, as a network of its own keeps it."""
+        weight, bias = self.tensors()
+        if isinstance(self.module, OneToOne):
+            weight = self.module.weight
+        return self._filled(_array(weight), _array(bias))
+
+    def parts(
+        self, weight: torch.Tensor | None, bias: torch.Tensor | None, shape: Shape, dtype: Any
+    ) -> tuple[Any, Any]:
+        """What the engine is given for these weights: projection and bias of each neuron.
+
+        It reads the tensors' own memory and copies it; the engine refuses what is not finite.
+        """
+        projection = copy.copy(self.template)
+        if weight is not None:
+            name = "data" if isinstance(projection, projections.Sparse) else "weight"
+            setattr(projection, name, _array(weight))
+        projection.bias = _array(bias)
+        return projection.parts(self.source_shape, dtype), projection.flat_bias(shape, dtype)
+
+    def _template(self) -> Projection:
+        if isinstance(self.module, OneToOne):
+            projection = projections.OneToOne(_array(self.module.weight))
+            projection.output_shape(self.source_shape)
+        return self._filled(*(_array(each) for each in self.tensors()))
+
+    def _filled(self, weight: Any, bias: Any) -> Projection:
+        module: Any = self.module
+        if isinstance(module, nn.Linear):
+            return projections.Linear(weight, bias)
+        if isinstance(module, Sparse):
+            return projections.Sparse(
+                (_array(module.indptr), _array(module.indices), weight), module.shape
+            )
+        if isinstance(module, OneToOne):
+            return projections.OneToOne(weight)
+        if isinstance(module, SumPool2d):
+            return projections.SumPool2d(module.kernel_size, module.stride, module.padding)
+        if isinstance(module, nn.AvgPool2d):
+            _check_average(module)
+            return projections.AvgPool2d(module.kernel_size, module.stride, module.padding)
+        kind = projections.Conv1d if isinstance(module, nn.Conv1d) else projections.Conv2d
+        stride, padding = module.stride, _padding(module)
+        if self.pool is not None:
+            stride = tuple(np.multiply(stride, _pair(self.pool.stride)).tolist())
+        return kind(weight, bias, stride, padding, module.dilation, module.groups)
+
+
+def _pooled(weight: torch.Tensor, bias: Any, stride: tuple[int, int], pool: Any) -> Weights:
+    """Weights of a convolution and the pooling behind it, as those of one convolution.
+
+    A tap of the pooling at `i` reads the convolution moved by `i * stride`: the kernel of both is
+    the sum of the moved kernels, a transposed convolution of size `(q - 1) * stride + K`.
+    """
+    size = _pair(pool.kernel_size)
+    tap = 1.0 if isinstance(pool, SumPool2d) else 1 / math.prod(size)
+    taps = weight.new_full((1, 1, *size), tap)
+    moved = weight.reshape(1, -1, *weight.shape[2:])
+    both = nn.functional.conv_transpose2d(taps, moved, stride=stride)
+    # No window reaches beyond the convolution's output, so every tap brings the whole bias.
+    bias = bias if bias is None else bias * (tap * math.prod(size))
+    return both.reshape(*weight.shape[:2], *both.shape[2:]), bias
+
+
+def _leaves(modules: Sequence[nn.Module]) -> list[nn.Module]:
+    leaves: list[nn.Module] = []
+    for module in modules:
+        if not isinstance(module, nn.Module):
+            raise NetworkError(expected("module", type(module).__name__, ACCEPTED))
+        if isinstance(module, nn.Sequential):
+            leaves += _leaves(list(module))
+        elif not isinstance(module, nn.Identity):
+            leaves.append(module)
+    return leaves
+
+
+def _refuse_hooked(module: nn.Module) -> None:
+    """Old weight_norm and pruning compute `weight` when a module is called; none is called here."""
+    for name in ("weight", "bias"):
+        value = module.__dict__.get(name)
+        if isinstance(value, torch.Tensor):
+            accepted = "a Parameter or torch.nn.utils.parametrizations; after pruning, prune.remove"
+            raise NetworkError(expected(name, "a tensor that a hook computes", accepted))
+        if isinstance(module._parameters.get(name), nn.parameter.UninitializedParameter):
+            accepted = "initialised weights: give sizes, nn.Linear(n_in, n_out)"
+            raise NetworkError(expected(name, _name(module), accepted))
+
+
+def _padding(module: Any) -> tuple[int, ...]:
+    if module.padding_mode != "zeros":
+        raise NetworkError(expected("padding_mode", repr(module.padding_mode), "'zeros'"))
+    if not isinstance(module.padding, str):
+        return tuple(module.padding)
+    if module.padding == "valid":
+        return (0,) * len(module.kernel_size)
+    both = [d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True)]
+    if any(each % 2 for each in both):
+        accepted = "as much padding on both sides: an odd kernel_size, or integers"
+        raise NetworkError(expected("padding", "'same'", accepted))
+    return tuple(each // 2 for each in both)
+
+
+def _check_average(pool: nn.AvgPool2d) -> None:
+    padded = any(_pair(pool.padding))
+    for name, value, accepted in (
+        ("ceil_mode", pool.ceil_mode, False),
+        ("count_include_pad", pool.count_include_pad or not padded, True),
+        ("divisor_override", pool.divisor_override, None),
+    ):
+        if value != accepted:
+            raise NetworkError(expected(f"AvgPool2d.{name}", repr(value), repr(accepted)))
+
+
+def _check_composed(conv: Any, pool: Any) -> None:
+    if isinstance(pool, nn.AvgPool2d):
+        _check_average(pool)
+    for name, value, accepted in (
+        ("Conv2d.dilation", _pair(conv.dilation), (1, 1)),
+        ("padding of the pooling", _pair(pool.padding), (0, 0)),
+    ):
+        if value != accepted:
+            where = f"{accepted} where a pooling follows a convolution without neurons between them"
+            raise NetworkError(expected(name, value, where))
+
+
+def _pair(given: Any) -> tuple[int, int]:
+    return tuple(given) if isinstance(given, (tuple, list)) else (given, given)
+
+
+def _array(tensor: torch.Tensor | None) -> Any:
+    return None if tensor is None else tensor.detach().cpu().numpy()
+
+
+def _name(module: nn.Module) -> str:
+    return f"{type(module).__name__}({module.extra_repr()})"
+
+
+def _advice(module: nn.Module) -> str:
+    return next((text for kind, text in ADVICE.items() if isinstance(module, kind)), ACCEPTED)

@@ -1,0 +1,178 @@
+"""Modules for the projections that PyTorch has no module for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from pyasync._checks import integer
+from pyasync.errors import NetworkError, expected
+from pyasync.projections import OneToOne as _OneToOne
+from pyasync.projections import Sparse as _Sparse
+from pyasync.projections import SumPool2d as _SumPool2d
+
+
+class OneToOne(nn.Module):
+    """Neuron `k` of the source reaches neuron `k` of the target, and no other.
+
+    Parameters
+    ----------
+    weight : int, float or tensor, shape [n]
+        An int: so many weights, each 1 at first. A float: one weight for all neurons. A tensor or
+        array: one weight each.
+
+    Raises
+    ------
+    NetworkError
+        If the weights are not numeric or not finite.
+
+    Examples
+    --------
+    >>> import torch, pyasync as pa
+    >>> pa.nn.OneToOne(3)(torch.ones(2, 3)).shape, pa.nn.OneToOne(-0.5).weight.item()
+    (torch.Size([2, 3]), -0.5)
+    """
+
+    def __init__(self, weight: int | float | npt.ArrayLike | torch.Tensor) -> None:
+        super().__init__()
+        if isinstance(weight, (int, np.integer)) and not isinstance(weight, bool):
+            weight = np.ones(integer(NetworkError, "weight", weight, 1))
+        self.weight = _parameter(_OneToOne(_array(weight)).weight, weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """`x * weight`, in the shape of `x` [B, n] or [B, ...] with n entries a sample."""
+        if self.weight.ndim == 0:
+            return x * self.weight
+        return (x.flatten(1) * self.weight).reshape(x.shape)
+
+    def extra_repr(self) -> str:
+        """The shape of the weights."""
+        return f"{list(self.weight.shape)}"
+
+
+class Sparse(nn.Module):
+    """A sparse projection whose stored synapses are learned, and no others.
+
+    Parameters
+    ----------
+    csr : torch sparse CSR tensor, scipy.sparse CSR matrix, or (indptr, indices, data)
+        Row `k` holds the synapses onto target neuron `k`.
+    shape : (n_out, n_in), optional
+        Needed with the three arrays.
+
+    Attributes
+    ----------
+    weight : Parameter, shape [n_synapses]
+        The stored values, in CSR order. A stored zero is no synapse while it is zero.
+    indptr, indices : int64 buffers
+
+    Raises
+    ------
+    NetworkError
+        If the arrays do not make a matrix of that shape.
+
+    Examples
+    --------
+    >>> import torch, pyasync as pa
+    >>> sparse = pa.nn.Sparse(([0, 1, 3], [2, 0, 1], [0.5, 1.0, 1.0]), shape=(2, 3))
+    >>> sparse
+    Sparse(in_features=3, out_features=2, n_synapses=3)
+    >>> sparse(torch.tensor([[1.0, 2.0, 4.0]])).tolist()
+    [[2.0, 3.0]]
+    """
+
+    indptr: torch.Tensor
+    indices: torch.Tensor
+
+    def __init__(self, csr: Any, shape: tuple[int, int] | None = None) -> None:
+        super().__init__()
+        values = None
+        if isinstance(csr, torch.Tensor):
+            if csr.layout != torch.sparse_csr or csr.ndim != 2:
+                given = f"a tensor of layout {csr.layout} and shape {tuple(csr.shape)}"
+                raise NetworkError(expected("csr", given, "a matrix: csr.to_sparse_csr()"))
+            values = csr.values()
+            shape = (csr.shape[0], csr.shape[1]) if shape is None else shape
+            csr = tuple(_array(each) for each in (csr.crow_indices(), csr.col_indices(), values))
+        elif isinstance(csr, (tuple, list)):
+            values = csr[-1] if csr else None
+            csr = tuple(_array(each) for each in csr)
+        projection = _Sparse(csr, shape)
+        self.shape: tuple[int, int] = (projection.shape[0], projection.shape[1])
+        self.weight = _parameter(projection.data, values)
+        self.register_buffer("indptr", torch.tensor(projection.indptr))
+        self.register_buffer("indices", torch.tensor(projection.indices))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The product with the matrix, [B, n_out], for `x` [B, n_in] or [B, ...]."""
+        x = x.flatten(1)
+        rows = torch.repeat_interleave(self.indptr.diff())
+        products = x[:, self.indices] * self.weight
+        return products.new_zeros(len(x), self.shape[0]).index_add(1, rows, products)
+
+    def extra_repr(self) -> str:
+        """Sizes."""
+        n_out, n_in = self.shape
+        return f"in_features={n_in}, out_features={n_out}, n_synapses={self.weight.numel()}"
+
+
+class SumPool2d(nn.Module):
+    """Sum pooling: every weight is 1.
+
+    Parameters
+    ----------
+    kernel_size : int or (int, int)
+    stride : int or (int, int), optional
+        `kernel_size` if not given.
+    padding : int or (int, int)
+        At most half of `kernel_size`.
+
+    Raises
+    ------
+    NetworkError
+        If an argument is not as described.
+
+    Examples
+    --------
+    >>> import torch, pyasync as pa
+    >>> pa.nn.SumPool2d(2)(torch.ones(1, 1, 4, 4)).tolist()
+    [[[[4.0, 4.0], [4.0, 4.0]]]]
+    """
+
+    def __init__(
+        self,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] | None = None,
+        padding: int | tuple[int, int] = 0,
+    ) -> None:
+        super().__init__()
+        pool = _SumPool2d(kernel_size, stride, padding)
+        self.kernel_size: tuple[int, int] = (pool.kernel[0], pool.kernel[1])
+        self.stride: tuple[int, int] = (pool.stride[0], pool.stride[1])
+        self.padding: tuple[int, int] = (pool.padding[0], pool.padding[1])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Sums [B, C, H', W'] of `x` [B, C, H, W]."""
+        size, stride, padding = self.kernel_size, self.stride, self.padding
+        return nn.functional.avg_pool2d(x, size, stride, padding, divisor_override=1)
+
+    def extra_repr(self) -> str:
+        """The window."""
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+def _array(given: Any) -> Any:
+    return given.detach().cpu().numpy() if isinstance(given, torch.Tensor) else given
+
+
+def _parameter(values: npt.NDArray[Any], given: Any) -> nn.Parameter:
+    """A Parameter of the dtype of what was given, the default dtype for lists and numbers."""
+    own = given.dtype if isinstance(given, (torch.Tensor, np.ndarray)) else None
+    keeps = own in (torch.float32, torch.float64) or own == np.float32
+    # As nn.Linear does, plain numbers take the default dtype; they say nothing about precision.
+    tensor = torch.tensor(values)
+    return nn.Parameter(tensor if keeps else tensor.to(torch.get_default_dtype()))

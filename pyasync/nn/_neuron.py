@@ -1,0 +1,189 @@
+"""The leaky integrate-and-fire neuron as a module, with parameters that can be learned."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from pyasync import neurons
+from pyasync.errors import NetworkError, expected
+
+Values = npt.NDArray[np.float64]
+
+
+class LIF(nn.Module):
+    """The neurons of a population: `pyasync.LIF` as a module.
+
+    A learned `v_threshold` is a Parameter of that name. A learned `tau_mem` is the Parameter
+    `log_tau_mem`, its natural logarithm: a time constant then stays above 0 whatever a step of an
+    optimiser does, and a step of 0.01 changes it by 1 %, be it milliseconds or seconds. What is not
+    learned is a buffer, kept in float64 whatever the dtype of the model: what the engine computes
+    from it is rounded once. State dicts load into each other whether or not parameters are learned.
+
+    Parameters
+    ----------
+    v_threshold : float or tensor of the population's shape
+        Firing threshold: a neuron fires when `v > v_threshold`.
+    tau_mem : float or tensor of the population's shape
+        Membrane time constant in seconds, above 0; infinity gives the integrate-and-fire neuron.
+    reset : {"zero", "subtract", "none"}
+        What firing does to the potential.
+    refractory : {"timestep", "none"}
+        Whether a neuron that fired ignores its input until the timestep ends.
+    sync_threshold : int
+        Above 0, a neuron fires only after more than this many events arrived in the timestep.
+    learn_tau_mem, learn_threshold : bool
+        Learn one value for the population, or one a neuron where a tensor is given.
+    dtype : torch.dtype, optional
+        Of what is learned; PyTorch's default dtype if not given.
+
+    Raises
+    ------
+    NetworkError
+        If a parameter is not as described, or an infinite `tau_mem` is to be learned.
+
+    Examples
+    --------
+    >>> import torch, pyasync as pa
+    >>> lif = pa.nn.LIF(v_threshold=0.3, tau_mem=torch.full((64,), 20e-3), learn_tau_mem=True)
+    >>> [name for name, _ in lif.named_parameters()], lif.tau_mem.shape
+    (['log_tau_mem'], torch.Size([64]))
+    """
+
+    v_threshold: torch.Tensor
+    tau_mem: torch.Tensor
+
+    def __init__(
+        self,
+        *,
+        v_threshold: float | npt.ArrayLike | torch.Tensor = 1.0,
+        tau_mem: float | npt.ArrayLike | torch.Tensor = 20e-3,
+        reset: Literal["zero", "subtract", "none"] = "zero",
+        refractory: Literal["timestep", "none"] = "timestep",
+        sync_threshold: int = 0,
+        learn_tau_mem: bool = False,
+        learn_threshold: bool = False,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        values = {"v_threshold": _plain(v_threshold), "tau_mem": _plain(tau_mem)}
+        neuron = neurons.LIF(
+            tau_mem=values["tau_mem"],
+            v_threshold=values["v_threshold"],
+            reset=reset,
+            refractory=refractory,
+            sync_threshold=sync_threshold,
+        )
+        self.reset, self.refractory = neuron.reset, neuron.refractory
+        self.sync_threshold = neuron.sync_threshold
+        tau, threshold = (
+            torch.tensor(np.asarray(each, np.float64))
+            for each in (values["tau_mem"], values["v_threshold"])
+        )
+        dtype = dtype or torch.get_default_dtype()
+        if not learn_tau_mem:
+            self.register_buffer("tau_mem", tau)
+        elif bool(torch.isinf(tau).any()):
+            accepted = "finite seconds where learn_tau_mem=True: no gradient leads out of infinity"
+            raise NetworkError(expected("tau_mem", math.inf, accepted))
+        else:
+            self.log_tau_mem = nn.Parameter(tau.log().to(dtype))
+        if learn_threshold:
+            self.v_threshold = nn.Parameter(threshold.to(dtype))
+        else:
+            self.register_buffer("v_threshold", threshold)
+
+    @classmethod
+    def from_neuron(cls, neuron: neurons.LIF, **options: Any) -> LIF:
+        """The module of a `pyasync.LIF`; `learn_tau_mem`, `learn_threshold` and `dtype` as above.
+
+        Examples
+        --------
+        >>> import pyasync as pa
+        >>> pa.nn.LIF.from_neuron(pa.LIF(v_threshold=0.5)).neuron() == pa.LIF(v_threshold=0.5)
+        True
+        """
+        values = {"tau_mem": neuron.tau_mem, "v_threshold": neuron.v_threshold}
+        return cls(**values, **neuron.settings(), **options)  # type: ignore[arg-type]
+
+    def neuron(self) -> neurons.LIF:
+        """The `pyasync.LIF` with today's values."""
+        tau_mem, v_threshold = (
+            each.item() if each.ndim == 0 else each
+            for each in (values_of(self.tau_mem), values_of(self.v_threshold))
+        )
+        return neurons.LIF(
+            tau_mem=tau_mem,
+            v_threshold=v_threshold,
+            reset=self.reset,
+            refractory=self.refractory,
+            sync_threshold=self.sync_threshold,
+        )
+
+    @property
+    def learns(self) -> bool:
+        """Whether a parameter of the neurons is a Parameter, frozen or not."""
+        return bool(self._parameters)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "tau_mem" and "log_tau_mem" in self.__dict__.get("_parameters", ()):
+            return self._parameters["log_tau_mem"].exp()  # type: ignore[union-attr]
+        return super().__getattr__(name)
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> LIF:
+        before = dict(self._buffers)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, buffer in before.items():
+            after = self._buffers[name]
+            # mps has no float64.
+            if buffer is not None and after is not None and after.device.type != "mps":
+                self._buffers[name] = (
+                    after if after.dtype == buffer.dtype else buffer.to(after.device)
+                )
+        return self
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **options: Any
+    ) -> None:
+        plain, log = prefix + "tau_mem", prefix + "log_tau_mem"
+        if "log_tau_mem" in self._parameters and plain in state_dict:
+            state_dict[log] = state_dict.pop(plain).log()
+        elif "tau_mem" in self._buffers and log in state_dict:
+            state_dict[plain] = state_dict.pop(log).exp()
+        super()._load_from_state_dict(state_dict, prefix, *args, **options)
+
+    def extra_repr(self) -> str:
+        """The parameters, as `pyasync.LIF` shows them."""
+        parts = []
+        for name, learned in (
+            ("v_threshold", "v_threshold" in self._parameters),
+            ("tau_mem", "log_tau_mem" in self._parameters),
+        ):
+            values = getattr(self, name)
+            shown = f"{values.item():g}" if values.ndim == 0 else f"{list(values.shape)}"
+            parts.append(f"{name}={shown}" + " (learned)" * learned)
+        parts += [f"reset={self.reset!r}", f"refractory={self.refractory!r}"]
+        return ", ".join(
+            parts + [f"sync_threshold={self.sync_threshold}"] * bool(self.sync_threshold)
+        )
+
+    def forward(self, *_: Any) -> Any:
+        """Refuse: neurons run inside a network, not on their own."""
+        accepted = "its place in pa.nn.AsyncSequential or pa.nn.AsyncNetwork: it does not run alone"
+        raise NetworkError(expected("LIF", "a call", accepted))
+
+
+def values_of(tensor: torch.Tensor) -> Values:
+    """Today's values in float64 on the CPU."""
+    values: Values = tensor.detach().to("cpu", torch.float64).numpy()
+    return values
+
+
+def _plain(given: Any) -> Any:
+    return values_of(given) if isinstance(given, torch.Tensor) else given

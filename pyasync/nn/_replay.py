@@ -1,0 +1,303 @@
+"""A recorded run in plain PyTorch operations: autograd of it is unlayered backprop.
+
+This is the readable definition of the gradient, and the one that runs on any torch device. Which
+spikes were emitted and which neurons fired is read from the trace; potentials are computed again,
+so that autograd knows how they depend on weights, biases, decay, thresholds, input and initial
+potentials. In reverse it then does what docs/semantics.md says under "Unlayered backprop".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyasync._checks import choice
+from pyasync.errors import InputError, TraceError, expected
+from pyasync.events import SpikeBatch
+from pyasync.network import Network
+from pyasync.nn._replay_record import Record, frames
+from pyasync.nn._replay_wires import Wire, total, visiting_order, wires_of
+from pyasync.trace import Trace
+
+SCOPES = ("spikes", "next_emission", "touched")
+
+
+class Surrogate(Protocol):
+    """What stands in for the derivative of firing, such as `pa.nn.atan()`."""
+
+    def derivative(self, x: Tensor) -> Tensor:
+        """Give dz/dx at x = v' - v_threshold, elementwise."""
+        ...
+
+
+def replay(
+    network: Network,
+    trace: Trace,
+    x: Tensor | SpikeBatch,
+    weights: Sequence[Tensor | None],
+    biases: Sequence[Tensor | None],
+    beta: Tensor,
+    v_threshold: Tensor,
+    *,
+    surrogate: Surrogate,
+    gradient_scope: str = "spikes",
+    detach_reset: bool = True,
+    initial_v: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Replay a trace differentiably; its spikes are the recorded ones, bit for bit.
+
+    Parameters
+    ----------
+    network : Network
+        Gives the structure; weights, biases, thresholds and decay are those of the tensors.
+    trace : Trace
+        Of a run of this network on this input.
+    x : tensor [T, B, n_inputs], or SpikeBatch
+        The run's input. A SpikeBatch is made dense one timestep at a time.
+    weights : sequence of tensors
+        One per `network.projections`, of the shape of the projection's own parameter: Linear
+        [n_out, n_in], Conv1d and Conv2d [out, in / groups, *kernel], Sparse the CSR data
+        [n_synapses], OneToOne [n] or []; None for pooling.
+    biases : sequence of tensors
+        One per `network.projections`: [n_out], or [out] for a convolution; None for none.
+    beta, v_threshold : tensor [n_neurons]
+        Decay in a timestep (`network.decay(dt)`), and thresholds. The replay has the device and
+        the dtype of `beta`.
+    surrogate : object with `derivative(x)`
+        The derivative of firing.
+    gradient_scope : {"spikes", "next_emission", "touched"}
+        Where a neuron that was updated and stayed silent gets its gradient from: nowhere, its next
+        emission in the timestep, or one of value 0 in the next forward step.
+    detach_reset : bool
+        Whether the gradient takes the reset as a constant.
+    initial_v : tensor [B, n_neurons], optional
+        Potentials at the start; 0 if not given.
+
+    Returns
+    -------
+    counts : tensor [T, B, n_outputs]
+        Spikes of each output neuron in each timestep.
+    spike_counts : tensor [B, n_neurons]
+        Spikes of each neuron.
+    v : tensor [B, n_neurons]
+        Final potentials; they may differ from the run's own by rounding.
+
+    Raises
+    ------
+    InputError
+        If `x` does not have the trace's sizes, or there is no such `gradient_scope`.
+    TraceError
+        If the trace has other sizes than the network, is of a free run of several shards, or a
+        neuron fired in it that nothing touched.
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa, torch
+    >>> from pyasync.nn._replay import replay
+    >>> class StraightThrough:
+    ...     def derivative(self, x):
+    ...         return torch.ones_like(x)
+    >>> network = pa.Network.sequential([pa.Linear([[0.75, 0.5]])])
+    >>> x = torch.tensor([[[1.0, 1.0]]])
+    >>> trace = pa.simulate(network, x.numpy(), dt=1e-3, record=True).trace
+    >>> w = torch.tensor([[0.75, 0.5]], dtype=torch.float64, requires_grad=True)
+    >>> one = torch.ones(1, dtype=torch.float64)
+    >>> counts, spike_counts, v = replay(
+    ...     network, trace, x, [w], [None], one, one, surrogate=StraightThrough()
+    ... )
+    >>> counts.sum().backward()
+    >>> counts.tolist(), w.grad.tolist()
+    ([[[1.0]]], [[1.0, 1.0]])
+    """
+    choice(InputError, "gradient_scope", gradient_scope, SCOPES)
+    _check_input(x, (trace.n_timesteps, len(trace), trace.n_inputs))
+    record = Record(network, trace, beta.device)
+    wires = wires_of(network, weights, biases, beta)
+    blank = [beta.new_zeros(len(trace), p.stop - p.start) for p in network.populations]
+    layered = trace.schedule == "layered"
+    kind: type[_Unlayered] | type[_Layered] = _Layered if layered else _Unlayered
+    delivery = kind(network, record, wires, blank, gradient_scope)
+    to_zero, by_threshold = (_resets(network, reset, beta) for reset in ("zero", "subtract"))
+    outputs = slice(network.output_ids.start, network.output_ids.stop)
+
+    zeros = torch.cat(blank, dim=1)
+    v = zeros if initial_v is None else initial_v.to(zeros)
+    spike_counts, counts = zeros, []
+    for timestep, frame in enumerate(frames(x, beta)):
+        refractory = zeros.bool()
+        count = zeros[:, outputs]
+        delivery.start(timestep, frame)
+        for index, step in enumerate(record.timesteps[timestep]):
+            if index == 0:  # a sample that was stopped before this timestep does not decay
+                v = torch.where(record.running(step), v * beta, v)
+            i, open_to_it, touched = delivery.deliver(index, step)
+            open_to_it = open_to_it & ~refractory
+            v = torch.where(open_to_it, v + i, v)
+
+            fired, enters = record.mask(record.fired, step), record.mask(record.refractory, step)
+            z = _Spike.apply(v - v_threshold, fired, surrogate)
+            z = torch.where(open_to_it & touched, z, 0.0)
+            delivery.collect(index, step, z, fired)
+            count, spike_counts = count + z[:, outputs], spike_counts + z
+
+            drop = torch.where(to_zero, v, torch.where(by_threshold, v_threshold, 0.0))
+            v = v - (z.detach() if detach_reset else z) * drop
+            if not (detach_reset or layered):
+                # As in the paper's code: nothing flows back over a reset into refractoriness.
+                v = torch.where(enters & to_zero, v.detach(), v)
+            refractory = refractory | enters
+        counts.append(count)
+    replayed = int(spike_counts.detach().long().sum())
+    if replayed != record.n_fired:
+        given = f"one in which {record.n_fired} neurons fired, of which {replayed} were touched"
+        raise TraceError(expected("trace", given, "a trace of this network, weights and input"))
+    return torch.stack(counts), spike_counts, v
+
+
+class _Spike(torch.autograd.Function):
+    """What was recorded forward, the surrogate backward."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, fired: Tensor, surrogate: Surrogate) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.surrogate = surrogate
+        return fired.to(x.dtype)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, e: Tensor) -> tuple[Tensor, None, None]:
+        (x,) = ctx.saved_tensors
+        return e * ctx.surrogate.derivative(x), None, None
+
+
+class _Unlayered:
+    """What each forward step delivers: the spikes that the trace says were emitted in it."""
+
+    def __init__(
+        self,
+        network: Network,
+        record: Record,
+        wires: list[Wire],
+        blank: list[Tensor],
+        scope: str,
+    ) -> None:
+        self.record, self.wires, self.blank, self.scope = record, wires, blank, scope
+        self.synapses = [wire.synapses() for wire in wires]
+        self.zeros = torch.cat(blank, dim=1)
+        self.spikes = self.zeros.new_zeros(0)
+
+    def start(self, timestep: int, frame: Tensor) -> None:
+        self.frame = frame
+        # The value of each spike, from when it joins until it is emitted. A lost one keeps its 0.
+        kept = self.spikes if self.record.carries else self.spikes[:0]
+        new = self.spikes.new_zeros(self.record.n_joined[timestep])
+        self.spikes = torch.cat([kept, new])
+        # Values, all 0, of silent updates that wait for the emission that they share.
+        self.silent = self.zeros
+
+    def deliver(self, index: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Give the step's input i, the neurons that take it, and those that are touched."""
+        record, present = self.record, self.record.running(step)
+        sample, neuron, spike = record.delivered[step]
+        sent = self.zeros.index_put((sample, neuron), self.spikes[spike], accumulate=True)
+        events = record.mask(record.delivered, step)
+        if self.scope == "touched":
+            sent = sent + self.silent * present
+        elif self.scope == "next_emission":
+            sent = sent + self.silent * record.mask(record.leading, step)
+            self.silent = self.silent * ~record.mask(record.emitted, step)
+        inputs, input_events = self._inputs(index, step)
+        i = self._total(self.wires, inputs, sent, index)
+        with torch.no_grad():
+            n = self._total(self.synapses, input_events, events.to(i), index)
+        # Half, because an algorithm for convolutions may leave a rounding error in place of 0.
+        return i, present, n > 0.5
+
+    def collect(self, index: int, step: int, z: Tensor, fired: Tensor) -> None:
+        """Take what the updates of this step gave."""
+        sample, neuron, spike = self.record.stored[step]
+        self.spikes = self.spikes.index_put((spike,), z[sample, neuron])
+        if self.record.scheduled and index == 0:
+            sample, channel, spike = self.record.joined[step]
+            self.spikes = self.spikes.index_put((spike,), self.frame[sample, channel])
+        if self.scope != "spikes":
+            silent = self.silent if self.scope == "next_emission" else self.zeros
+            self.silent = silent + z * ~fired
+
+    def _inputs(self, index: int, step: int) -> tuple[Tensor | None, Tensor | None]:
+        """Input that arrives in this step, and 1 where it is an event; [B, n_inputs] each."""
+        if not self.record.scheduled:
+            return (self.frame, (self.frame != 0).to(self.frame)) if index == 0 else (None, None)
+        sample, channel, spike = self.record.inputs[step]
+        events = torch.zeros_like(self.frame)
+        inputs = events.index_put((sample, channel), self.spikes[spike], accumulate=True)
+        events[sample, channel] = 1
+        return inputs, events
+
+    def _total(self, wires: list[Wire], inputs: Tensor | None, sent: Tensor, index: int) -> Tensor:
+        def values(wire: Wire) -> Tensor | None:
+            return inputs if wire.source is None else sent[:, wire.source]
+
+        return total(wires, values, self.blank, biased=index == 0)
+
+
+class _Layered:
+    """What each visit delivers: the spikes of all populations that lead to the one visited."""
+
+    def __init__(
+        self,
+        network: Network,
+        record: Record,
+        wires: list[Wire],
+        blank: list[Tensor],
+        scope: str,
+    ) -> None:
+        self.record, self.blank, self.scope = record, blank, scope
+        order, _ = visiting_order(network)
+        self.visits = [network.populations[at] for at in order]
+        self.incoming = [[wire for wire in wires if wire.target == at] for at in order]
+        self.now = self.zeros = torch.cat(blank, dim=1)
+
+    def start(self, timestep: int, frame: Tensor) -> None:
+        self.frame, self.before, self.now = frame, self.now, self.zeros
+
+    def deliver(self, index: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Give the visit's input i, and the neurons visited, all of which are updated."""
+        visited = torch.zeros_like(self.zeros, dtype=torch.bool)
+        if index == len(self.visits):  # emits what the last visit fired; it was delivered already
+            return self.zeros, visited, visited
+
+        def values(wire: Wire) -> Tensor:
+            if wire.source is None:
+                return self.frame
+            return (self.before if wire.is_feedback else self.now)[:, wire.source]
+
+        i = total(self.incoming[index], values, self.blank, biased=True)
+        population = self.visits[index]
+        visited[:, population.start : population.stop] = self.record.running(step)
+        return i, visited, visited
+
+    def collect(self, index: int, step: int, z: Tensor, fired: Tensor) -> None:
+        """Take what the updates of this visit gave; a lost spike is not passed on."""
+        passed = self.record.mask(self.record.stored, step)
+        self.now = self.now + z * (passed | ~fired if self.scope == "touched" else passed)
+
+
+def _resets(network: Network, reset: str, like: Tensor) -> Tensor:
+    """Which neurons reset in this way, bool [n_neurons]."""
+    flags = [p.neuron.reset == reset for p in network.populations]
+    sizes = [p.stop - p.start for p in network.populations]
+    return torch.from_numpy(np.repeat(flags, sizes)).to(like.device)
+
+
+def _check_input(x: Tensor | SpikeBatch, wanted: tuple[int, int, int]) -> None:
+    if isinstance(x, SpikeBatch):
+        sizes: tuple[int, ...] = (x.n_timesteps, x.n_samples, x.n_inputs)
+    else:
+        sizes = tuple(x.flatten(2).shape) if x.ndim > 2 else tuple(x.shape)
+    if sizes != wanted:
+        raise InputError(expected("x", f"sizes {sizes}", f"the trace's [T, B, n_inputs] {wanted}"))

@@ -1,0 +1,167 @@
+"""Chains of linear maps and populations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from pyasync.errors import NetworkError, expected
+from pyasync.nn._base import AsyncModule
+from pyasync.nn._maps import Map, _leaves
+from pyasync.nn._modules import OneToOne, Sparse
+from pyasync.nn._neuron import LIF
+from pyasync.nn._plan import Plan
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from pyasync.nn._base import Options
+
+
+class AsyncSequential(AsyncModule):
+    """A chain of linear maps and populations, run without layer synchronisation and trained so.
+
+    Between two `LIF` (and before the first) stands one linear map: `nn.Linear`, `nn.Conv1d`,
+    `nn.Conv2d`, `nn.AvgPool2d`, `SumPool2d`, `OneToOne` or `Sparse`, with `nn.Flatten`,
+    `nn.Identity` and `nn.Sequential` around it as you like. `nn.Conv2d` followed by a pooling is
+    one linear map too: both together are run, and learned, as one convolution. The maps are read,
+    not called: their hooks do not run.
+
+    State is fresh on every call; nothing has to be reset.
+
+    Parameters
+    ----------
+    *modules : nn.Module
+        From the input to the output, a `LIF` last. State dicts name them "0", "1", … as
+        `nn.Sequential` does.
+    input_shape : int or tuple of int, optional
+        Shape of one timestep's input, such as (2, 34, 34). Not needed before `nn.Linear` or
+        `Sparse`, which take an input of any shape with as many entries only if it is given.
+    names : sequence of str, optional
+        Names of the populations; "1", "2", … if not given.
+    **options
+        `schedule`, `dt` and what else `AsyncNetwork` takes.
+
+    Raises
+    ------
+    NetworkError
+        If a module is not accepted where it stands, or shapes do not fit.
+    InputError, ScheduleError
+        If an option is not as described.
+
+    Examples
+    --------
+    >>> import torch, pyasync as pa
+    >>> from torch import nn
+    >>> _ = torch.manual_seed(0)
+    >>> model = pa.nn.AsyncSequential(
+    ...     nn.Linear(20, 16), pa.nn.LIF(v_threshold=0.1),
+    ...     nn.Linear(16, 3), pa.nn.LIF(v_threshold=0.1),
+    ...     schedule=pa.Random(8), dt=10e-3, refractory_dropout=0.8,
+    ... )
+    >>> x = torch.rand(10, 4, 20) < 0.3
+    >>> counts = model(x)
+    >>> counts.shape
+    torch.Size([10, 4, 3])
+    >>> y = torch.tensor([0, 1, 2, 0])
+    >>> pa.nn.functional.rate_cross_entropy(counts, y).backward()
+    >>> model.network()
+    Network(20 -> 1[16] -> 2[3], 2 projections, float32)
+    """
+
+    def __init__(
+        self,
+        *modules: nn.Module,
+        input_shape: int | Sequence[int] | None = None,
+        names: Sequence[str] | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(**options)
+        for index, module in enumerate(modules):
+            if not isinstance(module, nn.Module):
+                accepted = "modules: linear maps and pa.nn.LIF"
+                raise NetworkError(expected("modules", type(module).__name__, accepted))
+            self.add_module(str(index), module)
+        self._names = None if names is None else list(names)
+        self._input_shape = _first_shape(modules) if input_shape is None else input_shape
+        self._cached: tuple[list[Any], Plan] | None = None
+        self._plan()
+
+    def __len__(self) -> int:
+        """Return the number of modules."""
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[nn.Module]:
+        """Iterate over the modules."""
+        return iter(self._modules.values())  # type: ignore[arg-type]
+
+    def __getitem__(self, index: int) -> nn.Module:
+        """Give the module at a position."""
+        return list(self)[index]
+
+    def _plan(self) -> Plan:
+        leaves = _leaves(list(self))
+        token = signature(leaves)
+        if self._cached is None or not same(self._cached[0], token):
+            self._cached = token, self._build(leaves)
+        return self._cached[1]
+
+    def _build(self, leaves: list[nn.Module]) -> Plan:
+        plan, source, between = Plan(self._input_shape), "input", list[nn.Module]()
+        count = sum(isinstance(each, LIF) for each in leaves)
+        names = self._names or [str(n + 1) for n in range(count)]
+        if len(names) != count:
+            given, accepted = f"{len(names)} of them", f"{count}, one a LIF"
+            raise NetworkError(expected("names", given, accepted))
+        remaining = iter(names)
+        for module in leaves:
+            if not isinstance(module, LIF):
+                between.append(module)
+                continue
+            name = next(remaining)
+            plan.add(name, Map(between, plan.shape_of(source)).output_shape, module)
+            plan.connect(source, name, between)
+            source, between = name, []
+        if between or source == "input":
+            given = (
+                "no pa.nn.LIF" if source == "input" else f"{type(between[0]).__name__} at the end"
+            )
+            raise NetworkError(
+                expected("modules", given, "linear maps each followed by a pa.nn.LIF")
+            )
+        return plan
+
+
+def signature(leaves: Sequence[nn.Module]) -> list[Any]:
+    """What a plan was made for: the modules themselves and the shapes of their parameters."""
+    token: list[Any] = []
+    for leaf in leaves:
+        own = leaf._parameters.values()
+        token += [leaf, *(None if p is None or is_lazy(p) else p.shape for p in own)]
+    return token
+
+
+def same(a: list[Any], b: list[Any]) -> bool:
+    """Whether two signatures are of the same modules with parameters of the same shapes."""
+    return len(a) == len(b) and all(
+        x is y or (isinstance(x, torch.Size) and x == y) for x, y in zip(a, b, strict=True)
+    )
+
+
+def _first_shape(modules: Sequence[nn.Module]) -> int:
+    """Input channels where the first linear map knows them."""
+    leaves = [each for each in _leaves(modules) if not isinstance(each, nn.Flatten)]
+    first = leaves[0] if leaves else None
+    if isinstance(first, nn.Linear):
+        return first.in_features
+    if isinstance(first, Sparse):
+        return first.shape[1]
+    if isinstance(first, OneToOne) and first.weight.ndim:
+        return math.prod(first.weight.shape)
+    given = f"None before {type(first).__name__}"
+    raise NetworkError(expected("input_shape", given, "the shape of one timestep's input"))

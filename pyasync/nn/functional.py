@@ -1,0 +1,242 @@
+"""Losses on output counts and costs on spike counts, all differentiable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from pyasync._checks import real, shown
+from pyasync.errors import InputError, expected
+
+__all__ = [
+    "first_spike_cross_entropy",
+    "latency_cross_entropy",
+    "rate_cross_entropy",
+    "spike_cost",
+    "timestep_cross_entropy",
+]
+
+
+def rate_cross_entropy(counts: torch.Tensor, y: Any, scale: float = 0.3) -> torch.Tensor:
+    """Cross-entropy of the total counts: `cross_entropy(scale * counts.sum(0), y)`.
+
+    Parameters
+    ----------
+    counts : tensor [T, B, n_outputs]
+    y : tensor or array of integers [B]
+        Class of each sample, 0 .. n_outputs - 1.
+    scale : float
+        What one spike adds to a logit.
+
+    Returns
+    -------
+    tensor, a scalar
+        Mean over the samples.
+
+    Raises
+    ------
+    InputError
+        If an argument is not as described.
+
+    Examples
+    --------
+    >>> import torch, pyasync as pa
+    >>> counts = torch.zeros(10, 2, 4)
+    >>> pa.nn.functional.rate_cross_entropy(counts, [0, 3])
+    tensor(1.3863)
+    """
+    y = _labels(counts, y)
+    return nn.functional.cross_entropy(_positive("scale", scale) * counts.sum(0), y)
+
+
+def timestep_cross_entropy(counts: torch.Tensor, y: Any) -> torch.Tensor:
+    """Cross-entropy of the counts of every timestep, averaged over timesteps and samples.
+
+    The loss of the paper (arXiv 2408.05098).
+
+    Parameters
+    ----------
+    counts : tensor [T, B, n_outputs]
+    y : tensor or array of integers [B]
+        Class of each sample, 0 .. n_outputs - 1.
+
+    Returns
+    -------
+    tensor, a scalar
+
+    Raises
+    ------
+    InputError
+        If an argument is not as described.
+
+    Examples
+    --------
+    >>> import torch, pyasync as pa
+    >>> counts = torch.zeros(10, 2, 4)
+    >>> pa.nn.functional.timestep_cross_entropy(counts, [0, 3])
+    tensor(1.3863)
+    """
+    y = _labels(counts, y)
+    return nn.functional.cross_entropy(counts.flatten(0, 1), y.repeat(len(counts)))
+
+
+def latency_cross_entropy(
+    counts: torch.Tensor, y: Any, decay: float = 0.9, scale: float = 1.0
+) -> torch.Tensor:
+    """Cross-entropy of counts that are worth less the later they come.
+
+    `cross_entropy(scale * sum_t decay**t * counts[t], y)`: a correct spike in the first timestep
+    counts in full, and what is said early is paid for, right or wrong, more than what is said late.
+
+    Parameters
+    ----------
+    counts : tensor [T, B, n_outputs]
+    y : tensor or array of integers [B]
+        Class of each sample, 0 .. n_outputs - 1.
+    decay : float
+        Worth of a spike from one timestep to the next, above 0 and at most 1.
+    scale : float
+        What a spike in the first timestep adds to a logit.
+
+    Returns
+    -------
+    tensor, a scalar
+        Mean over the samples.
+
+    Raises
+    ------
+    InputError
+        If an argument is not as described.
+
+    Examples
+    --------
+    >>> import torch, pyasync as pa
+    >>> early, late = torch.zeros(2, 10, 1, 2).unbind()
+    >>> early[0, 0, 1], late[9, 0, 1] = 1.0, 1.0
+    >>> loss = pa.nn.functional.latency_cross_entropy
+    >>> loss(early, [1]) < loss(late, [1])
+    tensor(True)
+    """
+    y = _labels(counts, y)
+    accepted = "a number above 0 and at most 1"
+    if real(InputError, "decay", decay, accepted) > 1:
+        raise InputError(expected("decay", shown(decay), accepted))
+    steps = torch.arange(len(counts), device=counts.device, dtype=counts.dtype)
+    logits = torch.einsum("t,tbn->bn", decay**steps, counts)
+    return nn.functional.cross_entropy(_positive("scale", scale) * logits, y)
+
+
+def first_spike_cross_entropy(counts: torch.Tensor, y: Any, scale: float = 1.0) -> torch.Tensor:
+    """Cross-entropy of when each output neuron fires first: the first to fire decides.
+
+    The time of the first spike is `tau = sum_t prod_{u <= t} (1 - min(counts[u], 1))`, the number
+    of timesteps before it (T when there is none), and the loss is `cross_entropy(-scale * tau, y)`.
+    A spike more in timestep `u`, before the first, brings it forward: the derivative of `tau` by
+    `counts[u]` is minus the timesteps that it would save. `min` has the derivative 1.
+
+    Parameters
+    ----------
+    counts : tensor [T, B, n_outputs]
+    y : tensor or array of integers [B]
+        Class of each sample, 0 .. n_outputs - 1.
+    scale : float
+        What a timestep earlier adds to a logit.
+
+    Returns
+    -------
+    tensor, a scalar
+        Mean over the samples.
+
+    Raises
+    ------
+    InputError
+        If an argument is not as described.
+
+    Examples
+    --------
+    >>> import torch, pyasync as pa
+    >>> counts = torch.zeros(10, 1, 2)
+    >>> counts[2, 0, 0] = counts[5, 0, 1] = 1.0
+    >>> loss = pa.nn.functional.first_spike_cross_entropy
+    >>> loss(counts, [0]) < loss(counts, [1])
+    tensor(True)
+    """
+    y = _labels(counts, y)
+    once = counts + (counts.clamp(max=1) - counts).detach()
+    tau = torch.cumprod(1 - once, dim=0).sum(0)
+    return nn.functional.cross_entropy(-_positive("scale", scale) * tau, y)
+
+
+def spike_cost(
+    spike_counts: torch.Tensor, weight: float, target: float | None = None
+) -> torch.Tensor:
+    """Cost of spiking: `weight * max(mean spikes per sample - target, 0)`.
+
+    Parameters
+    ----------
+    spike_counts : tensor [B, n_neurons]
+        As `model(x, return_spike_counts=True)` gives it.
+    weight : float
+        Cost of one spike per sample, 0 or more.
+    target : float, optional
+        Spikes per sample that are free: no cost and no gradient below. 0 if not given.
+
+    Returns
+    -------
+    tensor, a scalar
+
+    Raises
+    ------
+    InputError
+        If an argument is not as described.
+
+    Examples
+    --------
+    >>> import torch, pyasync as pa
+    >>> spike_counts = torch.full((4, 100), 2.0)
+    >>> pa.nn.functional.spike_cost(spike_counts, 1e-3, target=150)
+    tensor(0.0500)
+    """
+    if not isinstance(spike_counts, torch.Tensor) or spike_counts.ndim != 2:
+        raise InputError(expected("spike_counts", _what(spike_counts), "a tensor [B, n_neurons]"))
+    accepted = "a finite number of 0 or more"
+    weight = real(InputError, "weight", weight, accepted, positive=False)
+    mean = spike_counts.sum(1).mean()
+    if target is not None:
+        mean = nn.functional.relu(
+            mean - real(InputError, "target", target, accepted, positive=False)
+        )
+    return weight * mean
+
+
+def _positive(argument: str, given: Any) -> float:
+    return real(InputError, argument, given, "a finite number above 0")
+
+
+def _labels(counts: Any, y: Any) -> torch.Tensor:
+    """The classes as int64 on the device of the counts."""
+    if not isinstance(counts, torch.Tensor) or counts.ndim != 3 or not counts.is_floating_point():
+        raise InputError(expected("counts", _what(counts), "a float tensor [T, B, n_outputs]"))
+    _, n_samples, n_outputs = counts.shape
+    accepted = f"{n_samples} integers from 0 to {n_outputs - 1}"
+    try:
+        labels = torch.as_tensor(y)
+    except (TypeError, ValueError, RuntimeError) as cause:
+        raise InputError(expected("y", f"{type(y).__name__} ({cause})", accepted)) from cause
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise InputError(expected("y", f"dtype {labels.dtype}", accepted))
+    if labels.shape != (n_samples,):
+        raise InputError(expected("y", f"shape {tuple(labels.shape)}", accepted))
+    labels = labels.to(counts.device, torch.int64)
+    outside = (labels < 0) | (labels >= n_outputs)
+    if bool(outside.any()):
+        raise InputError(expected("y", f"class {int(labels[outside][0])}", accepted))
+    return labels
+
+
+def _what(given: Any) -> str:
+    if isinstance(given, torch.Tensor):
+        return f"a tensor of {given.dtype} and shape {tuple(given.shape)}"
+    return type(given).__name__

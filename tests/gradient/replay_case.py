@@ -1,0 +1,161 @@
+"""A case of `strategies_gradient` as PyTorch leaves, its replay, and gradients to compare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import oracle_gradient as oracle
+import pytest
+from compare import build, run
+from strategies import Case
+from strategies_gradient import GradientCase
+
+import pyasync as pa
+
+torch = pytest.importorskip("torch")
+from pyasync.nn._replay import replay  # noqa: E402
+
+Gradients = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    name: str
+    parameter: float
+
+    def derivative(self, x: Any) -> Any:
+        c = self.parameter
+        return {
+            "atan": lambda: c / 2 / (1 + (torch.pi / 2 * c * x) ** 2),
+            "fast_sigmoid": lambda: 1 / (1 + c * x.abs()) ** 2,
+            "sigmoid": lambda: c * torch.sigmoid(c * x) * torch.sigmoid(-c * x),
+            "triangular": lambda: torch.where(x < 0, c, -c).to(x),
+            "straight_through_estimator": lambda: torch.ones_like(x),
+            "none": lambda: torch.zeros_like(x),
+        }[self.name]()
+
+
+def dense(case: Case) -> np.ndarray:
+    """The case's input as `[T, B, n_inputs]` in the network's type."""
+    x = np.zeros((case.n_timesteps, len(case.spikes), int(np.prod(case.net.input_shape))))
+    for b, t in np.ndindex(x.shape[1], x.shape[0]):
+        for channel, m in case.spikes[b][t]:
+            x[t, b, channel] = m
+    return x.astype(case.net.dtype)
+
+
+class Leaves:
+    """Everything that the replay of a case can be differentiated by, as PyTorch leaves."""
+
+    def __init__(self, case: Case, network: pa.Network) -> None:
+        def leaf(array: Any) -> Any:
+            return torch.tensor(np.asarray(array, network.dtype), requires_grad=True)
+
+        thresholds = [
+            np.broadcast_to(p.neuron.values("v_threshold", p.shape), p.stop - p.start)
+            for p in network.populations
+        ]
+        self.tensors: dict[str, Any] = {
+            "beta": leaf(network.decay(case.dt)),
+            "v_threshold": leaf(np.concatenate(thresholds)),
+            "input": leaf(dense(case)),
+        }
+        if case.initial_v is not None:
+            self.tensors["initial_v"] = leaf(case.initial_v)
+        self.n = len(network.projections)
+        for k, connection in enumerate(network.projections):
+            arrays = connection.projection.arrays()
+            for name, array in (
+                ("weight", arrays.get("data", arrays.get("weight"))),
+                ("bias", arrays.get("bias")),
+            ):
+                if array is not None:
+                    self.tensors[f"{name} {k}"] = leaf(array)
+
+    def replay(self, network: pa.Network, trace: pa.Trace, x: Any = None, **options: Any) -> Any:
+        tensors = self.tensors
+        return replay(
+            network,
+            trace,
+            tensors["input"] if x is None else x,
+            [tensors.get(f"weight {k}") for k in range(self.n)],
+            [tensors.get(f"bias {k}") for k in range(self.n)],
+            tensors["beta"],
+            tensors["v_threshold"],
+            **{"initial_v": tensors.get("initial_v"), "surrogate": Surrogate("atan", 2), **options},
+        )
+
+    def gradients(self) -> Gradients:
+        return {
+            name: np.zeros(leaf.shape) if leaf.grad is None else leaf.grad.double().numpy()
+            for name, leaf in self.tensors.items()
+        }
+
+
+def recorded(g: GradientCase) -> tuple[pa.Network, pa.Trace]:
+    network = build(g.case.net)
+    trace = run(g.case, network).trace
+    assert trace is not None
+    if g.replayed:
+        trace = run(g.case, network, schedule=pa.Replay(trace)).trace
+        assert trace is not None
+    return network, trace
+
+
+def differentiate(g: GradientCase, network: pa.Network, trace: pa.Trace) -> Gradients:
+    """Gradients of the sum of the case's cotangents times what the replay gives."""
+    leaves = Leaves(g.case, network)
+    outputs = leaves.replay(
+        network,
+        trace,
+        surrogate=Surrogate(*g.surrogate),
+        gradient_scope=g.scope,
+        detach_reset=g.detach_reset,
+    )
+    cotangents = (g.grad_counts, g.grad_spike_counts, g.grad_v)
+    used = [
+        (output * torch.from_numpy(cotangent)).sum()
+        for output, cotangent in zip(outputs, cotangents, strict=True)
+        if cotangent is not None
+    ]
+    sum(used).backward()
+    return leaves.gradients()
+
+
+def by_parameter(given: dict[str, Any], ours: Gradients) -> Gradients:
+    """Gradients as the oracle and the engine give them, in the shapes of the parameters."""
+    flat = {name: given[name] for name in ("beta", "v_threshold", "input", "initial_v")}
+    flat |= {f"weight {k}": each for k, each in enumerate(given["weights"])}
+    flat |= {f"bias {k}": each for k, each in enumerate(given["biases"])}
+    shaped = {}
+    for name, like in ours.items():
+        # One weight of a OneToOne, or one bias of a channel, stands for many in a row.
+        rows = np.split(np.asarray(flat[name], np.float64).ravel(), max(1, like.size))
+        shaped[name] = np.array([row.sum() for row in rows])[: like.size].reshape(like.shape)
+    return shaped
+
+
+def assert_close(ours: Gradients, wanted: Gradients, scale: float, dtype: str) -> None:
+    relative = 1e-10 if dtype == "float64" else 2e-4
+    assert set(ours) == set(wanted)
+    for name, array in wanted.items():
+        size = max(scale, float(np.abs(array).max(initial=0.0)))
+        np.testing.assert_allclose(ours[name], array, relative, relative * size, err_msg=name)
+
+
+def oracles(g: GradientCase, network: pa.Network, trace: pa.Trace) -> dict[str, Any]:
+    c = g.case
+    return oracle.gradient(
+        c.net,
+        network.decay(c.dt),
+        c.spikes,
+        trace.to_steps(),
+        g.grad_counts,
+        g.grad_spike_counts,
+        g.grad_v,
+        layered=c.schedule.kind == "Layered",
+        at_once=c.options.input_mode == "at_once",
+        **g.options,
+    )

@@ -1,0 +1,149 @@
+"""The replay's gradient is PyTorch's of a layered training loop, and the engine's own slope."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from compare import build, run
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from replay_case import Gradients, Leaves, Surrogate, dense, differentiate, recorded
+from strategies import Case
+from strategies_gradient import GradientCase, gradient_cases, layered_chains
+
+import pyasync as pa
+
+torch = pytest.importorskip("torch")
+
+
+# Back-propagation through time.
+
+
+def bptt(g: GradientCase, network: pa.Network) -> Gradients:
+    """The training loop that one writes for a layer-synchronised network."""
+    c = g.case
+    leaves, derivative = Leaves(c, network), Surrogate(*g.surrogate).derivative
+
+    class Heaviside(torch.autograd.Function):  # type: ignore[misc]
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return (x > 0).to(x)
+
+        @staticmethod
+        def backward(ctx: Any, grad: Any) -> Any:
+            return grad * derivative(ctx.saved_tensors[0])
+
+    sizes = [p.size for p in c.net.populations]
+    names = [p.name for p in c.net.populations]
+    beta, theta = (leaves.tensors[name].split(sizes) for name in ("beta", "v_threshold"))
+    B = len(c.spikes)
+    v = list(leaves.tensors.get("initial_v", torch.zeros(B, sum(sizes))).split(sizes, dim=1))
+    z = [torch.zeros(B, n, dtype=torch.float64) for n in sizes]
+    spike_counts, counts = 0.0, []
+    for x in leaves.tensors["input"]:
+        for layer, p in enumerate(c.net.populations):
+            # `z` still holds what layers from this one on fired in the timestep before.
+            u = v[layer] * beta[layer]
+            for k, q in enumerate(c.net.projections):
+                if q.target == p.name:
+                    source = x if q.source == "input" else z[names.index(q.source)]
+                    u = u + source @ leaves.tensors[f"weight {k}"].T
+                    if f"bias {k}" in leaves.tensors:
+                        u = u + leaves.tensors[f"bias {k}"]
+            z[layer] = Heaviside.apply(u - theta[layer])
+            gate = z[layer].detach() if g.detach_reset else z[layer]
+            drop = {"zero": u, "subtract": theta[layer], "none": 0.0}[p.neuron["reset"]]
+            v[layer] = u - gate * drop
+        spike_counts = spike_counts + torch.cat(z, 1)
+        counts.append(z[-1])
+    outputs = (torch.stack(counts), spike_counts, torch.cat(v, 1))
+    wanted = (g.grad_counts, g.grad_spike_counts, g.grad_v)
+    sum(
+        (output * torch.from_numpy(cotangent)).sum()
+        for output, cotangent in zip(outputs, wanted, strict=True)
+        if cotangent is not None
+    ).backward()
+    return leaves.gradients()
+
+
+@given(layered_chains(), st.sampled_from(["timestep", "none"]))
+def test_layered_and_touched_is_backpropagation_through_time(
+    g: GradientCase, refractory: str
+) -> None:
+    populations = tuple(
+        replace(p, neuron={**p.neuron, "refractory": refractory}) for p in g.case.net.populations
+    )
+    g = replace(g, case=replace(g.case, net=replace(g.case.net, populations=populations)))
+    network, trace = recorded(g)
+    ours, theirs = differentiate(g, network, trace), bptt(g, network)
+    assert set(ours) == set(theirs)
+    for name, array in theirs.items():
+        size = max(1.0, float(np.abs(array).max(initial=0.0)))
+        np.testing.assert_allclose(ours[name], array, 1e-12, 1e-12 * size, err_msg=name)
+
+
+# Finite differences of the engine.
+
+
+def decisions(trace: pa.Trace | None) -> tuple[Any, ...]:
+    assert trace is not None
+    s = trace.to_steps()
+    return s.steps.tolist(), s.emitted.tolist(), s.fired["neuron"].tolist(), s.endings.tolist()
+
+
+def moved(case: Case, by: dict[str, np.ndarray], eps: float) -> Case:
+    """The case with its parameters moved by eps along a direction."""
+    projections = []
+    for k, p in enumerate(case.net.projections):
+        a = dict(p.arguments)
+        if p.kind == "Sparse":
+            indptr, indices, values = a["csr"]
+            a["csr"] = (indptr, indices, values + eps * by[f"weight {k}"])
+        elif f"weight {k}" in by:
+            a["weight"] = a["weight"] + eps * by[f"weight {k}"]
+        if f"bias {k}" in by:
+            a["bias"] = a["bias"] + eps * by[f"bias {k}"]
+        projections.append(replace(p, arguments=a))
+    at, populations = 0, []
+    for q in case.net.populations:
+        step = eps * by["v_threshold"][at : at + q.size].reshape(q.shape)
+        populations.append(
+            replace(q, neuron={**q.neuron, "v_threshold": q.neuron["v_threshold"] + step})
+        )
+        at += q.size
+    net = replace(case.net, projections=tuple(projections), populations=tuple(populations))
+    v = None if case.initial_v is None else case.initial_v + eps * by["initial_v"]
+    return replace(case, net=net, x=dense(case) + eps * by["input"], initial_v=v)
+
+
+@given(gradient_cases(), st.integers(0, 2**32))
+def test_while_no_decision_changes_it_is_the_slope_of_the_final_potentials(
+    g: GradientCase, seed: int
+) -> None:
+    """With s' = 0 what is left of the gradient is a derivative that the engine really has."""
+    network, trace = recorded(g)
+    rng = np.random.default_rng(seed)
+    cotangent = rng.normal(0, 1, (len(trace), network.n_neurons))
+    g = replace(g, grad_counts=None, grad_spike_counts=None, grad_v=cotangent)
+    ours = differentiate(replace(g, surrogate=("none", 0.0), detach_reset=True), network, trace)
+    leaves = Leaves(g.case, network)
+    # What is 0 stays 0, or it would be a synapse, a bias or an input spike.
+    along = {
+        name: rng.normal(0, 1, leaf.shape) * (leaf.detach().numpy() != 0)
+        for name, leaf in leaves.tensors.items()
+        if name != "beta"
+    }
+    along["v_threshold"] = rng.normal(0, 1, network.n_neurons)
+    eps, ends = 1e-6, []
+    for sign in (1, -1):
+        case = moved(g.case, along, sign * eps)
+        result = run(case, build(case.net))
+        assume(decisions(result.trace) == decisions(trace))
+        ends.append((result.v * cotangent).sum())
+    slope = sum(float((ours[name] * direction).sum()) for name, direction in along.items())
+    size = sum(float(np.abs(ours[name] * direction).sum()) for name, direction in along.items())
+    assert (ends[0] - ends[1]) / (2 * eps) == pytest.approx(slope, rel=1e-6, abs=1e-6 * (1 + size))

@@ -1,0 +1,114 @@
+"""Models of random graphs: the same bits as the engine, and back to the same network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from compare import build, build_input, build_schedule, initial_v
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import Case, cases
+
+import pyasync as pa
+
+torch = pytest.importorskip("torch")
+
+
+def model_of(case: Case, network: pa.Network, **options: Any) -> pa.nn.AsyncNetwork:
+    schedule = build_schedule(case.schedule)
+    return pa.nn.AsyncNetwork.from_network(network, schedule=schedule, dt=case.dt, **options)
+
+
+def call(model: pa.nn.AsyncNetwork, case: Case) -> Any:
+    v = initial_v(case, slice(None))
+    state = None
+    if v is not None:
+        v = v.astype(case.net.dtype)
+        state = pa.nn.State(torch.from_numpy(v).requires_grad_())
+    out = model(
+        build_input(case),
+        seed=case.seed,
+        sample_ids=case.sample_ids,
+        state=state,
+        return_spike_counts=True,
+        return_state=True,
+    )
+    return (*out, state)
+
+
+@given(cases(stops=False), st.sampled_from([0.0, 0.4]))
+@pytest.mark.filterwarnings("ignore::pyasync.nn.ActivityWarning")
+def test_a_model_runs_what_its_network_runs(case: Case, dropout: float) -> None:
+    network = build(case.net)
+    dropouts = {"refractory_dropout": dropout, "spike_dropout": dropout}
+    model = model_of(case, network, learn_threshold=True, **dropouts)
+    ran = pa.simulate(
+        network,
+        build_input(case),
+        build_schedule(case.schedule),
+        dt=case.dt,
+        seed=case.seed,
+        sample_ids=case.sample_ids,
+        initial_v=initial_v(case, slice(None)),
+        keep=("counts", "spike_counts", "v"),
+        **dropouts,
+    )
+    counts, spike_counts, state, _ = call(model, case)
+    np.testing.assert_array_equal(counts.detach(), ran.counts)
+    np.testing.assert_array_equal(spike_counts.detach(), ran.spike_counts)
+    np.testing.assert_array_equal(state.v.detach(), ran.v)
+
+
+@given(cases(stops=False))
+def test_a_network_comes_back_as_it_was(case: Case) -> None:
+    network = build(case.net)
+    back = model_of(case, network).network()
+    assert back.populations == network.populations
+    assert (back.output, back.dtype) == (network.output, network.dtype)
+    for one, other in zip(back.projections, network.projections, strict=True):
+        assert (one.source, one.target) == (other.source, other.target)
+        assert repr(one.projection) == repr(other.projection)
+        arrays = other.projection.arrays()
+        for name, array in one.projection.arrays().items():
+            np.testing.assert_array_equal(array, arrays[name].astype(array.dtype))
+
+
+@given(
+    cases(stops=False),
+    st.sampled_from(["spikes", "next_emission", "touched"]),
+    st.sampled_from([0.0, 0.4]),
+)
+@pytest.mark.filterwarnings("ignore::pyasync.nn.ActivityWarning")
+def test_both_ways_to_compute_the_gradient_agree(case: Case, scope: str, dropout: float) -> None:
+    case = replace(case, net=replace(case.net, dtype="float64"))
+    network = build(case.net)
+    found = []
+    for gradient in ("native", "torch"):
+        model = model_of(
+            case,
+            network,
+            gradient=gradient,
+            gradient_scope=scope,
+            refractory_dropout=dropout,
+            spike_dropout=dropout,
+            surrogate=pa.nn.fast_sigmoid(2.0),
+            learn_threshold=True,
+        )
+        counts, spike_counts, state, start = call(model, case)
+        chance = torch.Generator().manual_seed(case.seed)
+        loss = sum(
+            (each * torch.randn(each.shape, generator=chance, dtype=torch.float64)).sum()
+            for each in (counts, spike_counts, state.v)
+        )
+        sought = [*model.parameters(), *([] if start is None else [start.v])]
+        found.append(torch.autograd.grad(loss, sought))
+    # What a stored zero of a sparse matrix would be worth is left open.
+    sparse = {id(m.weight) for m in model.modules() if isinstance(m, pa.nn.Sparse)}
+    for weight, one, other in zip(sought, *found, strict=True):
+        if id(weight) in sparse:
+            one, other = one[weight != 0], other[weight != 0]
+        scale = max(1.0, float(one.abs().max())) if one.numel() else 1.0
+        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-10 * scale)

@@ -1,0 +1,145 @@
+"""Modules between populations: each is the projection of the engine, or refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import pyasync as pa
+
+torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402
+
+IMAGE = (2, 9, 11)
+CSR = ([0, 2, 3, 3], [1, 19, 4], [0.5, -0.25, 1.0])
+MAPS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "linear": (lambda: nn.Linear(20, 7), (20,)),
+    "linear of an image": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(198, 7)), IMAGE),
+    "conv1d": (lambda: nn.Conv1d(4, 6, 3, stride=2, padding=1, groups=2), (4, 10)),
+    "conv2d": (lambda: nn.Conv2d(2, 4, (3, 2), stride=(2, 1), padding=(1, 0), bias=False), IMAGE),
+    "dilated": (lambda: nn.Conv2d(2, 4, 3, dilation=2), IMAGE),
+    "same": (lambda: nn.Conv2d(2, 4, 3, padding="same"), IMAGE),
+    "valid": (lambda: nn.Conv2d(2, 4, 3, padding="valid"), IMAGE),
+    "average": (lambda: nn.AvgPool2d(3, 2, 1), IMAGE),
+    "sum": (lambda: pa.nn.SumPool2d((2, 3)), IMAGE),
+    "conv, average": (lambda: nn.Sequential(nn.Conv2d(2, 4, 3), nn.AvgPool2d(2)), IMAGE),
+    "conv, overlapping sum": (
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 4, 3, stride=2, padding=1, groups=2), pa.nn.SumPool2d((3, 2), (1, 2))
+        ),
+        IMAGE,
+    ),
+    "sparse": (lambda: pa.nn.Sparse(CSR, (3, 20)), (20,)),
+    "one to one": (lambda: pa.nn.OneToOne(torch.linspace(-1, 1, 20)), (20,)),
+    "one weight": (lambda: pa.nn.OneToOne(0.5), (20,)),
+    "nested": (lambda: nn.Sequential(nn.Identity(), nn.Sequential(nn.Linear(20, 3))), (20,)),
+}
+
+
+def around(module: nn.Module, shape: tuple[int, ...]) -> pa.nn.AsyncSequential:
+    """The map with neurons that never fire: their potential is what the map gives."""
+    # A threshold that is learned in float64 makes a model without weights one of float64, too.
+    lif = pa.nn.LIF(v_threshold=1e6, learn_threshold=True).to(torch.float64)
+    options = {"input_shape": shape, "schedule": pa.Fifo(1), "dt": 1e-3}
+    return pa.nn.AsyncSequential(module, lif, **options).eval()
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_a_map_gives_what_the_module_gives(name: str) -> None:
+    make, shape = MAPS[name]
+    torch.manual_seed(0)
+    module = make().double()
+    x = torch.randn(1, 3, *shape, dtype=torch.float64)
+    model = around(module, shape)
+    _, state = model(x, return_state=True)
+    wanted = module(x[0]).flatten(1).detach()
+    torch.testing.assert_close(state.v.detach(), wanted, rtol=1e-12, atol=1e-12)
+    kept = pa.simulate(model.network(), x.numpy(), pa.Fifo(1), dt=1e-3, keep=("v",))
+    np.testing.assert_array_equal(kept.v, state.v.detach().numpy())
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_the_gradient_of_a_map_is_the_modules(name: str, gradient: str) -> None:
+    """Potentials below the threshold are linear in weights and input: autograd knows the answer."""
+    make, shape = MAPS[name]
+    torch.manual_seed(0)
+    module = make().double()
+    parameters = list(module.parameters())
+    x = torch.randn(1, 3, *shape, dtype=torch.float64, requires_grad=True)
+    cotangent = torch.randn(3, module(x[0]).flatten(1).shape[1], dtype=torch.float64)
+    wanted = torch.autograd.grad(module(x[0]).flatten(1), [x, *parameters], cotangent)
+    model = around(module, shape)
+    model.gradient, model.gradient_scope = gradient, "spikes"
+    _, state = model(x, return_state=True)
+    found = torch.autograd.grad(state.v, [x, *parameters], cotangent)
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("modules", "shape", "says"),
+    [
+        ([nn.ReLU()], (4,), "module: got ReLU.*accepted: nn.Linear"),
+        ([nn.Dropout(0.2)], (4,), "module: got Dropout.*accepted: the model's input_dropout"),
+        ([nn.MaxPool2d(2)], IMAGE, "module: got MaxPool2d.*AvgPool2d"),
+        ([nn.BatchNorm2d(2)], IMAGE, "module: got BatchNorm2d.*no normalisation"),
+        ([nn.Linear(4, 3), nn.Linear(3, 2)], (4,), "module: got Linear.* then Linear"),
+        ([nn.AvgPool2d(3), nn.Conv2d(2, 2, 1)], IMAGE, "module: got AvgPool2d.* then Conv2d"),
+        ([nn.Identity()], (4,), "module: got no linear map"),
+        ([nn.Conv2d(2, 4, 3, padding_mode="circular")], IMAGE, "padding_mode: got 'circular'"),
+        ([nn.Conv2d(2, 4, 2, padding="same")], IMAGE, "padding: got 'same'"),
+        ([nn.AvgPool2d(2, ceil_mode=True)], IMAGE, "AvgPool2d.ceil_mode: got True"),
+        ([nn.AvgPool2d(3, 1, 1, count_include_pad=False)], IMAGE, "AvgPool2d.count_include_pad"),
+        ([nn.AvgPool2d(2, divisor_override=3)], IMAGE, "AvgPool2d.divisor_override: got 3"),
+        ([nn.Conv2d(2, 4, 3, dilation=2), nn.AvgPool2d(2)], IMAGE, "Conv2d.dilation: got"),
+        ([nn.Conv2d(2, 4, 3), nn.AvgPool2d(3, 3, 1)], IMAGE, "padding of the pooling: got"),
+        ([nn.Flatten(), nn.Conv2d(2, 4, 3)], IMAGE, "module: got nn.Flatten before Conv2d"),
+        ([nn.Flatten(0), nn.Linear(4, 3)], (4,), "Flatten: got start_dim=0"),
+        ([nn.Linear(5, 3)], (4,), "weight: got shape .3, 5."),
+        ([nn.Conv2d(3, 4, 3)], IMAGE, "weight: got"),
+        ([nn.LazyLinear(3)], (4,), "weight: got LazyLinear.*initialised"),
+        ([pa.nn.OneToOne(5)], (4,), "weight: got"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Lazy modules")
+def test_what_is_no_projection_is_refused_by_name(
+    modules: list[nn.Module], shape: tuple[int, ...], says: str
+) -> None:
+    with pytest.raises(pa.NetworkError, match=rf"^{says}"):
+        around(nn.Sequential(*modules), shape)
+
+
+def test_a_weight_that_a_hook_computes_is_refused_and_a_parametrised_one_is_learned(
+    gradient: str,
+) -> None:
+    from torch.nn.utils import parametrizations, prune
+
+    pruned = prune.l1_unstructured(nn.Linear(20, 4), "weight", amount=0.5)
+    with pytest.raises(pa.NetworkError, match=r"^weight: got a tensor that a hook computes.*prune"):
+        around(pruned, (20,))
+    prune.remove(pruned, "weight")
+    around(pruned, (20,))
+    normed = parametrizations.weight_norm(nn.Linear(20, 4))
+    model = around(normed.double(), (20,))
+    model.gradient = gradient
+    _, state = model(torch.ones(1, 2, 20), return_state=True)
+    state.v.sum().backward()
+    assert all(p.grad is not None for p in normed.parameters())
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
+def test_sparse_takes_what_a_matrix_comes_as() -> None:
+    matrix = torch.tensor([[0.0, 2.0, 0.0], [1.0, 0.0, 3.0]], dtype=torch.float64)
+    sparse = pytest.importorskip("scipy.sparse")
+    ours = [pa.nn.Sparse(matrix.to_sparse_csr()), pa.nn.Sparse(sparse.csr_matrix(matrix.numpy()))]
+    for each in ours:
+        assert each.weight.tolist() == [2.0, 1.0, 3.0]
+        torch.testing.assert_close(each(torch.eye(3).double()), matrix.T)
+    assert ours[0].weight.dtype == torch.float64
+    assert pa.nn.Sparse(CSR, (3, 20)).weight.dtype == torch.get_default_dtype()
+    with pytest.raises(pa.NetworkError, match=r"^csr: got a tensor of layout"):
+        pa.nn.Sparse(matrix)
+    with pytest.raises(pa.NetworkError, match=r"^indices: got 3"):
+        pa.nn.Sparse(([0, 1], [3], [1.0]), (1, 3))

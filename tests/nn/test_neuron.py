@@ -1,0 +1,101 @@
+"""The neurons' module: learned and fixed parameters, dtypes, state dicts."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import pyasync as pa
+
+torch = pytest.importorskip("torch")
+
+
+def test_what_is_not_learned_is_a_buffer_and_exactly_what_was_given() -> None:
+    lif = pa.nn.LIF(v_threshold=0.3, tau_mem=20e-3)
+    assert list(lif.parameters()) == []
+    assert set(lif.state_dict()) == {"tau_mem", "v_threshold"}
+    assert lif.neuron() == pa.LIF(v_threshold=0.3, tau_mem=20e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_buffers_stay_exact_whatever_the_dtype_of_the_model(dtype: torch.dtype) -> None:
+    lif = pa.nn.LIF(v_threshold=0.3, tau_mem=20e-3, learn_threshold=True).to(dtype)
+    assert lif.neuron().tau_mem == 20e-3
+    assert lif.v_threshold.dtype == dtype
+    assert pa.nn.LIF(v_threshold=0.3).to("meta").v_threshold.device.type == "meta"
+
+
+def test_defaults_are_those_of_the_network() -> None:
+    assert pa.nn.LIF().neuron() == pa.LIF()
+    options = {"reset": "subtract", "refractory": "none", "sync_threshold": 2}
+    assert pa.nn.LIF(**options).neuron() == pa.LIF(**options)
+
+
+def test_parameters_may_be_one_a_neuron() -> None:
+    tau = torch.linspace(1e-3, 30e-3, 6).reshape(2, 3)
+    lif = pa.nn.LIF(tau_mem=tau, v_threshold=np.arange(1.0, 7.0), learn_tau_mem=True)
+    assert lif.log_tau_mem.shape == (2, 3)
+    torch.testing.assert_close(lif.tau_mem, tau)
+    np.testing.assert_allclose(lif.neuron().tau_mem, tau.double(), rtol=1e-6)
+
+
+def test_a_learned_time_constant_stays_above_zero_whatever_the_step() -> None:
+    lif = pa.nn.LIF(tau_mem=20e-3, learn_tau_mem=True)
+    optimiser = torch.optim.SGD(lif.parameters(), lr=1e3)
+    lif.tau_mem.backward()
+    optimiser.step()
+    assert 0 < lif.tau_mem.item() < 20e-3
+
+
+def test_what_is_learned_has_the_dtype_asked_for() -> None:
+    learn = {"learn_tau_mem": True, "learn_threshold": True}
+    lif = pa.nn.LIF(v_threshold=0.3, **learn, dtype=torch.float64)
+    assert {p.dtype for p in lif.parameters()} == {torch.float64}
+    assert lif.v_threshold.item() == 0.3
+    assert {p.dtype for p in pa.nn.LIF(**learn).parameters()} == {torch.get_default_dtype()}
+
+
+def test_infinity_is_accepted_where_it_is_not_learned() -> None:
+    assert pa.nn.LIF(tau_mem=math.inf).neuron() == pa.LIF(tau_mem=math.inf)
+    with pytest.raises(pa.NetworkError, match=r"^tau_mem: got inf; .*learn_tau_mem=True"):
+        pa.nn.LIF(tau_mem=math.inf, learn_tau_mem=True)
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_state_dicts_load_whether_or_not_parameters_are_learned(learned: bool) -> None:
+    source = pa.nn.LIF(
+        tau_mem=7e-3, v_threshold=0.2, learn_tau_mem=learned, learn_threshold=learned
+    )
+    target = pa.nn.LIF(learn_tau_mem=not learned, learn_threshold=not learned)
+    target.load_state_dict(source.state_dict())
+    assert target.tau_mem.item() == pytest.approx(7e-3, rel=1e-6)
+    assert target.v_threshold.item() == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"tau_mem": 0.0}, "tau_mem: got 0"),
+        ({"tau_mem": torch.tensor([1.0, -1.0])}, "tau_mem: got -1"),
+        ({"v_threshold": math.nan}, "v_threshold: got nan"),
+        ({"reset": "half"}, "reset: got 'half'"),
+        ({"refractory": True}, "refractory: got True"),
+        ({"sync_threshold": -1}, "sync_threshold: got -1"),
+    ],
+)
+def test_a_bad_parameter_is_named(options, says: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(pa.NetworkError, match=rf"^{says}"):
+        pa.nn.LIF(**options)
+
+
+def test_it_does_not_run_alone() -> None:
+    with pytest.raises(pa.NetworkError, match="AsyncSequential"):
+        pa.nn.LIF()(torch.ones(1))
+
+
+def test_it_shows_its_parameters() -> None:
+    assert repr(pa.nn.LIF(v_threshold=0.3, tau_mem=torch.ones(4), learn_threshold=True)) == (
+        "LIF(v_threshold=0.3 (learned), tau_mem=[4], reset='zero', refractory='timestep')"
+    )
