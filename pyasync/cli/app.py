@@ -7,7 +7,7 @@ from typing import Annotated, cast
 
 import typer
 
-from pyasync.cli import audit, info, simulate, trace
+from pyasync.cli import audit, info, simulate, study, trace, train
 from pyasync.errors import MissingDependencyError, PyasyncError
 
 # The public name of the base of every usage error differs between typer's versions.
@@ -15,11 +15,13 @@ UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
 
 app = typer.Typer(
     name="pyasync",
-    help="Asynchronous execution of spiking neural networks: simulate, record, replay, audit.",
+    help="Asynchronous execution of spiking neural networks: train, simulate, replay, audit.",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("audit")(audit.audit)
+app.command("study")(study.study)
+app.command("train")(train.train)
 app.command("simulate")(simulate.simulate)
 app.add_typer(trace.app, name="trace")
 app.command("info")(info.info)

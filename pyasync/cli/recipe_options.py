@@ -1,0 +1,111 @@
+"""An option for every value of a recipe, made from the recipe itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import typer
+
+from pyasync.errors import InputError, expected
+from pyasync.study import Recipe
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+PANEL = "Recipe"
+# Values of several numbers, written 64,64,64 on a command line.
+NUMBERS = ("hidden", "forward_group_size", "shift_channels")
+SHORT = {"forward_group_size": "-F"}
+
+
+def with_recipe(command: Command) -> Command:
+    """Give a command, by way of its `**values`, an option for every value of a recipe.
+
+    An option that is not given is None.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    hints, described = get_type_hints(Recipe), _descriptions()
+    options = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=_annotation(field, hints[field.name], described.get(field.name, "")),
+        )
+        for field in dataclasses.fields(Recipe)
+    ]
+    command.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+    return command
+
+
+def recipe_of(config: Path | None, values: dict[str, Any]) -> Recipe:
+    """The recipe of a TOML file, if there is one, with the values of the options that were given.
+
+    Raises
+    ------
+    FileError, InputError
+        If the file or a value is not as `Recipe` describes.
+    """
+    recipe = Recipe() if config is None else Recipe.from_toml(config)
+    given = {
+        name: integers(name, value) if name in NUMBERS else value
+        for name, value in values.items()
+        if value is not None
+    }
+    for name in ("forward_group_size", "shift_channels"):
+        if len(given.get(name, ())) == 1:
+            (given[name],) = given[name]
+    return recipe.replace(**given)
+
+
+def integers(name: str, text: str) -> tuple[int, ...]:
+    """Integers that are written with commas between them; () for no text."""
+    try:
+        return tuple(int(part) for part in text.split(",") if text.strip())
+    except ValueError:
+        accepted = "integers with commas between them, such as 64,64,64"
+        raise InputError(expected(name, repr(text), accepted)) from None
+
+
+def _annotation(field: dataclasses.Field[Any], hint: Any, text: str) -> Any:
+    flag = "--" + field.name.replace("_", "-")
+    names = [flag, SHORT[field.name]] if field.name in SHORT else [flag]
+    kind = _without_none(hint)
+    if kind is bool:
+        names = [f"{flag}/--no-{flag[2:]}"]
+    default = "" if field.default is None else f"  \\[default: {_shown(field.default)}]"
+    option = typer.Option(
+        *names,
+        help=text.replace("None:", "Not given:") + default,
+        rich_help_panel=PANEL,
+        show_default=False,
+        metavar="N[,N…]" if field.name in NUMBERS else None,
+    )
+    return Annotated[(str if field.name in NUMBERS else kind) | None, option]
+
+
+def _without_none(hint: Any) -> Any:
+    """The type without None: int of `int | None`."""
+    if get_origin(hint) is Literal or not get_args(hint):
+        return hint
+    return next((each for each in get_args(hint) if each is not type(None)), hint)
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, tuple):
+        return ",".join(map(str, default))
+    if isinstance(default, bool):
+        return "yes" if default else "no"
+    return str(default)
+
+
+def _descriptions() -> dict[str, str]:
+    """The text of each parameter in the docstring of `Recipe`, on one line."""
+    text = inspect.getdoc(Recipe) or ""
+    section = text.partition("Parameters\n----------\n")[2].partition("\nRaises\n")[0]
+    found = re.findall(r"^(\w+) : .*\n((?:    .*\n?)+)", section, re.MULTILINE)
+    return {name: " ".join(lines.replace("`", "").split()) for name, lines in found}

@@ -1,0 +1,247 @@
+"""`pyasync study`: train layered and unlayered, run both under every schedule, report."""
+
+from __future__ import annotations
+
+import time as clock
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pyasync._checks import integer
+from pyasync.cli import options
+from pyasync.cli.audit import _check_targets
+from pyasync.cli.recipe_options import integers
+from pyasync.cli.study_samples import read
+from pyasync.errors import FileError, InputError, MissingDependencyError, expected
+from pyasync.study import EnergyModel, Recipe, StudyReport
+from pyasync.study import study as run
+from pyasync.study.presets import PRESETS, Preset
+from pyasync.study.recipe import _toml
+from pyasync.study.study_page import FIGURES
+from pyasync.study.study_words import counted
+
+_PRICES = EnergyModel()
+
+
+def study(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="[digits|nmnist|shd|dvsgesture|FILE.npz|tonic:NAME]",
+            help="What to train and test on; all but digits and FILE need --data.",
+            show_default=False,
+        ),
+    ] = "digits",
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the data set's own files are.")
+    ] = None,
+    test_data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.npz",
+            help="Samples for testing.  \\[default: every fifth of each class in FILE]",
+        ),
+    ] = None,
+    train: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="layered, random, momentum, fifo, lifo, mixed: how to train; may be repeated.  "
+            "\\[default: the first three]",
+            show_default=False,
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.toml",
+            help="Values for all recipes; those in a table such as \\[random] for that one.",
+        ),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of every training.")] = None,
+    seeds: Annotated[int, typer.Option(help="Train every recipe so many times.")] = 3,
+    seed: Annotated[int, typer.Option(help="The first seed; the others follow it.")] = 0,
+    schedule: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="layered, random, momentum, fifo, lifo: what to run under; may be repeated.  "
+            "\\[default: all]",
+            show_default=False,
+        ),
+    ] = None,
+    forward_group_size: Annotated[
+        list[int] | None,
+        typer.Option("--forward-group-size", "-F", help="F; may be repeated.  \\[default: 1 8 64]"),
+    ] = None,
+    energy_synaptic_operation: Annotated[
+        float, typer.Option(metavar="JOULES", help="Price of an event through a synapse.")
+    ] = _PRICES.synaptic_operation,
+    energy_neuron_update: Annotated[
+        float, typer.Option(metavar="JOULES", help="Price of the update of a neuron.")
+    ] = _PRICES.neuron_update,
+    energy_spike: Annotated[
+        float, typer.Option(metavar="JOULES", help="Price of a spike.")
+    ] = _PRICES.spike,
+    dt: options.Dt = None,
+    timesteps: options.Timesteps = None,
+    channel: options.Channel = "channel",
+    time: options.Time = None,
+    time_unit: options.TimeUnit = None,
+    input_shape: Annotated[
+        str | None,
+        typer.Option(metavar="N[,N…]", help="Shape of a timestep, where the file does not say."),
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(help="Use so many test samples only, of all classes alike.")
+    ] = None,
+    train_samples: Annotated[
+        int | None, typer.Option(help="Use so many training samples only.")
+    ] = None,
+    threads: options.Threads = None,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where report, figures and networks go.")
+    ] = Path("out/study"),
+    figures: Annotated[
+        bool | None,
+        typer.Option(
+            help="Draw the figures.  \\[default: where matplotlib is]", show_default=False
+        ),
+    ] = None,
+    json: options.JsonFile = None,
+) -> None:
+    """Train with and without layer synchronisation, and run both under every schedule.
+
+    Writes report.md, report.html, study.json, figures and the trained networks. Ctrl-C stops within
+    a second and leaves what was finished; the same command then goes on from there.
+    """
+    prices = EnergyModel(energy_synaptic_operation, energy_neuron_update, energy_spike)
+    _check(json, figures)
+    count = integer(InputError, "seeds", seeds, 1)
+    first = integer(InputError, "seed", seed)
+    preset = PRESETS.get(source, PRESETS["npz"])
+    # Checked with any dt before the data are read, which may take a minute.
+    _recipes(preset, 1e-3, train, config, epochs)
+    how = {
+        "dt": dt,
+        "n_timesteps": timesteps,
+        "channel": channel,
+        "time": time,
+        "time_unit": time_unit,
+        "input_shape": None if input_shape is None else integers("input_shape", input_shape),
+    }
+    whole = read(source, data, test_data, preset, how)
+    chosen = whole.few(
+        None if train_samples is None else integer(InputError, "train_samples", train_samples, 1),
+        None if samples is None else integer(InputError, "samples", samples, 1),
+    )
+    recipes = _recipes(preset, chosen.dt, train, config, epochs)
+    drawn = find_spec("matplotlib") is not None if figures is None else figures
+    teller = _Teller(out, json, drawn)
+    print(
+        f"{chosen.name}: {len(chosen.train_x):,} training and {len(chosen.test_x):,} test samples; "
+        f"{count * len(recipes)} trainings ({', '.join(recipes)}; {counted(count, 'seed')})",
+        flush=True,
+    )
+    report = run(
+        chosen,
+        recipes,
+        schedule or ("layered", "random", "momentum", "fifo", "lifo"),
+        forward_group_size or (1, 8, 64),
+        range(first, first + count),
+        prices,
+        folder=out / "networks",
+        threads=threads,
+        progress=True,
+        finished=teller.finished,
+    )
+    console = Console()
+    print()
+    # A narrow or unknown width would cut rich's columns; plain text keeps them whole.
+    console.print(report if console.is_terminal else report.to_table(), soft_wrap=True)
+    written = [str(out / name) for name in teller.written] + ([str(json)] if json else [])
+    print(f"\nwritten: {', '.join(written)}, networks in {out / 'networks'}")
+
+
+class _Teller:
+    """Writes the report and says how far the study is whenever a training is finished."""
+
+    def __init__(self, out: Path, json: Path | None, figures: bool) -> None:
+        self.out, self.json, self.figures = out, json, figures
+        self.written: list[str] = []
+        self._last, self._took = clock.monotonic(), list[float]()
+
+    def finished(self, report: StudyReport) -> None:
+        plan, jobs, done = report.plan, report.plan.jobs, len(report.finished)
+        # Figures take a second or two: only when every recipe has one network more.
+        drawn = self.figures and (done % len(plan.recipes) == 0 or report.is_complete)
+        if done == 1:
+            # Those of an earlier study would be shown as this one's.
+            for name in FIGURES:
+                (self.out / name).unlink(missing_ok=True)
+        self.written = report.save(self.out, figures=drawn)
+        if self.json is not None:
+            report.save_json(self.json)
+        self._took.append(clock.monotonic() - self._last)
+        self._last = clock.monotonic()
+        job = report.finished[-1].job
+        own = next(row for row in report.rows if row.trained == job.trained and row.as_trained)
+        line = (
+            f"{done} of {len(jobs)}: {plan.title(job.trained)}, seed {job.seed}: "
+            f"{100 * own.accuracy.values[-1]:.1f} % run so, "
+            f"{own.spikes.values[-1]:,.0f} spikes a sample, {_minutes(self._took[-1])}"
+        )
+        if done < len(jobs):
+            recent = self._took[-len(plan.recipes) :]
+            left = (len(jobs) - done) * sum(recent) / len(recent)
+            line += f"; about {_minutes(left)} left"
+        print(line, flush=True)
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02} min"
+
+
+def _check(json: Path | None, figures: bool | None) -> None:
+    """Refuse what could not be done now, not after minutes of work."""
+    _check_targets(json, None, None)
+    needs = {"torch": "torch", "safetensors": "interop"}
+    if figures:
+        needs["matplotlib"] = "plot"
+    for package, extra in needs.items():
+        if find_spec(package) is None:
+            needed = f"{package} is not installed; studies need it: pip install pyasync[{extra}]"
+            raise MissingDependencyError(needed)
+
+
+def _recipes(
+    preset: Preset, dt: float, train: list[str] | None, config: Path | None, epochs: int | None
+) -> dict[str, Recipe]:
+    """The preset's recipes, those asked for, with what the TOML file and the options change."""
+    made = preset.recipes(dt)
+    other = made["random"]
+    if train is not None:
+        made = {
+            name: made[name] if name in made else other.replace(schedule=name)
+            for name in dict.fromkeys(train)
+        }
+    if config is not None:
+        accepted = "a TOML file of recipe values, such as epochs = 20, and tables of them"
+        try:
+            values = _toml().loads(config.read_text(encoding="utf-8"))
+            tables = {name: each for name, each in values.items() if isinstance(each, dict)}
+            shared = {name: each for name, each in values.items() if name not in tables}
+            made = {
+                name: made.get(name, other).replace(**{**shared, **tables.get(name, {})})
+                for name in [*made, *(name for name in tables if name not in made)]
+            }
+        except OSError as error:
+            given = f"{config} ({error.strerror})"
+            raise FileError(expected("config", given, accepted)) from error
+        except ValueError as error:
+            # What TOML and UTF-8 raise, and InputError: each says what is wrong, none says where.
+            raise FileError(expected("config", f"{config} ({error})", accepted)) from error
+    if epochs is not None:
+        made = {name: recipe.replace(epochs=epochs) for name, recipe in made.items()}
+    return made

@@ -1,0 +1,77 @@
+"""What `pyasync study` trains and tests on: the built-in digits, a data set, or one file."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import typer
+
+import pyasync as pa
+from pyasync.cli.train import read_labelled
+from pyasync.errors import InputError, MissingDependencyError, expected
+from pyasync.study import Samples
+from pyasync.study.presets import Preset
+
+_TONIC = "tonic:"
+_PARTS = ("train", "test")
+
+
+def read(
+    source: str, data: Path | None, test_data: Path | None, preset: Preset, how: dict[str, Any]
+) -> Samples:
+    """Read what was named, for training and for testing."""
+    times: dict[str, Any] = {
+        "dt": how["dt"] or preset.dt,
+        "n_timesteps": how["n_timesteps"] or preset.n_timesteps,
+    }
+    if source == "digits":
+        if how["dt"] or how["n_timesteps"]:
+            raise typer.BadParameter("digits have timesteps of their own: no --dt, --timesteps")
+        print("preparing the built-in digits", flush=True)
+        parts = [pa.data.digits(part) for part in _PARTS]
+    elif source.startswith(_TONIC):
+        return _from_tonic(source.removeprefix(_TONIC), _needed(source, data), **times)
+    elif source in ("nmnist", "shd", "dvsgesture"):
+        given = {**how, **times, "samples": None}
+        folder = str(_needed(source, data))
+        parts = [read_labelled(folder, source, part, **given) for part in _PARTS]  # type: ignore[arg-type]
+    else:
+        if data is not None:
+            raise typer.BadParameter("--data is for the data sets with files of their own")
+        x, y = read_labelled(source, "npz", "train", **how, samples=None)
+        name = Path(source).stem
+        if test_data is None:
+            return Samples.split(name, x, y)
+        given = {**how, "samples": None, "n_timesteps": how["n_timesteps"] or x.n_timesteps}
+        test = read_labelled(str(test_data), "npz", "test", **given)
+        return Samples(name, x, y, *test)
+    return Samples(source, *parts[0], *parts[1])
+
+
+def _from_tonic(name: str, folder: Path, *, dt: float | None, n_timesteps: int | None) -> Samples:
+    """Read a data set of tonic by the name of its class; tonic may download it to the folder."""
+    if dt is None or n_timesteps is None:
+        raise typer.BadParameter("a data set of tonic needs --dt and --timesteps")
+    if find_spec("tonic") is None:
+        raise MissingDependencyError("tonic is not installed: pip install tonic")
+    kind = getattr(import_module("tonic").datasets, name, None)
+    if kind is None:
+        raise InputError(expected("source", f"tonic:{name}", "a class of tonic.datasets"))
+    from pyasync.interop import from_tonic
+
+    parts = [
+        from_tonic(
+            kind(save_to=str(folder), train=train), dt=dt, n_timesteps=n_timesteps, progress=True
+        )
+        for train in (True, False)
+    ]
+    return Samples(f"tonic:{name}", *parts[0], *parts[1])
+
+
+def _needed(source: str, data: Path | None) -> Path:
+    if data is None:
+        raise typer.BadParameter(f"{source} needs --data, the directory of its files")
+    return data

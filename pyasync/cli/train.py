@@ -1,0 +1,209 @@
+"""`pyasync train`: train a network on a file or directory of samples, as a recipe says."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import typer
+
+import pyasync as pa
+from pyasync._checks import integer
+from pyasync.cli import options
+from pyasync.cli.audit import _check_targets
+from pyasync.cli.files import write_json
+from pyasync.cli.recipe_options import integers, recipe_of, with_recipe
+from pyasync.errors import FileError, InputError, MissingDependencyError, expected
+from pyasync.study import Recipe
+
+Format: TypeAlias = Literal["npz", "nmnist", "shd", "dvsgesture"]
+Samples: TypeAlias = tuple[pa.SpikeBatch, npt.NDArray[np.int64]]
+DIGITS = "digits"
+
+
+@with_recipe
+def train(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help='An npz file with labels, a directory, or "digits", the built-in ones.',
+            show_default=False,
+        ),
+    ],
+    *,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.toml", help="A recipe; options given here take precedence."),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keep the training there; go on if it exists."),
+    ] = None,
+    save_network: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.safetensors", help="Write the trained network there."),
+    ] = None,
+    validation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA",
+            help='Samples to try after each epoch; of "digits" or a directory, its test part.',
+        ),
+    ] = None,
+    format: Annotated[
+        Format | None,
+        typer.Option(help="Of DATA.  \\[default: npz for a file, nmnist for a directory]"),
+    ] = None,
+    outputs: Annotated[
+        int | None, typer.Option(help="Output neurons.  \\[default: the highest class plus one]")
+    ] = None,
+    dt: options.Dt = None,
+    timesteps: options.Timesteps = None,
+    input_shape: Annotated[
+        str | None,
+        typer.Option(metavar="N[,N…]", help="Shape of a timestep, where the file does not say."),
+    ] = None,
+    channel: options.Channel = "channel",
+    time: options.Time = None,
+    time_unit: options.TimeUnit = None,
+    samples: options.Samples = None,
+    threads: options.Threads = None,
+    json: options.JsonFile = None,
+    **values: Any,
+) -> None:
+    """Train a network on labelled samples, with or without layer synchronisation.
+
+    Ctrl-C stops within a second. With --checkpoint the same command then goes on where it was, and
+    ends with the same bits as if it had never stopped.
+    """
+    recipe = recipe_of(config, values)
+    _check_targets(json, None, save_network)
+    _check_targets(checkpoint, None, None)
+    if save_network is not None and find_spec("safetensors") is None:
+        needed = (
+            "safetensors is not installed; networks are saved with it: pip install pyasync[interop]"
+        )
+        raise MissingDependencyError(needed)
+    # Not before the command line is known to be right: it imports PyTorch.
+    from pyasync.study.training import Epoch
+    from pyasync.study.training import train as run
+
+    read: dict[str, Any] = {
+        "dt": dt,
+        "n_timesteps": timesteps,
+        "input_shape": None if input_shape is None else integers("input_shape", input_shape),
+        "channel": channel,
+        "time": time,
+        "time_unit": time_unit,
+        "samples": samples,
+    }
+    x, y = read_labelled(data, format, "train", **read)
+    held_out = None if validation is None else read_labelled(validation, format, "test", **read)
+    report: dict[str, Any] = {
+        "pyasync": pa.__version__,
+        "data": data,
+        "validation": validation,
+        "n_samples": len(x),
+        "n_timesteps": x.n_timesteps,
+        "input_shape": list(x.input_shape),
+        "dt": x.dt,
+        "recipe": recipe.to_dict(),
+        "history": [],
+    }
+    print(f"{data}: {len(x):,} samples, {_title(recipe)}", flush=True)
+    # While a bar is shown rich sends to it what is printed, and a redirected stdout gets nothing.
+    out = None if sys.stdout.isatty() else sys.stdout
+
+    def on_epoch(epoch: Epoch) -> None:
+        print(_line(epoch, recipe.epochs), flush=True, file=out)
+        report["history"].append(dataclasses.asdict(epoch))
+        write_json(json, report)
+
+    if checkpoint is not None and checkpoint.exists():
+        print(f"going on from {checkpoint}", flush=True)
+    training = run(
+        recipe,
+        x,
+        y,
+        n_outputs=outputs,
+        validation=held_out,
+        threads=threads,
+        checkpoint=checkpoint,
+        progress=True,
+        on_epoch=on_epoch,
+    )
+    if save_network is not None:
+        training.network.save(save_network)
+    written = [str(path) for path in (save_network, checkpoint, json) if path is not None]
+    print(f"\nwritten: {', '.join(written) or 'nothing (see --save-network)'}")
+    if save_network is not None:
+        print(f"to audit it: pyasync audit {save_network} --data {_for_audit(data, validation)}")
+
+
+def read_labelled(
+    data: str,
+    format: Format | None,
+    split: str,
+    *,
+    dt: float | None,
+    n_timesteps: int | None,
+    samples: int | None,
+    **npz: Any,
+) -> Samples:
+    """Read samples with their labels: the built-in digits, a file or a directory."""
+    path = Path(data)
+    given = {"dt": dt, "n_timesteps": n_timesteps}
+    times: Any = {name: value for name, value in given.items() if value is not None}
+    labels: npt.NDArray[np.int64] | None
+    if data == DIGITS and format is None:
+        if times:
+            raise typer.BadParameter(f'"{DIGITS}" has timesteps of its own: no --dt, --timesteps')
+        print("preparing the built-in digits", flush=True)
+        x, labels = pa.data.digits(split)
+    elif format == "shd":
+        x, labels = pa.data.shd(path, split, progress=True, **times)
+    elif format == "dvsgesture":
+        x, labels = pa.data.dvsgesture(path, split, progress=True, **times)
+    elif format == "nmnist" or (format is None and path.is_dir()):
+        x, labels = pa.data.nmnist(path, split, progress=True, **times)
+    else:
+        x, labels = pa.data.npz(path, **times, **npz)
+    if labels is None:
+        raise FileError(expected("data", f"{data} without labels", "an array 'label' in it"))
+    if samples is not None:
+        count = integer(InputError, "samples", samples, 1)
+        x, labels = x[:count], labels[:count]
+    return x, labels
+
+
+def _title(recipe: Recipe) -> str:
+    F = recipe.forward_group_size
+    group = F if isinstance(F, int) else f"{F[0]} to {F[1]}"
+    order = recipe.schedule + ("" if recipe.schedule == "layered" else f" with F = {group}")
+    return f"{recipe.architecture}, {order}, {recipe.epochs} epochs"
+
+
+def _line(epoch: Any, epochs: int) -> str:
+    line = (
+        f"epoch {epoch.epoch:>{len(str(epochs))}}/{epochs}  loss {epoch.loss:.3f}  "
+        f"accuracy {epoch.accuracy:.3f}  {epoch.spikes:,.0f} spikes a sample  {epoch.seconds:.1f} s"
+    )
+    if epoch.validation_accuracy is None:
+        return line
+    return (
+        f"{line}  validation: accuracy {epoch.validation_accuracy:.3f}, "
+        f"{epoch.validation_spikes:,.0f} spikes"
+    )
+
+
+def _for_audit(data: str, validation: str | None) -> str:
+    """What `pyasync audit` could be run on: samples that were not trained on, if they are named."""
+    if validation is not None and validation != DIGITS:
+        return validation
+    return data if Path(data).is_dir() else "TEST.npz"

@@ -1,0 +1,87 @@
+"""What each value of a recipe may be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pyasync._checks import choice, integer, real, shown
+from pyasync.errors import InputError, expected
+
+ARCHITECTURES = ("linear", "conv", "conv_stride", "conv_pool")
+SCHEDULES = ("layered", "random", "momentum", "fifo", "lifo", "mixed")
+SCOPES = (None, "spikes", "next_emission", "touched")
+SURROGATES = ("atan", "fast_sigmoid", "sigmoid", "triangular", "straight_through_estimator")
+LOSSES = ("timestep", "rate")
+LEARNING_RATE_SCHEDULES = ("constant", "cosine")
+BELOW_ONE = math.nextafter(1.0, 0.0)
+
+
+def checked(name: str, given: Any) -> Any:
+    """The value of a recipe's field, in the type of the field; InputError where it is none."""
+    match name:
+        case "hidden":
+            if isinstance(given, (str, bytes)) or not isinstance(given, (Sequence, np.ndarray)):
+                raise InputError(expected(name, shown(given), "a sequence of integers"))
+            return tuple(integer(InputError, name, size, 1) for size in given)
+        case "forward_group_size":
+            sizes = _one_or_two(name, given, 1)
+            if not isinstance(sizes, int) and sizes[0] > sizes[1]:
+                raise InputError(expected(name, shown(given), "F, or (smallest, largest)"))
+            return sizes
+        case "shift_channels":
+            return _one_or_two(name, given, 0)
+        case "recurrent" | "bias" | "learn_tau_mem" | "learn_threshold" | "detach_reset":
+            if not isinstance(given, (bool, np.bool_)):
+                raise InputError(expected(name, shown(given), "True or False"))
+            return bool(given)
+        case "architecture":
+            return choice(InputError, name, given, ARCHITECTURES)
+        case "schedule":
+            return choice(InputError, name, given, SCHEDULES)
+        case "gradient_scope":
+            return choice(InputError, name, given, SCOPES)
+        case "surrogate":
+            return choice(InputError, name, given, SURROGATES)
+        case "loss":
+            return choice(InputError, name, given, LOSSES)
+        case "learning_rate_schedule":
+            return choice(InputError, name, given, LEARNING_RATE_SCHEDULES)
+        case "epochs" | "batch_size":
+            return integer(InputError, name, given, 1)
+        case "shift_timesteps" | "seed":
+            return integer(InputError, name, given)
+        case "tau_mem":
+            if given == math.inf or given == "inf":
+                return math.inf
+            return real(InputError, name, given, "seconds above 0, or inf")
+        case "surrogate_parameter" | "gradient_clip" | "refractory_dropout" | "spike_target" if (
+            given is None
+        ):
+            return None
+        case "refractory_dropout" | "spike_dropout" | "spike_cost_warmup":
+            return _fraction(name, given, "a fraction from 0 to 1", most=1.0)
+        case "input_dropout" | "label_smoothing" | "learning_rate_warmup":
+            return _fraction(name, given, "a fraction of 0 or more, below 1", most=BELOW_ONE)
+        case "momentum_noise" | "weight_decay" | "spike_cost" | "spike_target" | "recurrent_scale":
+            return real(InputError, name, given, "a finite number of 0 or more", positive=False)
+        case _:
+            return real(InputError, name, given, "a finite number above 0")
+
+
+def _fraction(name: str, given: Any, accepted: str, most: float) -> float:
+    number = real(InputError, name, given, accepted, positive=False)
+    if number > most:
+        raise InputError(expected(name, shown(given), accepted))
+    return number
+
+
+def _one_or_two(name: str, given: Any, minimum: int) -> int | tuple[int, int]:
+    accepted = f"an integer of {minimum} or more, or two"
+    if isinstance(given, (tuple, list, np.ndarray)) and len(given) == 2:
+        first, second = (integer(InputError, name, each, minimum, accepted) for each in given)
+        return first, second
+    return integer(InputError, name, given, minimum, accepted)

@@ -1,0 +1,200 @@
+"""Recipes made into models: populations, projections, initial weights and schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from pyasync.errors import InputError, expected
+from pyasync.nn import LIF, AsyncNetwork, RandomSchedules, Surrogate, _surrogates
+from pyasync.projections import Shape
+from pyasync.schedules import Fifo, Layered, Lifo, Momentum, Random, Schedule
+from pyasync.study.recipe import Recipe
+
+# F of an evaluation where training draws it, or the nearest that training may draw.
+EVALUATION_GROUP_SIZE = 8
+# Channels, kernel, stride, padding of each convolution, then the width of its average pooling.
+CONVOLUTIONS = {
+    "conv_stride": ((8, 3, 2, 0, 1), (16, 3, 2, 1, 1), (32, 3, 2, 1, 1)),
+    "conv_pool": ((12, 5, 1, 0, 2), (32, 5, 1, 0, 2)),
+}
+
+
+def build(
+    recipe: Recipe,
+    input_shape: int | Sequence[int],
+    n_outputs: int,
+    dt: float,
+    *,
+    threads: int | None = None,
+) -> AsyncNetwork:
+    """Make the model that a recipe describes, untrained.
+
+    Populations are "hidden1", … and "output". Weights are drawn from `recipe.seed` alone; PyTorch's
+    own generator is neither used nor moved.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    input_shape : int or tuple of int
+        Shape of one timestep's input.
+    n_outputs : int
+        Output neurons, one a class.
+    dt : float
+        Length of a timestep in seconds.
+    threads : int, optional
+        Worker threads of the engine; all cores if not given.
+
+    Returns
+    -------
+    AsyncNetwork
+        float32, on the CPU, in training mode.
+
+    Raises
+    ------
+    InputError
+        If the architecture does not fit the input.
+
+    Examples
+    --------
+    >>> from pyasync.study import Recipe
+    >>> from pyasync.study.architecture import build
+    >>> build(Recipe(architecture="conv"), (2, 34, 34), n_outputs=10, dt=10e-3).network()
+    Network((2, 34, 34) -> hidden1[2048] -> hidden2[1024] -> hidden3[512] -> output[10],
+            4 projections, float32)
+    """
+    surrogate = (
+        getattr(_surrogates, recipe.surrogate)()
+        if recipe.surrogate_parameter is None
+        else Surrogate(recipe.surrogate, recipe.surrogate_parameter)
+    )
+    model = AsyncNetwork(
+        input_shape=input_shape,
+        schedule=training_schedule(recipe),
+        dt=dt,
+        surrogate=surrogate,
+        gradient_scope=recipe.effective_gradient_scope,
+        detach_reset=recipe.detach_reset,
+        refractory_dropout=recipe.effective_refractory_dropout,
+        input_dropout=recipe.input_dropout,
+        spike_dropout=recipe.spike_dropout,
+        threads=threads,
+    )
+    chance = torch.Generator("cpu").manual_seed(recipe.seed)
+    # PyTorch draws weights of its own before they are drawn here.
+    with torch.device("cpu"), torch.random.fork_rng(devices=[]):
+        chain = list(_chain(recipe, model._input_shape, n_outputs))
+        names = [f"hidden{number + 1}" for number in range(len(chain) - 1)] + ["output"]
+        for name, (_, shape) in zip(names, chain, strict=True):
+            model.add(name, shape, _neuron(recipe, shape))
+        for (source, target), (module, _) in zip(pairwise(["input", *names]), chain, strict=True):
+            _initialise(module, recipe.weight_scale, chance)
+            model.connect(source, target, module)
+        for name, (_, shape) in zip(names[:-1], chain[:-1], strict=True):
+            if recipe.recurrent:
+                lateral = nn.Linear(prod(shape), prod(shape), bias=False, dtype=torch.float32)
+                _initialise(lateral, recipe.recurrent_scale, chance)
+                model.connect(name, name, lateral)
+    return model.to(torch.float32)
+
+
+def training_schedule(recipe: Recipe) -> Schedule | RandomSchedules:
+    """The schedule of training: one, or what draws one for each batch."""
+    F = recipe.forward_group_size
+    mixed = recipe.schedule == "mixed"
+    if isinstance(F, int) and not mixed:
+        return _schedule(recipe, recipe.schedule, F)
+    names = ("random", "momentum", "fifo", "lifo", "layered") if mixed else (recipe.schedule,)
+    smallest, largest = (F, F) if isinstance(F, int) else F
+    schedules = [_schedule(recipe, name, smallest) for name in names]
+    return RandomSchedules(schedules, (smallest, largest), eval=evaluation_schedule(recipe))
+
+
+def evaluation_schedule(recipe: Recipe) -> Schedule:
+    """The schedule of validation: that of training, without its noise.
+
+    Where training draws F it is 8, or the nearest to 8 that training may draw; for "mixed" the
+    schedule is random.
+    """
+    F = recipe.forward_group_size
+    if not isinstance(F, int):
+        F = min(max(EVALUATION_GROUP_SIZE, F[0]), F[1])
+    name = "random" if recipe.schedule == "mixed" else recipe.schedule
+    return Momentum(F) if name == "momentum" else _schedule(recipe, name, F)
+
+
+def _schedule(recipe: Recipe, name: str, F: int) -> Schedule:
+    match name:
+        case "layered":
+            return Layered()
+        case "momentum":
+            return Momentum(F, noise=recipe.momentum_noise)
+        case "fifo":
+            return Fifo(F)
+        case "lifo":
+            return Lifo(F)
+        case _:
+            return Random(F)
+
+
+def _chain(recipe: Recipe, shape: Shape, n_outputs: int) -> Iterator[tuple[nn.Module, Shape]]:
+    """The feed-forward maps, each with the shape of the population that it reaches."""
+    if recipe.architecture == "linear":
+        sizes = [*recipe.hidden, n_outputs]
+    else:
+        sizes = [n_outputs]
+        for module in _convolutions(recipe, shape):
+            try:
+                with torch.no_grad():
+                    (_, *extents) = module(torch.zeros(1, *shape)).shape
+            except RuntimeError as error:
+                given = f"{recipe.architecture!r} for an input shape that becomes {shape}"
+                raise InputError(expected("architecture", given, "a larger input")) from error
+            shape = tuple(extents)
+            yield module, shape
+    for size in sizes:
+        yield nn.Linear(prod(shape), size, bias=recipe.bias, dtype=torch.float32), (size,)
+        shape = (size,)
+
+
+def _convolutions(recipe: Recipe, shape: Shape) -> Iterator[nn.Module]:
+    if len(shape) != 3:
+        given = f"{recipe.architecture!r} for input shape {shape}"
+        accepted = "'linear', or an input of shape (channels, height, width)"
+        raise InputError(expected("architecture", given, accepted))
+    name = recipe.architecture
+    if name == "conv":
+        name = "conv_pool" if shape[1:] == (32, 32) else "conv_stride"
+    channels = shape[0]
+    for n_out, kernel, stride, padding, pool in CONVOLUTIONS[name]:
+        convolution = nn.Conv2d(
+            channels, n_out, kernel, stride, padding, bias=recipe.bias, dtype=torch.float32
+        )
+        channels = n_out
+        yield nn.Sequential(convolution, nn.AvgPool2d(pool)) if pool > 1 else convolution
+
+
+def _neuron(recipe: Recipe, shape: Shape) -> LIF:
+    def values(number: float, learned: bool) -> float | npt.NDArray[np.float64]:
+        return np.full(shape, number) if learned else number
+
+    return LIF(
+        v_threshold=values(recipe.v_threshold, recipe.learn_threshold),
+        tau_mem=values(recipe.tau_mem, recipe.learn_tau_mem),
+        learn_tau_mem=recipe.learn_tau_mem,
+        learn_threshold=recipe.learn_threshold,
+    )
+
+
+def _initialise(module: nn.Module, scale: float, chance: torch.Generator) -> None:
+    for name, parameter in module.named_parameters():
+        if name.endswith("bias"):
+            nn.init.zeros_(parameter)
+        else:
+            nn.init.xavier_uniform_(parameter, gain=scale, generator=chance)

@@ -1,0 +1,131 @@
+"""Checkpoints: a training as it stands, in one file that is whole at any moment."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pyasync.errors import FileError, expected
+from pyasync.events import SpikeBatch
+from pyasync.study.recipe import Recipe
+
+FORMAT, VERSION = "pyasync.Training", 1
+ACCEPTED = f"a whole checkpoint of a pyasync training, version {VERSION}"
+# What torch.load raises for a file that is cut, altered, or of something else.
+UNREADABLE = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError),
+    *(RuntimeError, AssertionError, pickle.UnpicklingError),
+)
+
+
+def fingerprint(*samples: tuple[SpikeBatch, npt.NDArray[np.int64]]) -> str:
+    """Digest of samples with their labels: other spikes, labels or order give another.
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa
+    >>> from pyasync.study.checkpoint import fingerprint
+    >>> x = pa.SpikeBatch([0], [0, 1], n_timesteps=1, input_shape=2, dt=1e-3)
+    >>> fingerprint((x, np.array([0]))) == fingerprint((x, np.array([1])))
+    False
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for x, y in samples:
+        arrays: list[npt.NDArray[Any]] = [x.channel, x.offsets, y.astype(np.int64)]
+        if x.multiplicity is not None:
+            arrays.append(x.multiplicity)
+        digest.update(repr((x.n_timesteps, x.input_shape, x.dt, len(arrays))).encode())
+        for array in arrays:
+            digest.update(repr((array.dtype.str, array.shape)).encode())
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def save(path: str | os.PathLike[str], recipe: Recipe, samples: str, state: dict[str, Any]) -> None:
+    """Write the state of a training; killed at any moment, the old file or the new one is there.
+
+    Parameters
+    ----------
+    path : path
+        The file; one that exists is replaced.
+    recipe : Recipe
+    samples : str
+        `fingerprint` of what is trained on.
+    state : dict
+        Tensors, numbers, strings, and lists and dicts of them.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be written.
+    """
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "recipe": recipe.to_dict(),
+        "samples": samples,
+        "state": state,
+    }
+    # One name, so that what a killed process left half written is written over.
+    draft = Path(f"{os.fspath(path)}.part")
+    try:
+        with draft.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    except OSError as error:
+        given = f"{path} ({error.strerror or error})"
+        raise FileError(expected("checkpoint", given, "a path to write to")) from error
+    finally:
+        # After an error it may not even have been made.
+        draft.unlink(missing_ok=True)
+
+
+def load(path: str | os.PathLike[str], recipe: Recipe, samples: str) -> dict[str, Any]:
+    """Read the state of a training; nothing in the file is executed.
+
+    Raises
+    ------
+    FileError
+        If the file is no whole checkpoint, or of another recipe or other samples.
+    """
+    try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("not an archive as torch.save writes it")
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        kind = content["format"], content["version"]
+        if kind != (FORMAT, VERSION):
+            raise ValueError(f"format {kind[0]!r}, version {kind[1]!r}")
+        state: dict[str, Any] = content["state"]
+        theirs = content["recipe"]
+        if differences := [
+            f"{name} = {theirs.get(name)!r}"
+            for name, ours in recipe.to_dict().items()
+            if theirs.get(name) != ours
+        ]:
+            accepted = "one of this recipe; another file, or remove it to begin anew"
+            given = f"{path} of a recipe with {', '.join(differences)}"
+            raise FileError(expected("checkpoint", given, accepted))
+        if content["samples"] != samples:
+            accepted = "one of these samples; another file, or remove it to begin anew"
+            raise FileError(expected("checkpoint", f"{path} of other samples", accepted))
+    except FileError:
+        raise
+    except UNREADABLE as error:
+        raise unusable(path, error) from error
+    return state
+
+
+def unusable(path: str | os.PathLike[str], error: BaseException) -> FileError:
+    """The error for a file that is no checkpoint, or not that of its training."""
+    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0] or repr(error)
+    return FileError(expected("checkpoint", f"{path} ({reason})", ACCEPTED))

@@ -1,0 +1,117 @@
+"""What a run costs on event-driven hardware: three counts, each with a price that the user sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Protocol
+
+from pyasync._checks import real
+from pyasync.errors import InputError
+
+_ACCEPTED = "joules, a finite number of 0 or more"
+
+
+class Work(Protocol):
+    """What is priced: counts of one run, or means over many."""
+
+    @property
+    def synaptic_operations(self) -> float: ...
+
+    @property
+    def neuron_updates(self) -> float: ...
+
+    @property
+    def spikes(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class Energy:
+    """Joules of a run, by what they were spent on.
+
+    Attributes
+    ----------
+    synaptic_operations, neuron_updates, spikes : float
+        Joules.
+    """
+
+    synaptic_operations: float
+    neuron_updates: float
+    spikes: float
+
+    @property
+    def total(self) -> float:
+        """Joules in all."""
+        return self.synaptic_operations + self.neuron_updates + self.spikes
+
+
+@dataclass(frozen=True)
+class EnergyModel:
+    """Prices of the three things that an event-driven network does.
+
+    The energy of a run is a sum of three products: events delivered through synapses, updates of
+    neurons, and spikes sent, each times its price. The three are reported apart, since asynchronous
+    execution moves work between them: a neuron may be updated many times in a timestep instead of
+    once, while fewer spikes and events may be needed.
+
+    The defaults are the figures of Intel's Loihi (14 nm, 0.75 V; simulated before silicon) in
+    table 2 of Davies et al., *Loihi: A Neuromorphic Manycore Processor with On-Chip Learning*, IEEE
+    Micro 38(1), 2018: 23.6 pJ for a synaptic operation (their minimum), 81 pJ for the update of an
+    active neuron, 1.7 pJ for a spike within a tile. Chips differ by orders of magnitude and a chip
+    for asynchronous execution may have other ratios, so set your own. For plain arithmetic, without
+    memory, Horowitz, *Computing's Energy Problem*, ISSCC 2014, has 0.9 pJ for the addition of two
+    32-bit floats at 45 nm.
+
+    Not priced, since it is the same for every schedule: leakage between events, static power, and
+    the input's way to the chip.
+
+    Parameters
+    ----------
+    synaptic_operation : float
+        Joules to deliver one event through one synapse.
+    neuron_update : float
+        Joules to update one neuron once: in asynchronous execution a neuron that events reached in
+        a forward step, in layered execution every neuron in every timestep.
+    spike : float
+        Joules to send one spike, however many synapses it has.
+
+    Raises
+    ------
+    InputError
+        If a price is not a finite number of 0 or more.
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa
+    >>> from pyasync.study import EnergyModel
+    >>> network = pa.Network.sequential([pa.Linear(np.eye(3))])
+    >>> result = pa.simulate(network, np.full((2, 1, 3), 2.0), dt=1e-3)
+    >>> result.synaptic_operations, result.neuron_updates, result.spikes
+    (array([6]), array([6]), array([6]))
+    >>> energy = EnergyModel(spike=10e-12).of(result)   # joules, as the counts: one a sample
+    >>> (energy.total * 1e12).round(1)
+    array([687.6])
+    """
+
+    synaptic_operation: float = 23.6e-12
+    neuron_update: float = 81e-12
+    spike: float = 1.7e-12
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            given = getattr(self, field.name)
+            price = real(InputError, field.name, given, _ACCEPTED, positive=False)
+            object.__setattr__(self, field.name, price)
+
+    def of(self, work: Work) -> Energy:
+        """Price counts: of a result (arrays then), of an `AuditRow`, or of anything that has them.
+
+        Parameters
+        ----------
+        work : object
+            With `synaptic_operations`, `neuron_updates` and `spikes`, numbers or arrays.
+        """
+        return Energy(
+            self.synaptic_operation * work.synaptic_operations,
+            self.neuron_update * work.neuron_updates,
+            self.spike * work.spikes,
+        )

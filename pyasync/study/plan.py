@@ -1,0 +1,177 @@
+"""What a study trains and runs: recipes times seeds, schedules times group sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyasync._checks import integer, shown
+from pyasync.errors import InputError, ScheduleError, expected
+from pyasync.schedules import Fifo, Layered, Lifo, Momentum, Random, Schedule
+from pyasync.study.recipe import Recipe
+
+SCHEDULES = ("layered", "random", "momentum", "fifo", "lifo")
+_GROUPED: dict[str, type[Random | Momentum | Fifo | Lifo]] = {
+    "random": Random,
+    "momentum": Momentum,
+    "fifo": Fifo,
+    "lifo": Lifo,
+}
+# Of a training that draws its F or its schedule, as `pyasync.nn.RandomSchedules` evaluates it.
+_USUAL_GROUP = 8
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training of the plan.
+
+    Attributes
+    ----------
+    trained : str
+        The recipe's name.
+    seed : int
+    recipe : Recipe
+        With that seed.
+    """
+
+    trained: str
+    seed: int
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The trainings and the runs of a study.
+
+    Attributes
+    ----------
+    recipes : dict of str to Recipe
+    seeds : tuple of int
+    runs : tuple of Schedule
+        What every network is run under on the test samples, layered first.
+    """
+
+    recipes: dict[str, Recipe]
+    seeds: tuple[int, ...]
+    runs: tuple[Schedule, ...]
+
+    @classmethod
+    def make(
+        cls,
+        recipes: Mapping[str, Recipe],
+        schedules: Sequence[str],
+        forward_group_sizes: Sequence[int],
+        seeds: Sequence[int],
+    ) -> Plan:
+        """Check and complete what was asked for.
+
+        Layered execution is always run, being the baseline, and every network is run as it was
+        trained too, whether or not that was asked for.
+
+        Raises
+        ------
+        InputError
+            If there is no recipe or no seed, or one twice.
+        ScheduleError
+            If a schedule or a group size is none.
+        """
+        if not isinstance(recipes, Mapping) or not recipes:
+            accepted = "recipes by name, one or more"
+            raise InputError(expected("recipes", shown(recipes), accepted))
+        for name, recipe in recipes.items():
+            if not isinstance(recipe, Recipe) or not (isinstance(name, str) and name.strip()):
+                raise InputError(expected("recipes", shown({name: recipe}), "recipes by name"))
+        checked = tuple(integer(InputError, "seeds", seed) for seed in seeds)
+        if not checked or len(set(checked)) < len(checked):
+            raise InputError(expected("seeds", shown(seeds), "different integers, one or more"))
+        runs: dict[str, Schedule] = {"layered": Layered()}
+        for name in schedules:
+            if name not in SCHEDULES:
+                raise ScheduleError(expected("schedules", shown(name), ", ".join(SCHEDULES)))
+            if name != "layered":
+                for size in forward_group_sizes:
+                    runs.setdefault(run_label(each := _GROUPED[name](size)), each)
+        for recipe in recipes.values():
+            own = as_trained(recipe)
+            runs.setdefault(run_label(own), own)
+        return cls(dict(recipes), checked, tuple(runs.values()))
+
+    @property
+    def baseline(self) -> str:
+        """The recipe that all are compared with: the first layered one, or else the first."""
+        layered = [name for name, each in self.recipes.items() if each.schedule == "layered"]
+        return (layered or list(self.recipes))[0]
+
+    @property
+    def unlayered(self) -> tuple[str, ...]:
+        """The recipes that train through asynchronous execution."""
+        return tuple(name for name, each in self.recipes.items() if each.schedule != "layered")
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """The trainings in their order: all recipes of a seed, then the next seed."""
+        return tuple(self._jobs())
+
+    def _jobs(self) -> Iterator[Job]:
+        # Seed by seed, so that what an interruption leaves can be compared.
+        for seed in self.seeds:
+            for name, recipe in self.recipes.items():
+                yield Job(name, seed, recipe.replace(seed=seed))
+
+    def title(self, trained: str) -> str:
+        """A recipe's name as people read it, with the F that it trains with."""
+        return recipe_title(trained, self.recipes[trained])
+
+
+def as_trained(recipe: Recipe) -> Schedule:
+    """Give the schedule that a network was trained with, for running it.
+
+    Where training draws F, it is 8 or the nearest that it draws; where it draws the schedule,
+    `Random(8)`.
+
+    Examples
+    --------
+    >>> from pyasync.study import Recipe
+    >>> from pyasync.study.plan import as_trained
+    >>> as_trained(Recipe(schedule="fifo", forward_group_size=(16, 64)))
+    Fifo(forward_group_size=16)
+    """
+    if recipe.schedule == "layered":
+        return Layered()
+    size: Any = recipe.forward_group_size
+    if not isinstance(size, int):
+        size = min(max(_USUAL_GROUP, size[0]), size[1])
+    return _GROUPED.get(recipe.schedule, Random)(size)
+
+
+def run_label(schedule: Schedule) -> str:
+    """A schedule and its F, as people read it.
+
+    Examples
+    --------
+    >>> import pyasync as pa
+    >>> from pyasync.study.plan import run_label
+    >>> run_label(pa.Random(8)), run_label(pa.Layered())
+    ('random, F = 8', 'layered')
+    """
+    size = getattr(schedule, "forward_group_size", None)
+    return schedule.name if size is None else f"{schedule.name}, F = {size}"
+
+
+def recipe_title(name: str, recipe: Recipe) -> str:
+    """Name a recipe, with its F where the name is that of its schedule.
+
+    Examples
+    --------
+    >>> from pyasync.study import Recipe
+    >>> from pyasync.study.plan import recipe_title
+    >>> recipe_title("random", Recipe()), recipe_title("mine", Recipe())
+    ('random, F = 8', 'mine')
+    """
+    size = recipe.forward_group_size
+    if name != recipe.schedule or name == "layered":
+        return name
+    if isinstance(size, int):
+        return f"{name}, F = {size}"
+    return f"{name}, F = {size[0]} to {size[1]}"

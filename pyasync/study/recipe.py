@@ -1,0 +1,292 @@
+"""Recipes: every hyper-parameter of a training, in one value that can be checked and stored."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from pyasync.errors import FileError, InputError, MissingDependencyError, expected
+from pyasync.study._recipe_values import checked
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every hyper-parameter of a training; `train` turns it and samples into a network.
+
+    The defaults are the paper's for N-MNIST (arXiv 2408.05098 and its reference code), but for a
+    membrane that keeps 70 % of its potential from one frame of 10 ms to the next, with which both
+    sides of its comparison do better, and for `detach_reset`.
+
+    Parameters
+    ----------
+    hidden : tuple of int
+        Neurons of each hidden population, none or more, of the architecture "linear"; the others
+        have their own.
+    recurrent : bool
+        Join every hidden population to itself too, by a linear projection; "linear" only.
+    architecture : {"linear", "conv", "conv_stride", "conv_pool"}
+        "conv_stride": the paper's for N-MNIST, three convolutions of stride 2 with 8, 16 and 32
+        channels. "conv_pool": its for DVS Gesture, two 5 x 5 convolutions with 12 and 32 channels,
+        each averaged 2 x 2. "conv": "conv_pool" for an input of 32 x 32, else "conv_stride".
+    bias : bool
+        Learn biases, which are 0 at first; without them a neuron without input is silent.
+    tau_mem : float
+        Membrane time constant in seconds, at first; `inf` for neurons that do not leak.
+    v_threshold : float
+        Firing threshold, at first.
+    learn_tau_mem : bool
+        Learn the time constant of each neuron.
+    learn_threshold : bool
+        Learn the threshold of each neuron.
+    weight_scale : float
+        Initial weights are Glorot's uniform times this.
+    recurrent_scale : float
+        The same for the projections of `recurrent`: less, or neurons excite each other before
+        anything is learned.
+    schedule : {"random", "layered", "momentum", "fifo", "lifo", "mixed"}
+        Order in which spikes are delivered in training; "mixed" draws one of the other five for
+        each batch.
+    forward_group_size : int or (int, int)
+        F, how many spikes go together; (smallest, largest) draws it for each batch, small ones as
+        often as large ones (log-uniformly).
+    momentum_noise : float
+        Width of the uniform noise that "momentum" adds to potentials in training, as the paper's.
+    gradient_scope : {"spikes", "next_emission", "touched"}, optional
+        Whose effects on others the gradient knows (docs/semantics.md, section 6). None: "touched"
+        for "layered", which is ordinary back-propagation through time, and else "spikes".
+    detach_reset : bool
+        Keep the reset out of the gradient; with it in, training at F = 1 may diverge.
+    surrogate : {"atan", "fast_sigmoid", "sigmoid", "triangular", "straight_through_estimator"}
+        Derivative of a spike, by its snnTorch name.
+    surrogate_parameter : float, optional
+        Its `alpha`, `slope` or `threshold`. None: that of snnTorch, such as 2 for "atan" and 25 for
+        "fast_sigmoid".
+    epochs : int
+        Passes over the samples.
+    batch_size : int
+        Samples in a step of the optimiser.
+    learning_rate : float
+        Of Adam, for a step.
+    learning_rate_schedule : {"constant", "cosine"}
+        "cosine" lets the rate fall to 0 along half a cosine.
+    learning_rate_warmup : float
+        Fraction of a "cosine" training's steps in which the rate first rises linearly.
+    weight_decay : float
+        L2 penalty of Adam on weights and biases.
+    gradient_clip : float, optional
+        Largest norm of the gradient of all parameters together. None: any.
+    loss : {"timestep", "rate"}
+        Cross-entropy on the output spikes of every timestep, averaged (the paper's), or on those
+        of all timesteps together.
+    loss_scale : float
+        What a spike adds to a logit.
+    label_smoothing : float
+        Fraction of a label that is spread over all classes, below 1.
+    refractory_dropout : float, optional
+        Probability that a neuron that fires in training does not become refractory. None: 0.8, the
+        paper's, and 0 for "layered".
+    input_dropout : float
+        Fraction of input spikes left out in training, below 1; the others are scaled up.
+    spike_dropout : float
+        Fraction of neurons' spikes that reach nobody in training.
+    spike_cost : float
+        Cost of a spike a sample, added to the loss.
+    spike_cost_warmup : float
+        Fraction of the training in which spikes are free; over as much again the cost rises
+        linearly to `spike_cost`. From the start it may silence a network before it has learned.
+    spike_target : float, optional
+        Spikes a sample that remain free. None: 0.
+    shift_channels : int or (int, int)
+        Furthest random shift of a training sample along its last axis, in channels; (dy, dx) for
+        its last two.
+    shift_timesteps : int
+        Furthest random shift of a training sample in time, in timesteps.
+    seed : int
+        Decides all that is random: initial weights, order of samples, schedules, dropouts, shifts.
+
+    Raises
+    ------
+    InputError
+        If a value is not as described.
+
+    Examples
+    --------
+    >>> from pyasync.study import Recipe
+    >>> recipe = Recipe(hidden=(128, 128), schedule="momentum", epochs=20)
+    >>> recipe.replace(schedule="layered").effective_gradient_scope
+    'touched'
+    """
+
+    hidden: tuple[int, ...] = (64, 64, 64)
+    recurrent: bool = False
+    architecture: Literal["linear", "conv", "conv_stride", "conv_pool"] = "linear"
+    bias: bool = False
+    tau_mem: float = 28e-3
+    v_threshold: float = 0.3
+    learn_tau_mem: bool = False
+    learn_threshold: bool = False
+    weight_scale: float = 1.0
+    recurrent_scale: float = 0.2
+    schedule: Literal["random", "layered", "momentum", "fifo", "lifo", "mixed"] = "random"
+    forward_group_size: int | tuple[int, int] = 8
+    momentum_noise: float = 1e-6
+    gradient_scope: Literal["spikes", "next_emission", "touched"] | None = None
+    detach_reset: bool = True
+    surrogate: Literal[
+        "atan", "fast_sigmoid", "sigmoid", "triangular", "straight_through_estimator"
+    ] = "atan"
+    surrogate_parameter: float | None = None
+    epochs: int = 15
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    learning_rate_schedule: Literal["constant", "cosine"] = "constant"
+    learning_rate_warmup: float = 0.05
+    weight_decay: float = 0.0
+    gradient_clip: float | None = None
+    loss: Literal["timestep", "rate"] = "timestep"
+    loss_scale: float = 1.0
+    label_smoothing: float = 0.0
+    refractory_dropout: float | None = None
+    input_dropout: float = 0.25
+    spike_dropout: float = 0.0
+    spike_cost: float = 0.0
+    spike_cost_warmup: float = 0.3
+    spike_target: float | None = None
+    shift_channels: int | tuple[int, int] = 0
+    shift_timesteps: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        values = {
+            field.name: checked(field.name, getattr(self, field.name))
+            for field in dataclasses.fields(self)
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        if self.recurrent and self.architecture != "linear":
+            given = f"True for the architecture {self.architecture!r}"
+            raise InputError(expected("recurrent", given, "False, or the architecture 'linear'"))
+        if self.learn_tau_mem and math.isinf(self.tau_mem):
+            accepted = "finite seconds where learn_tau_mem is True"
+            raise InputError(expected("tau_mem", self.tau_mem, accepted))
+
+    @property
+    def effective_gradient_scope(self) -> Literal["spikes", "next_emission", "touched"]:
+        """`gradient_scope`, or what None stands for."""
+        if self.gradient_scope is None:
+            return "touched" if self.schedule == "layered" else "spikes"
+        return self.gradient_scope
+
+    @property
+    def effective_refractory_dropout(self) -> float:
+        """`refractory_dropout`, or what None stands for."""
+        if self.refractory_dropout is None:
+            return 0.0 if self.schedule == "layered" else 0.8
+        return self.refractory_dropout
+
+    def replace(self, **changes: Any) -> Recipe:
+        """Return the recipe with some values changed.
+
+        Raises
+        ------
+        InputError
+            If there is no such value, or it is not as described.
+
+        Examples
+        --------
+        >>> from pyasync.study import Recipe
+        >>> Recipe().replace(epochs=30).epochs
+        30
+        """
+        _known(changes)
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all values by name, in forms that JSON can say: lists, and "inf".
+
+        Examples
+        --------
+        >>> from pyasync.study import Recipe
+        >>> Recipe(hidden=(20,)).to_dict()["hidden"]
+        [20]
+        """
+        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
+        """Make a recipe of values by name; those that are missing have their defaults.
+
+        Raises
+        ------
+        InputError
+            If there is no such value, or it is not as described.
+
+        Examples
+        --------
+        >>> from pyasync.study import Recipe
+        >>> Recipe.from_dict(Recipe(seed=3).to_dict()) == Recipe(seed=3)
+        True
+        """
+        if not isinstance(values, Mapping):
+            raise InputError(expected("values", type(values).__name__, "a mapping of names"))
+        _known(values)
+        return cls(**values)
+
+    @classmethod
+    def from_toml(cls, path: str | os.PathLike[str]) -> Recipe:
+        r"""Read a recipe from a TOML file of `name = value` lines.
+
+        Raises
+        ------
+        FileError
+            If the file cannot be read, is no TOML, or holds a value that is not as described.
+        MissingDependencyError
+            On Python 3.10 without the package tomli.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> from pyasync.study import Recipe
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = pathlib.Path(folder, "recipe.toml")
+        ...     _ = file.write_text('hidden = [20, 20]\nschedule = "fifo"\n')
+        ...     Recipe.from_toml(file).hidden
+        (20, 20)
+        """
+        accepted = "a TOML file of recipe values, such as epochs = 20"
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+            return cls.from_dict(_toml().loads(text))
+        except OSError as error:
+            given = f"{path} ({error.strerror or error})"
+            raise FileError(expected("path", given, accepted)) from error
+        except ValueError as error:
+            # What TOML and UTF-8 raise, and InputError: each says what is wrong, none says where.
+            raise FileError(expected("path", f"{path} ({error})", accepted)) from error
+
+
+def _known(values: Mapping[str, Any]) -> None:
+    names = [field.name for field in dataclasses.fields(Recipe)]
+    for name in values:
+        if name not in names:
+            raise InputError(expected("recipe", f"a value {name!r}", ", ".join(names)))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return "inf" if value == math.inf else value
+
+
+def _toml() -> Any:
+    for name in ("tomllib", "tomli"):
+        if find_spec(name) is not None:
+            return import_module(name)
+    raise MissingDependencyError("Python 3.10 needs tomli to read TOML: pip install tomli")

@@ -1,0 +1,132 @@
+"""What a study is made on: named samples for training and for testing."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from pyasync._events import integers_of
+from pyasync.errors import InputError, expected
+from pyasync.events import SpikeBatch
+
+Labels = npt.NDArray[np.int64]
+# Without samples for testing, every n-th sample of each class is kept for it.
+_EVERY = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Samples for training, samples for testing, and the class of each.
+
+    Parameters
+    ----------
+    name : str
+        Of the data set, as the report says it.
+    train_x, test_x : SpikeBatch
+        Alike in timesteps, input shape and `dt`, which they must have.
+    train_y, test_y : array of integers
+        The class of each sample, 0 or more.
+
+    Raises
+    ------
+    InputError
+        If an argument is not as described.
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa
+    >>> from pyasync.study import Samples
+    >>> x = pa.SpikeBatch.from_dense(np.tile(np.eye(3), (2, 10, 1)), dt=10e-3)
+    >>> samples = Samples.split("lines", x, np.arange(30) % 3)
+    >>> len(samples.train_x), len(samples.test_x), samples.n_classes
+    (24, 6, 3)
+    """
+
+    name: str
+    train_x: SpikeBatch
+    train_y: Labels
+    test_x: SpikeBatch
+    test_y: Labels
+
+    def __post_init__(self) -> None:
+        for part in ("train", "test"):
+            x, y = getattr(self, f"{part}_x"), getattr(self, f"{part}_y")
+            if not isinstance(x, SpikeBatch) or len(x) == 0 or x.dt is None:
+                accepted = "a SpikeBatch with one sample or more and a dt"
+                raise InputError(expected(f"{part}_x", repr(x), accepted))
+            labels = integers_of(f"{part}_y", y).astype(np.int64)
+            if len(labels) != len(x) or labels.min() < 0:
+                given = f"{len(labels)} numbers from {labels.min(initial=0)}"
+                accepted = f"classes of 0 or more, one for each of {len(x)} samples"
+                raise InputError(expected(f"{part}_y", given, accepted))
+            object.__setattr__(self, f"{part}_y", labels)
+        kinds = [(x.n_timesteps, x.input_shape, x.dt) for x in (self.train_x, self.test_x)]
+        if kinds[0] != kinds[1]:
+            accepted = f"{kinds[0]} (n_timesteps, input_shape, dt), as train_x"
+            raise InputError(expected("test_x", str(kinds[1]), accepted))
+
+    @classmethod
+    def split(cls, name: str, x: SpikeBatch, y: npt.ArrayLike) -> Samples:
+        """Keep every fifth sample of each class, in their order, for testing.
+
+        Raises
+        ------
+        InputError
+            If an argument is not as described, or no class has five samples.
+        """
+        labels = integers_of("y", y).astype(np.int64)
+        if len(labels) != len(x):
+            given = f"{len(labels)} classes"
+            raise InputError(expected("y", given, f"one for each of {len(x)} samples"))
+        test = np.zeros(len(labels), bool)
+        for each in np.unique(labels):
+            test[np.flatnonzero(labels == each)[_EVERY - 1 :: _EVERY]] = True
+        if not test.any():
+            accepted = f"{_EVERY} samples or more of a class, one of which is kept for testing"
+            raise InputError(expected("x", repr(x), accepted))
+        return cls(name, x[~test], labels[~test], x[test], labels[test])
+
+    def few(self, train: int | None = None, test: int | None = None) -> Samples:
+        """Take so many samples only: the first of each class, of all classes alike."""
+        train_y, test_y = self.train_y, self.test_y
+        kept, tested = _of_all_classes(train_y, train), _of_all_classes(test_y, test)
+        return Samples(
+            self.name, self.train_x[kept], train_y[kept], self.test_x[tested], test_y[tested]
+        )
+
+    @property
+    def dt(self) -> float:
+        """Length of a timestep in seconds."""
+        assert self.test_x.dt is not None  # as checked
+        return self.test_x.dt
+
+    @property
+    def n_classes(self) -> int:
+        """The highest class plus one."""
+        return int(max(self.train_y.max(), self.test_y.max())) + 1
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A number, in hexadecimal, that other samples have not: of events and classes alike."""
+        digest = hashlib.sha256()
+        for x, y in ((self.train_x, self.train_y), (self.test_x, self.test_y)):
+            digest.update(f"{x.n_timesteps} {x.input_shape} {x.dt!r} {x.n_events}".encode())
+            for array in (x.channel, x.offsets, x.multiplicity, y):
+                digest.update(b"none" if array is None else b"some")
+                if array is not None:
+                    little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+                    digest.update(np.ascontiguousarray(little).data)
+        return digest.hexdigest()
+
+
+def _of_all_classes(labels: Labels, number: int | None) -> npt.NDArray[np.int64]:
+    """Positions of so many samples; the first of a file may all be of one class."""
+    by_class = np.argsort(labels, kind="stable")
+    starts = np.searchsorted(labels[by_class], labels[by_class])
+    rank = np.empty(len(labels), np.int64)
+    rank[by_class] = np.arange(len(labels)) - starts
+    return np.sort(np.argsort(rank, kind="stable")[:number])

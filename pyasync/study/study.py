@@ -1,0 +1,151 @@
+"""The paper's study: train layered and unlayered, run both under every schedule, compare."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+from pyasync.study.energy import EnergyModel
+from pyasync.study.evaluation import evaluate
+from pyasync.study.plan import SCHEDULES, Job, Plan
+from pyasync.study.presets import PRESETS
+from pyasync.study.recipe import Recipe
+from pyasync.study.samples import Samples
+from pyasync.study.storage import Storage, Stored
+from pyasync.study.study_json import versions
+from pyasync.study.study_report import StudyReport
+from pyasync.study.study_rows import Finished
+
+
+def study(
+    samples: Samples,
+    recipes: Mapping[str, Recipe] | None = None,
+    schedules: Sequence[str] = SCHEDULES,
+    forward_group_sizes: Sequence[int] = (1, 8, 64),
+    seeds: Sequence[int] = (0, 1, 2),
+    energy: EnergyModel | None = None,
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    threads: int | None = None,
+    progress: bool = False,
+    finished: Callable[[StudyReport], None] | None = None,
+) -> StudyReport:
+    """Train every recipe with every seed, and run each network under every schedule.
+
+    The question is the paper's: is a network better off asynchronously when it was trained through
+    asynchronous execution? Its baseline is the same network trained and run layer by layer. Each
+    training is evaluated once, on the test samples, after its last epoch: no epoch, recipe or
+    schedule is picked by what it does on them. The accuracy after each epoch that the histories
+    have is for the curves of convergence only.
+
+    Parameters
+    ----------
+    samples : Samples
+        What to train and test on.
+    recipes : mapping of str to Recipe, optional
+        What to train, by name; their own seeds are not used. None: the preset of that name in
+        `pyasync.study.presets`, or the one for data of any kind: layered, random F = 8 and
+        momentum F = 8.
+    schedules : sequence of {"layered", "random", "momentum", "fifo", "lifo"}
+        What to run every network under. Layered is always run, and so is what a recipe trains with.
+    forward_group_sizes : sequence of int
+        F of all schedules but layered.
+    seeds : sequence of int
+        Each decides a training of every recipe, and what is random in its runs.
+    energy : EnergyModel, optional
+        Prices; those of Loihi if not given.
+    folder : path, optional
+        Where trained networks are kept. What is there already, of the same recipe, seed and
+        samples, is not trained again; a training that was interrupted goes on.
+    threads : int, optional
+        Worker threads of the engine; all cores if not given. No result depends on it.
+    progress : bool
+        Whether to show progress on a terminal.
+    finished : callable, optional
+        Called with the report so far whenever a training is finished and evaluated.
+
+    Returns
+    -------
+    StudyReport
+
+    Raises
+    ------
+    InputError
+        If an argument is not as described.
+    ScheduleError
+        If a schedule is unknown.
+    FileError
+        If the folder cannot be written to.
+    MissingDependencyError
+        If PyTorch, or with `folder` safetensors, is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa
+    >>> from pyasync.study import Recipe, Samples, study
+    >>> x = pa.SpikeBatch.from_dense(np.tile(np.eye(3), (4, 10, 1)), dt=10e-3)
+    >>> samples = Samples.split("lines", x, np.arange(30) % 3)
+    >>> shared = Recipe(hidden=(12,), epochs=5, weight_scale=3.0, input_dropout=0.0)
+    >>> report = study(
+    ...     samples,
+    ...     {"layered": shared.replace(schedule="layered"), "random": shared},
+    ...     schedules=["random"], forward_group_sizes=[1], seeds=[0],
+    ... )
+    >>> report
+    StudyReport(lines, 2 of 2 trainings, 3 runs each)
+    >>> [row.run for row in report.rows if row.trained == "random"]
+    ['layered', 'random, F = 1', 'random, F = 8']
+    """
+    if recipes is None:
+        recipes = PRESETS.get(samples.name, PRESETS["npz"]).recipes(samples.dt)
+    plan = Plan.make(recipes, schedules, forward_group_sizes, seeds)
+    prices = EnergyModel() if energy is None else energy
+    storage = None if folder is None else Storage(folder)
+    done: list[Finished] = []
+    for number, job in enumerate(plan.jobs, 1):
+        title = f"{number} of {len(plan.jobs)}: {plan.title(job.trained)}, seed {job.seed}"
+        trained = _trained(job, samples, storage, threads, title, progress)
+        evaluation = evaluate(
+            trained.network,
+            samples,
+            plan.runs,
+            seed=job.seed,
+            threads=threads,
+            title=f"running {title}",
+            progress=progress,
+        )
+        done.append(Finished(job, trained.network, trained.history, trained.versions, evaluation))
+        report = StudyReport.of(samples, plan, prices, done)
+        if finished is not None:
+            finished(report)
+    return report
+
+
+def _trained(
+    job: Job,
+    samples: Samples,
+    storage: Storage | None,
+    threads: int | None,
+    title: str,
+    progress: bool,
+) -> Stored:
+    """The network of a training: a stored one if there is one, else a new one."""
+    if storage is not None and (stored := storage.load(job, samples)) is not None:
+        return stored
+    # Not before it is needed: it imports PyTorch.
+    from pyasync.study.training import train
+
+    training = train(
+        job.recipe,
+        samples.train_x,
+        samples.train_y,
+        n_outputs=samples.n_classes,
+        validation=(samples.test_x, samples.test_y),
+        threads=threads,
+        checkpoint=None if storage is None else storage.path(job, samples, ".checkpoint"),
+        progress=progress,
+    )
+    stored = Stored(training.network, training.history, versions())
+    if storage is not None:
+        storage.save(job, samples, stored)
+    return stored

@@ -1,0 +1,218 @@
+"""A study's rows: what each recipe's networks do under each schedule, with spread over seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from pyasync.network import Network
+from pyasync.study.energy import EnergyModel
+from pyasync.study.evaluation import Evaluation
+from pyasync.study.plan import Job, Plan, as_trained, run_label
+
+if TYPE_CHECKING:
+    from pyasync.study.training import Epoch
+
+COUNTED = (
+    "accuracy",
+    "decided",
+    "spikes",
+    "latency",
+    "latency_to_correct",
+    "forward_steps",
+    "synaptic_operations",
+    "neuron_updates",
+    "reached_quiescence",
+)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One measure over seeds.
+
+    Attributes
+    ----------
+    values : tuple of float
+        One a seed, itself a mean over the test samples; NaN where it is not known.
+
+    Examples
+    --------
+    >>> from pyasync.study import Spread
+    >>> spread = Spread((0.9, 0.92, 0.94))
+    >>> round(spread.mean, 3), round(spread.deviation, 3)
+    (0.92, 0.02)
+    """
+
+    values: tuple[float, ...]
+
+    @property
+    def known(self) -> tuple[float, ...]:
+        """The values that are numbers."""
+        return tuple(value for value in self.values if not math.isnan(value))
+
+    @property
+    def mean(self) -> float:
+        """Mean over the seeds that have one; NaN without any."""
+        return float(np.mean(self.known)) if self.known else math.nan
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation over seeds (of a sample: n - 1); NaN with fewer than two."""
+        return float(np.std(self.known, ddof=1)) if len(self.known) > 1 else math.nan
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """One recipe's networks, one a seed, under one schedule.
+
+    Attributes
+    ----------
+    trained : str
+        The recipe's name.
+    schedule : str
+    forward_group_size : int or None
+        F; None under layered.
+    as_trained : bool
+        Whether the networks were trained under this schedule.
+    accuracy : Spread
+        Fraction of the test samples decided correctly; no decision is a wrong one.
+    difference : Spread
+        Accuracy minus that of the baseline's network of the same seed, run layered.
+    difference_error : float
+        Standard error of the mean of `difference`: over seeds (where there are two or more) and
+        over test samples, paired in both.
+    decided, reached_quiescence : Spread
+        Fraction of samples with an output spike; that no limit stopped.
+    spikes, density : Spread
+        Spikes a sample; the same for each neuron and timestep.
+    latency, latency_to_correct : Spread
+        Spikes fired before the first output spike, before the first of the correct output neuron.
+    forward_steps, synaptic_operations, neuron_updates : Spread
+        Work a sample.
+    energy_synaptic_operations, energy_neuron_updates, energy_spikes, energy : Spread
+        Joules a sample by the energy model, in its parts and in all.
+    """
+
+    trained: str
+    schedule: str
+    forward_group_size: int | None
+    as_trained: bool
+    accuracy: Spread
+    difference: Spread
+    difference_error: float
+    decided: Spread
+    reached_quiescence: Spread
+    spikes: Spread
+    density: Spread
+    latency: Spread
+    latency_to_correct: Spread
+    forward_steps: Spread
+    synaptic_operations: Spread
+    neuron_updates: Spread
+    energy_synaptic_operations: Spread
+    energy_neuron_updates: Spread
+    energy_spikes: Spread
+    energy: Spread
+
+    @property
+    def run(self) -> str:
+        """The schedule and its F, as people read it."""
+        if self.forward_group_size is None:
+            return self.schedule
+        return f"{self.schedule}, F = {self.forward_group_size}"
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """One training of a study, and what its network does.
+
+    Attributes
+    ----------
+    job : Job
+    network : Network
+    history : tuple of Epoch
+    versions : dict of str to str
+        Of what trained it.
+    evaluation : Evaluation
+    """
+
+    job: Job
+    network: Network
+    history: tuple[Epoch, ...]
+    versions: dict[str, str]
+    evaluation: Evaluation
+
+
+def rows_of(
+    finished: Sequence[Finished], plan: Plan, energy: EnergyModel, n_timesteps: int
+) -> list[StudyRow]:
+    """Gather the rows: for every recipe with a finished training, every run."""
+    base = {each.job.seed: each for each in finished if each.job.trained == plan.baseline}
+    rows = []
+    for name, recipe in plan.recipes.items():
+        own = [each for each in finished if each.job.trained == name]
+        trained_under = run_label(as_trained(recipe))
+        for index in range(len(plan.runs) if own else 0):
+            found = [each.evaluation.rows[index] for each in own]
+            priced = [energy.of(row) for row in found]
+            gained = [
+                each.evaluation.correct[index].astype(np.float64)
+                - base[each.job.seed].evaluation.correct[0]
+                for each in own
+                if each.job.seed in base
+            ]
+            density = [
+                row.spikes / each.network.n_neurons / n_timesteps
+                for row, each in zip(found, own, strict=True)
+            ]
+            rows.append(
+                StudyRow(
+                    trained=name,
+                    schedule=found[0].schedule,
+                    forward_group_size=found[0].forward_group_size,
+                    as_trained=found[0].label == trained_under,
+                    difference=Spread(tuple(float(each.mean()) for each in gained)),
+                    difference_error=paired_error(gained),
+                    density=Spread(tuple(density)),
+                    energy_synaptic_operations=Spread(
+                        tuple(each.synaptic_operations for each in priced)
+                    ),
+                    energy_neuron_updates=Spread(tuple(each.neuron_updates for each in priced)),
+                    energy_spikes=Spread(tuple(each.spikes for each in priced)),
+                    energy=Spread(tuple(each.total for each in priced)),
+                    **{key: Spread(tuple(getattr(row, key) for row in found)) for key in COUNTED},
+                )
+            )
+    return rows
+
+
+def paired_error(differences: Sequence[npt.NDArray[np.float64]]) -> float:
+    """Standard error of the mean of paired differences, over seeds and over samples together.
+
+    With one seed it is that over samples alone; NaN without any.
+
+    Parameters
+    ----------
+    differences : sequence of float64 [n_samples]
+        One array a seed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyasync.study.study_rows import paired_error
+    >>> paired_error([np.array([1.0, 0.0, 0.0, -1.0])]).__round__(3)
+    0.354
+    """
+    if not differences:
+        return math.nan
+    by_sample = np.mean(differences, axis=0)
+    squared = float(by_sample.var()) / len(by_sample)
+    if len(differences) > 1:
+        by_seed = np.mean(differences, axis=1)
+        squared += float(by_seed.var(ddof=1)) / len(by_seed)
+    return math.sqrt(squared)

@@ -1,0 +1,140 @@
+"""A study's answer in words: no more than its rows say."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from pyasync.study.study_rows import Spread, StudyRow
+
+if TYPE_CHECKING:
+    from pyasync.study.study_report import StudyReport
+
+# As in the audit's headline: what is called a difference is three standard errors or more.
+SURE = 3.0
+
+
+def headline(report: StudyReport) -> str:
+    """Answer the study's question in one sentence, whether it is yes, no or not yet known.
+
+    What is compared is the first recipe of the plan that trains through asynchronous execution, run
+    as it was trained, with the baseline run layered: both are fixed before anything is trained.
+    """
+    if not report.plan.unlayered:
+        return "Nothing to compare: no recipe trains through asynchronous execution."
+    base, own = compared(report)
+    if base is None or own is None:
+        left = len(report.plan.jobs) - len(report.finished)
+        return f"No answer yet: {counted(left, 'training')} of {len(report.plan.jobs)} to go."
+    gain = own.difference.mean
+    sure = abs(gain) > SURE * own.difference_error
+    reached = (
+        f"trained through asynchronous execution, the network reaches {percent(own.accuracy)} "
+        f"run asynchronously ({own.run}), against {percent(base.accuracy)} for "
+        f"{_baseline(report)} run layered"
+    )
+    points = f"{100 * abs(gain):.1f} ± {100 * own.difference_error:.1f} points"
+    spent = (
+        f"{change(own.spikes.mean, base.spikes.mean, 'spikes')} and "
+        f"{change(own.latency.mean, base.latency.mean, 'before the first output')}"
+    )
+    if not sure:
+        answer = f"No difference in accuracy that {seen(report)} can show: {reached}, with {spent}"
+    elif gain > 0:
+        answer = f"{reached[0].upper()}{reached[1:]}, a gain of {points}, with {spent}"
+    else:
+        answer = f"No gain: {reached}, a loss of {points}, with {spent}"
+    if not report.is_complete:
+        done = f"{len(report.finished)} of {len(report.plan.jobs)}"
+        return f"Not finished ({done} trainings): {answer[0].lower()}{answer[1:]}."
+    return f"{answer}."
+
+
+def summary(report: StudyReport) -> list[str]:
+    """The sentences that follow the answer: what else was trained, and where each is fragile."""
+    base, own = compared(report)
+    said = []
+    if base is not None and own is not None:
+        same = report.row(report.plan.baseline, own.run)
+        if same is not None:
+            said.append(
+                f"{_baseline(report).capitalize()} run as asynchronously reaches "
+                f"{percent(same.accuracy)} ({verdict(same)} against itself run layered)."
+            )
+        said.append(
+            "By the energy model a sample costs "
+            f"{1e9 * own.energy.mean:,.0f} nJ, against {1e9 * base.energy.mean:,.0f} nJ."
+        )
+        for name in report.plan.unlayered[1:]:
+            row = report.row(name)
+            if row is not None:
+                said.append(
+                    f"Trained under {report.plan.title(name)} and run so: {percent(row.accuracy)} "
+                    f"({verdict(row)}), with {change(row.spikes.mean, base.spikes.mean, 'spikes')}."
+                )
+    for name in report.plan.recipes:
+        rows = [row for row in report.rows if row.trained == name and row.schedule != "layered"]
+        if rows:
+            worst = min(rows, key=lambda row: row.accuracy.mean)
+            best = max(rows, key=lambda row: row.accuracy.mean)
+            said.append(
+                f"Run asynchronously, the network trained {report.plan.title(name)} reaches from "
+                f"{percent(worst.accuracy)} ({worst.run}) to {percent(best.accuracy)} ({best.run})."
+            )
+    return said
+
+
+def compared(report: StudyReport) -> tuple[StudyRow | None, StudyRow | None]:
+    """The two rows that the answer is about: the baseline run layered, and unlayered as trained."""
+    own = report.row(report.plan.unlayered[0]) if report.plan.unlayered else None
+    base = report.row(report.plan.baseline, "layered")
+    if own is None or not own.difference.known:
+        return base, None
+    return base, own
+
+
+def verdict(row: StudyRow) -> str:
+    """A row's difference from the baseline, and whether it is one."""
+    if not row.difference.known:
+        return "not comparable yet"
+    gain, error = 100 * row.difference.mean, 100 * row.difference_error
+    if abs(gain) <= SURE * error:
+        return f"{gain:+.1f} ± {error:.1f} points, no difference that shows"
+    return f"{gain:+.1f} ± {error:.1f} points"
+
+
+def seen(report: StudyReport) -> str:
+    """How much was looked at."""
+    seeds = len(report.of_recipe(report.plan.unlayered[0]))
+    return f"{counted(seeds, 'seed')} and {counted(len(report.samples.test_x), 'test sample')}"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun."""
+    return f"{number:,} {noun}" + "s" * (number != 1)
+
+
+def percent(spread: Spread) -> str:
+    """A fraction in per cent, with its deviation over seeds where there is one."""
+    if math.isnan(spread.mean):
+        return "-"
+    if math.isnan(spread.deviation):
+        return f"{100 * spread.mean:.1f} %"
+    return f"{100 * spread.mean:.1f} ± {100 * spread.deviation:.1f} %"
+
+
+def change(own: float, base: float, noun: str) -> str:
+    """How much more or fewer of something than the baseline has."""
+    if math.isnan(own) or math.isnan(base):
+        return "no output to compare"
+    if base == 0:
+        return f"as many {noun}" if own == 0 else f"{own:,.0f} {noun} instead of none"
+    more = round(100 * (own / base - 1))
+    if more == 0:
+        return f"as many {noun}"
+    return f"{abs(more)} % {'more' if more > 0 else 'fewer'} {noun}"
+
+
+def _baseline(report: StudyReport) -> str:
+    recipe = report.plan.recipes[report.plan.baseline]
+    return "layered training" if recipe.schedule == "layered" else f"{report.plan.baseline!r}"

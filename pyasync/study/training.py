@@ -1,0 +1,164 @@
+"""The training loop: a recipe and samples in, a network out, the same to the bit every time."""
+
+from __future__ import annotations
+
+# First: it says what to install where PyTorch is missing.
+from pyasync.nn import AsyncNetwork
+
+# isort: split
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy.typing as npt
+import torch
+
+from pyasync._checks import real
+from pyasync._progress import Progress
+from pyasync.errors import InputError, expected
+from pyasync.events import SpikeBatch
+from pyasync.network import Network
+from pyasync.study.layered import _checked, _threads
+from pyasync.study.loop import Epoch, Loop, Samples
+from pyasync.study.recipe import Recipe
+
+__all__ = ["Epoch", "Training", "train"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """A finished training: `train` gives it.
+
+    Attributes
+    ----------
+    network : Network
+        float32, with populations "hidden1", …, "output".
+    model : AsyncNetwork
+        The same as a PyTorch module, in evaluation mode.
+    history : tuple of Epoch
+    recipe : Recipe
+    """
+
+    network: Network
+    model: AsyncNetwork
+    history: tuple[Epoch, ...]
+    recipe: Recipe
+
+
+def train(
+    recipe: Recipe,
+    x: SpikeBatch,
+    y: npt.ArrayLike,
+    *,
+    n_outputs: int | None = None,
+    validation: tuple[SpikeBatch, npt.ArrayLike] | None = None,
+    threads: int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_seconds: float = 10.0,
+    progress: bool = False,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> Training:
+    """Train a network as a recipe says.
+
+    Adam on cross-entropy, with the surrogate gradient of the order in which spikes were delivered.
+    All that is random is a function of `recipe.seed` and the position in the training: with the
+    same recipe, samples and version of PyTorch the weights are the same to the bit, with any number
+    of threads and however often the training was interrupted. PyTorch's own generators are neither
+    used nor moved.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    x : SpikeBatch
+        Training samples; it must have a `dt`.
+    y : array of integers [n_samples]
+        Class of each sample, 0 .. n_outputs - 1.
+    n_outputs : int, optional
+        Output neurons, one a class; None: the highest class in `y` plus one.
+    validation : (SpikeBatch, array of integers), optional
+        Samples and classes to run after each epoch, under the schedule of training and without
+        dropouts. Nothing is learned from them.
+    threads : int, optional
+        Worker threads of the engine; all cores if not given. PyTorch has one for the time being.
+    checkpoint : path, optional
+        A file to go on from where it exists. It is written at the start, after every epoch, and
+        within epochs once `checkpoint_seconds` have passed; it is whole at any moment. That of a
+        finished training gives its result at once.
+    checkpoint_seconds : float
+        Seconds between checkpoints within an epoch; 0 writes one after every batch.
+    progress : bool
+        Whether to show progress on a terminal: loss, accuracy and spikes a sample of the epoch so
+        far, the rate and the time left.
+    on_epoch : callable, optional
+        Called with each `Epoch` once it is finished and on disk; first, and at once, with those
+        that the checkpoint already holds.
+
+    Returns
+    -------
+    Training
+
+    Raises
+    ------
+    InputError
+        If an argument is not as described, or the architecture does not fit the samples.
+    FileError
+        If the checkpoint cannot be read or written, or is that of another recipe or other samples.
+    KeyboardInterrupt
+        On Ctrl-C; the checkpoint stays, to go on from.
+
+    Warns
+    -----
+    ActivityWarning
+        If the network is silent, saturated, or does not come to rest.
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa
+    >>> from pyasync.study import Recipe
+    >>> from pyasync.study.training import train
+    >>> x = pa.SpikeBatch.from_dense(np.tile(np.eye(4), (10, 1, 1)), dt=10e-3)
+    >>> recipe = Recipe(hidden=(20,), epochs=200, learning_rate=0.01)
+    >>> training = train(recipe, x, [0, 1, 2, 3])
+    >>> pa.simulate(training.network, x, pa.Random(8)).decisions()
+    array([0, 1, 2, 3])
+    >>> len(training.history), training.network
+    (200, Network(4 -> hidden1[20] -> output[4], 2 projections, float32))
+    """
+    if not isinstance(recipe, Recipe):
+        raise InputError(expected("recipe", type(recipe).__name__, "a pa.study.Recipe"))
+    labels, (_, classes) = _checked(x, y, (), n_outputs)
+    held_out = None if validation is None else _held_out(validation, x, classes)
+    accepted = "seconds, finite and 0 or more"
+    every = real(InputError, "checkpoint_seconds", checkpoint_seconds, accepted, positive=False)
+    with _threads(torch, 1), torch.enable_grad():
+        loop = Loop(recipe, (x, labels), classes, held_out, threads)
+        if checkpoint is not None:
+            loop.keep_at(Path(checkpoint), every)
+        if on_epoch is not None:
+            for epoch in loop.history:
+                on_epoch(epoch)
+        with Progress("training", loop.remaining, "samples", shown=progress) as bar:
+            while len(loop.history) < recipe.epochs:
+                epoch = loop.run_epoch(bar)
+                if on_epoch is not None:
+                    on_epoch(epoch)
+    model = loop.model.eval()
+    return Training(model.network(), model, tuple(loop.history), recipe)
+
+
+def _held_out(given: object, x: SpikeBatch, n_outputs: int) -> Samples:
+    """Validation samples that fit those of training."""
+    if not isinstance(given, (tuple, list)) or len(given) != 2:
+        raise InputError(
+            expected("validation", type(given).__name__, "a pair of samples and classes")
+        )
+    try:
+        labels, _ = _checked(given[0], given[1], (), n_outputs)
+    except InputError as error:
+        raise InputError(f"validation, {error}") from error
+    kinds = [(each.input_shape, each.dt) for each in (given[0], x)]
+    if kinds[0] != kinds[1]:
+        shown, accepted = (f"input shape {shape} and dt {dt:g} s" for shape, dt in kinds)
+        raise InputError(expected("validation", shown, f"{accepted}, as x has"))
+    return given[0], labels

@@ -1,0 +1,192 @@
+"""Training does what the recipe says, the same to the bit every time, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+from toys import QUICK, bits, toy
+
+import pyasync as pa
+
+torch = pytest.importorskip("torch")
+
+from pyasync.study.architecture import build  # noqa: E402
+from pyasync.study.training import Epoch, train  # noqa: E402
+
+X, Y = toy()
+
+
+@pytest.mark.parametrize("schedule", ["random", "layered", "momentum", "fifo", "lifo", "mixed"])
+def test_it_learns_under_every_schedule(schedule) -> None:
+    recipe = QUICK.replace(schedule=schedule, epochs=15)
+    training = train(recipe, X, Y, validation=toy(60, seed=1))
+    assert [epoch.epoch for epoch in training.history] == list(range(1, 16))
+    assert training.history[-1].loss < training.history[0].loss
+    assert training.history[-1].validation_accuracy > 0.8, "three classes: chance is 0.33"
+
+
+VARIANTS = {
+    "default": {},
+    "learned neurons": {"learn_tau_mem": True, "learn_threshold": True, "weight_decay": 1e-3},
+    "recurrent": {"recurrent": True, "bias": True},
+    "recurrent, layered": {"recurrent": True, "schedule": "layered"},
+    "rate, smoothed, cosine, clipped": {
+        "loss": "rate",
+        "loss_scale": 0.5,
+        "label_smoothing": 0.1,
+        "learning_rate_schedule": "cosine",
+        "gradient_clip": 0.1,
+    },
+    "augmented, dropped, costly": {
+        "shift_channels": (1, 1),
+        "shift_timesteps": 1,
+        "spike_dropout": 0.1,
+        "spike_cost": 1e-2,
+        "spike_cost_warmup": 0.2,
+    },
+    "mixed": {"schedule": "mixed", "forward_group_size": (1, 64)},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_training_repeated_gives_the_same_bits_with_any_number_of_threads(variant) -> None:
+    recipe = QUICK.replace(**VARIANTS[variant])
+    first = train(recipe, X, Y, threads=1, validation=(X, Y))
+    torch.manual_seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    with torch.no_grad():
+        again = train(recipe, X, Y, threads=3, validation=(X, Y))
+    assert bits(first.network) == bits(again.network)
+    untimed = [[dataclasses.replace(e, seconds=0.0) for e in t.history] for t in (first, again)]
+    assert untimed[0] == untimed[1]
+    other = train(recipe.replace(seed=1), X, Y)
+    assert bits(other.network) != bits(first.network)
+    if variant != "default":
+        assert bits(train(QUICK, X, Y).network) != bits(first.network), "the values do nothing"
+
+
+def test_nothing_of_pytorch_is_left_changed() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    state, legacy = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    try:
+        train(QUICK.replace(epochs=1), X, Y)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert np.array_equal(np.random.get_state()[1], legacy)  # noqa: NPY002
+
+
+def test_it_is_what_a_plain_loop_does() -> None:
+    # First in first out without dropouts, and all samples in a batch: nothing is random but their
+    # order, which changes sums by roundings only.
+    recipe = QUICK.replace(
+        schedule="fifo",
+        batch_size=len(X),
+        refractory_dropout=0.0,
+        input_dropout=0.0,
+        learning_rate_schedule="cosine",
+        learning_rate_warmup=0.0,
+        weight_decay=1e-2,
+        spike_cost=1e-3,
+        spike_cost_warmup=0.0,
+        spike_target=10.0,
+    )
+    training = train(recipe, X, Y)
+    model = build(recipe, X.input_shape, 3, X.dt)
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.02, weight_decay=1e-2)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=3)
+    losses = []
+    for _ in range(3):
+        counts, spikes = model(X, return_spike_counts=True)
+        loss = pa.nn.functional.timestep_cross_entropy(counts, Y)
+        loss = loss + pa.nn.functional.spike_cost(spikes, 1e-3, target=10.0)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        cosine.step()
+        losses.append(loss.item())
+    assert np.allclose([epoch.loss for epoch in training.history], losses, atol=1e-6)
+    for trained, plain in zip(training.model.parameters(), model.parameters(), strict=True):
+        assert torch.allclose(trained, plain, atol=1e-5)
+
+
+def test_the_history_is_of_what_was_run() -> None:
+    # A rate of nothing: every epoch runs the first network.
+    recipe = QUICK.replace(
+        learning_rate=1e-30, schedule="fifo", refractory_dropout=0.0, input_dropout=0.0
+    )
+    seen: list[Epoch] = []
+    training = train(recipe, X, Y, validation=(X, Y), on_epoch=seen.append)
+    assert tuple(seen) == training.history
+    run = pa.simulate(training.network, X, pa.Fifo(8))
+    for epoch in training.history:
+        assert epoch.accuracy == epoch.validation_accuracy == run.accuracy(Y)
+        assert epoch.spikes == epoch.validation_spikes == run.spikes.mean()
+        assert epoch.seconds > 0
+    assert train(recipe, X, Y).history[0].validation_accuracy is None
+
+
+def test_the_network_is_that_of_the_model() -> None:
+    training = train(QUICK, X, Y, n_outputs=5)
+    assert [p.name for p in training.network.populations] == ["hidden1", "output"]
+    assert training.network.dtype == np.float32
+    assert training.network.input_shape == (2, 3, 3)
+    assert not training.model.training
+    assert training.recipe == QUICK
+    counts = pa.simulate(training.network, X, pa.Random(8)).counts
+    assert np.array_equal(training.model(X).detach().numpy(), counts)
+    assert counts.shape[2] == 5
+
+
+def test_a_spike_cost_saves_spikes() -> None:
+    plain = train(QUICK.replace(epochs=15), X, Y).history[-1]
+    costly = train(QUICK.replace(epochs=15, spike_cost=2e-2, spike_cost_warmup=0.1), X, Y)
+    assert costly.history[-1].spikes < 0.8 * plain.spikes
+
+
+def test_progress_says_loss_accuracy_spikes_rate_and_time_left(monkeypatch, capsys) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("pyasync._progress._rich_bar", lambda unit: None)
+    train(QUICK, X, Y, progress=True)
+    line = capsys.readouterr().err.split("\r")[-2]
+    assert re.search(
+        r"training: 90/90, [\d,]+ samples/s, loss \d\.\d{3}, accuracy \d\.\d{3}, "
+        r"\d+ spikes, 0 s left",
+        line,
+    )
+
+
+def test_a_silent_network_is_warned_of() -> None:
+    with pytest.warns(pa.nn.ActivityWarning, match="no output neuron fired"):
+        train(QUICK.replace(v_threshold=1e6, epochs=1), X, Y)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"recipe": {}}, "recipe: got dict; accepted: a pa.study.Recipe"),
+        ({"x": np.zeros((3, 4, 5))}, "x: got"),
+        ({"x": pa.SpikeBatch([0], [0, 1], 1, 2)}, "x: got"),
+        ({"y": Y[:-1]}, "y: got 29 classes; accepted: one for each of 30 samples"),
+        ({"y": Y + 0.5}, "y: got"),
+        ({"n_outputs": 2}, "y: got classes 0 .. 2; accepted: classes 0 .. 1"),
+        ({"threads": 0}, "threads: got 0"),
+        ({"checkpoint_seconds": -1}, "checkpoint_seconds: got -1"),
+        ({"validation": X}, "validation: got SpikeBatch"),
+        ({"validation": (X, Y[:3])}, "validation, y: got 3 classes"),
+        ({"validation": (X, Y + 1)}, "validation, y: got classes 1 .. 3"),
+        (
+            {"validation": (pa.SpikeBatch([0], [0, 1], 1, 2, dt=1e-3), [0])},
+            r"validation: got input shape \(2,\) and dt 0.001 s; accepted: input shape \(2, 3, 3\)",
+        ),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_by_name(options, words) -> None:
+    given = {"recipe": QUICK, "x": X, "y": Y} | options
+    with pytest.raises(pa.InputError, match=words):
+        train(given.pop("recipe"), given.pop("x"), given.pop("y"), **given)
