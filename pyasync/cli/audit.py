@@ -32,7 +32,7 @@ def audit(
     schedule: Annotated[
         list[str] | None,
         typer.Option(
-            help="random, momentum, fifo, lifo; may be repeated.  [default: all but lifo]"
+            help="random, momentum, fifo, lifo, free; may be repeated.  [default: all but lifo]"
         ),
     ] = None,
     forward_group_size: Annotated[

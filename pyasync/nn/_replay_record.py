@@ -73,83 +73,69 @@ class Record:
     Raises
     ------
     TraceError
-        If the trace has other sizes than the network, or is of a free run of several shards.
+        If the trace has other sizes than the network, is of a free run of several shards, or emits
+        a spike that is not there.
     """
 
     def __init__(self, network: Network, trace: Trace, device: torch.device) -> None:
-        sizes = (network.n_inputs, network.n_neurons)
-        if (trace.n_inputs, trace.n_neurons) != sizes:
-            given = f"one of {trace.n_inputs} inputs and {trace.n_neurons} neurons"
-            accepted = f"a trace of {sizes[0]} inputs and {sizes[1]} neurons"
-            raise TraceError(expected("trace", given, accepted))
-        if (n_shards := getattr(trace, "n_shards", 1)) > 1:
-            # Its steps update one shard each, so that a spike is delivered in several.
-            given = f"a free run of {n_shards} shards"
-            raise TraceError(expected("trace", given, "a run of one shard"))
-        steps = trace.to_steps()
-        rows, fired, joined = steps.steps, steps.fired, steps.joined
+        _check_kind(network, trace)
+        rows, emitted, fired, joined, _ = trace.to_steps()
         self._shape, self._device = (len(trace), network.n_neurons), device
-        self.scheduled = trace.input_mode == "scheduled"
+        self.scheduled, self.carries = trace.input_mode == "scheduled", trace.on_stop == "carry"
+        self.n_fired = len(fired)
 
         # A forward step of one sample is a row; the same step of all samples has one number.
-        sample = rows["sample"].astype(np.int64)
-        moment = rows["timestep"].astype(np.int64) << 32 | rows["step"]
-        moments, step = np.unique(moment, return_inverse=True)
+        sample, timestep = rows["sample"].astype(np.int64), rows["timestep"].astype(np.int64)
+        steps, step_of_row = np.unique(timestep << 32 | rows["step"], return_inverse=True)
         self.timesteps: list[list[int]] = [[] for _ in range(trace.n_timesteps)]
-        for number, timestep in enumerate((moments >> 32).tolist()):
-            self.timesteps[timestep].append(number)
-        self._running = ByStep(step, len(moments), device, sample)
+        for number, of in enumerate((steps >> 32).tolist()):
+            self.timesteps[of].append(number)
+        self._running = ByStep(step_of_row, len(steps), device, sample)
 
-        # Spikes join in the row in which they fire, and inputs after the first row of a timestep.
+        # Spikes in the order of arrival: neurons join in the row in which they fire, and inputs
+        # after the first row of their timestep.
         first_row = np.zeros((len(trace), trace.n_timesteps), np.int64)
         begins = rows["step"] == 0
-        first_row[sample[begins], rows["timestep"][begins]] = np.flatnonzero(begins)
+        first_row[sample[begins], timestep[begins]] = np.flatnonzero(begins)
         fired_row = np.repeat(np.arange(len(rows)), rows["n_fired"])
         row = np.concatenate([fired_row, first_row[joined["sample"], joined["timestep"]]])
-        source = np.concatenate([fired["neuron"], joined["channel"]]).astype(np.int64)
-        by_arrival = np.argsort(row, kind="stable")
-        row, source = row[by_arrival], source[by_arrival]
-        self.n_fired = len(fired)
-        is_neuron = by_arrival < len(fired)
-        lost, skipped = (_flag(fired, name, by_arrival) for name in ("lost", "skipped"))
-        may_block = np.zeros(len(row), bool)
-        may_block[is_neuron] = np.repeat(
-            [p.neuron.refractory == "timestep" for p in network.populations],
-            [p.stop - p.start for p in network.populations],
-        )[source[is_neuron]]
-
-        joined_in = rows["timestep"][row]
-        n_joined = np.bincount(joined_in, minlength=trace.n_timesteps)
-        self.n_joined, self.carries = n_joined.tolist(), trace.on_stop == "carry"
-        ids = np.empty_like(by_arrival)
-        ids[np.argsort(joined_in, kind="stable")] = np.arange(len(row))
+        arrival = np.argsort(row, kind="stable")
+        row = row[arrival]
+        source = np.concatenate([fired["neuron"], joined["channel"]]).astype(np.int64)[arrival]
+        is_neuron = arrival < len(fired)
+        lost, skipped = (_flag(fired, name, arrival) for name in ("lost", "skipped"))
+        n_joined = np.bincount(timestep[row], minlength=trace.n_timesteps)
+        self.n_joined: list[int] = n_joined.tolist()
+        ids = np.empty_like(arrival)
+        ids[np.argsort(timestep[row], kind="stable")] = np.arange(len(row))
         if not self.carries:
-            ids -= (np.cumsum(n_joined) - n_joined)[joined_in]
+            ids -= (np.cumsum(n_joined) - n_joined)[timestep[row]]
 
-        every = np.arange(len(row))
+        # The emitted spikes' places among them; a trace counts arrivals from 0 in each sample.
         emitted_row = np.repeat(np.arange(len(rows)), rows["n_emitted"])
-        first_spike = np.searchsorted(sample[row], np.arange(len(trace)))
-        emitted = first_spike[sample[emitted_row]] + steps.emitted
+        first = np.searchsorted(sample[row], np.arange(len(trace) + 1))
+        places = first[sample[emitted_row]] + emitted
+        exists = places < first[sample[emitted_row] + 1]
+        if not (exists.all() and (row[places] < emitted_row).all()):
+            given = "one in which a spike is emitted before it fired or joined"
+            raise TraceError(expected("trace", given, "a trace that a run recorded"))
 
-        def listed(spikes: Rows, at: Rows, chosen: Rows) -> ByStep:
-            kept = chosen[spikes]
-            spikes, at = spikes[kept], at[kept]
+        def listed(chosen: Rows, spikes: Rows, at: Rows) -> ByStep:
+            spikes, at = spikes[chosen[spikes]], at[chosen[spikes]]
             columns = (sample[at], source[spikes], ids[spikes])
-            return ByStep(step[at], len(moments), device, *columns)
+            return ByStep(step_of_row[at], len(steps), device, *columns)
 
-        self.fired = listed(every, row, is_neuron)
-        self.refractory = listed(every, row, may_block & ~skipped)
-        self.stored = listed(every, row, is_neuron & ~lost)
-        self.joined = listed(every, row, ~is_neuron)
-        self.emitted = listed(emitted, emitted_row, is_neuron)
-        self.delivered = listed(emitted, emitted_row, is_neuron & ~lost)
-        self.inputs = listed(emitted, emitted_row, ~is_neuron)
-        of_neuron = is_neuron[emitted]
-        spikes, at = emitted[of_neuron], emitted_row[of_neuron]
-        arrived = np.lexsort((spikes, at))
-        spikes, at = spikes[arrived], at[arrived]
-        _, first = np.unique(at * network.n_neurons + source[spikes], return_index=True)
-        self.leading = listed(spikes[first], at[first], ~lost)
+        joining = (np.arange(len(row)), row)
+        self.fired = listed(is_neuron, *joining)
+        self.refractory = listed(_may_rest(network, source, is_neuron) & ~skipped, *joining)
+        self.stored = listed(is_neuron & ~lost, *joining)
+        self.joined = listed(~is_neuron, *joining)
+        leaving = (places, emitted_row)
+        self.emitted = listed(is_neuron, *leaving)
+        self.delivered = listed(is_neuron & ~lost, *leaving)
+        self.inputs = listed(~is_neuron, *leaving)
+        leading = _leading(is_neuron[places], source[places], *leaving)
+        self.leading = listed(~lost, places[leading], emitted_row[leading])
 
     def running(self, step: int) -> Tensor:
         """Which samples have this forward step, bool [B, 1]."""
@@ -165,12 +151,42 @@ class Record:
         return mask
 
 
-def _flag(fired: Rows, name: str, by_arrival: Rows) -> Rows:
-    """A column of `fired` for all spikes; False for inputs and where a trace does not have it."""
-    flag = np.zeros(len(by_arrival), bool)
-    if name in (fired.dtype.names or ()):
-        flag[: len(fired)] = fired[name]
-    return flag[by_arrival]
+def _check_kind(network: Network, trace: Trace) -> None:
+    sizes = (network.n_inputs, network.n_neurons)
+    if (trace.n_inputs, trace.n_neurons) != sizes:
+        given = f"one of {trace.n_inputs} inputs and {trace.n_neurons} neurons"
+        accepted = f"a trace of {sizes[0]} inputs and {sizes[1]} neurons"
+        raise TraceError(expected("trace", given, accepted))
+    if (n_shards := getattr(trace, "n_shards", 1)) > 1:
+        # Each of its steps updates one shard, and a spike is delivered once to each.
+        given = f"one of a free run of {n_shards} shards"
+        raise TraceError(expected("trace", given, "a trace of one shard"))
+
+
+def _may_rest(network: Network, source: Rows, is_neuron: Rows) -> Rows:
+    """Which spikes are of a neuron that has refractoriness."""
+    may_rest = np.repeat(
+        [p.neuron.refractory == "timestep" for p in network.populations],
+        [p.stop - p.start for p in network.populations],
+    )
+    spikes: Rows = is_neuron & may_rest[np.where(is_neuron, source, 0)]
+    return spikes
+
+
+def _leading(is_neuron: Rows, neuron: Rows, spike: Rows, row: Rows) -> Rows:
+    """Which emissions are the first, by arrival, of their neuron in their row."""
+    order = np.lexsort((spike, row))
+    order = order[is_neuron[order]]
+    of = row * (neuron.max(initial=0) + 1) + neuron
+    _, first = np.unique(of[order], return_index=True)
+    return order[first]
+
+
+def _flag(fired: Rows, name: str, arrival: Rows) -> Rows:
+    """A column of `fired` for all spikes in the order of arrival; False for inputs."""
+    flag = np.zeros(len(arrival), bool)
+    flag[: len(fired)] = fired[name]
+    return flag[arrival]
 
 
 def frames(x: Tensor | SpikeBatch, like: Tensor) -> Iterator[Tensor]:

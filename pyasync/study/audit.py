@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from pyasync.errors import InputError, ScheduleError, expected
 from pyasync.events import SpikeBatch
 from pyasync.network import Network
 from pyasync.result import Result
-from pyasync.schedules import Fifo, Layered, Lifo, Momentum, Random, Schedule
+from pyasync.schedules import Fifo, FreeRunning, Layered, Lifo, Momentum, Random, Schedule
 from pyasync.simulate import simulate
 from pyasync.study.report import AuditReport, AuditRow, Example
 
@@ -25,6 +26,8 @@ NAMED: dict[str, type[Random | Momentum | Fifo | Lifo]] = {
     "fifo": Fifo,
     "lifo": Lifo,
 }
+#: Free runs differ, so each is repeated.
+FREE_RUNS = 5
 _AT_ONCE = 500
 _CURVE_POINTS = 80
 
@@ -58,7 +61,8 @@ def audit(
         The class of each.
     schedules : sequence of str or Schedule, optional
         Names ("random", "momentum", "fifo", "lifo") run with every F of `forward_group_sizes`,
-        schedules as they are. None: random, momentum, fifo.
+        schedules as they are. "free" is `FreeRunning`, every sample on all threads, run five times
+        for the spread. None: random, momentum, fifo, free.
     forward_group_sizes : sequence of int
         F: how many pending spikes are delivered together.
     dt : float, optional
@@ -107,21 +111,28 @@ def audit(
     shown = runs[min(2, len(runs) - 1)] if schedules is None else runs[min(1, len(runs) - 1)]
     options: dict[str, Any] = {"dt": dt, "seed": seed, "threads": threads}
     results: list[list[Result]] = []
-    with Progress("audit", len(runs) * len(batch), "samples", shown=progress) as bar:
+    spreads: list[dict[str, Any]] = []
+    n_runs = sum(FREE_RUNS if isinstance(each, FreeRunning) else 1 for each in runs)
+
+    def run(schedule: Schedule) -> list[Result]:
+        parts = []
+        for first in range(0, len(batch), _AT_ONCE):
+            part = batch[first : first + _AT_ONCE]
+            ids = np.arange(first, first + len(part))
+            keep = ("output_spikes",)
+            parts.append(simulate(network, part, schedule, sample_ids=ids, keep=keep, **options))
+            bar.advance(len(part), _name(schedule))
+        return parts
+
+    with Progress("audit", n_runs * len(batch), "samples", shown=progress) as bar:
         for schedule in runs:
-            parts = []
-            for first in range(0, len(batch), _AT_ONCE):
-                part = batch[first : first + _AT_ONCE]
-                ids = np.arange(first, first + len(part))
-                keep = ("output_spikes",)
-                parts.append(
-                    simulate(network, part, schedule, sample_ids=ids, keep=keep, **options)
-                )
-                bar.advance(len(part), _name(schedule))
-            results.append(parts)
+            results.append(run(schedule))
+            again = FREE_RUNS - 1 if isinstance(schedule, FreeRunning) else 0
+            repeated = [results[-1], *(run(schedule) for _ in range(again))]
+            spreads.append(_spread(repeated, labels))
             if finished is not None and 1 < len(results) < len(runs):
-                finished(_report(network, batch, labels, runs, results, shown, options))
-    report = _report(network, batch, labels, runs, results, shown, options)
+                finished(_report(network, batch, labels, runs, results, spreads, shown, options))
+    report = _report(network, batch, labels, runs, results, spreads, shown, options)
     if finished is not None:
         finished(report)
     return report
@@ -133,6 +144,7 @@ def _report(
     labels: npt.NDArray[np.int64],
     runs: list[Schedule],
     results: list[list[Result]],
+    spreads: list[dict[str, Any]],
     shown: Schedule,
     options: dict[str, Any],
 ) -> AuditReport:
@@ -149,8 +161,10 @@ def _report(
     step = options["dt"] if batch.dt is None else batch.dt
     return AuditReport(
         rows=tuple(
-            _row(schedule, parts, labels, correct, right[0])
-            for schedule, parts, correct in zip(runs[: len(results)], results, right, strict=True)
+            replace(_row(schedule, parts, labels, correct, right[0]), **spread)
+            for schedule, parts, correct, spread in zip(
+                runs[: len(results)], results, right, spreads, strict=True
+            )
         ),
         anytime_spikes=grid,
         anytime_accuracy=np.stack([_curve(parts, labels, grid) for parts in results]),
@@ -166,14 +180,19 @@ def _report(
 def _runs(
     schedules: Sequence[str | Schedule] | None, forward_group_sizes: Sequence[int]
 ) -> list[Schedule]:
-    accepted = f"names ({', '.join(NAMED)}) or schedules such as pa.Random(8), at least one"
+    accepted = f"names ({', '.join(NAMED)}, free) or schedules such as pa.Random(8), at least one"
     if isinstance(schedules, (str, Schedule)):
         schedules = [schedules]
     runs: list[Schedule] = []
-    for each in ("random", "momentum", "fifo") if schedules is None else schedules:
+    for each in ("random", "momentum", "fifo", "free") if schedules is None else schedules:
         if isinstance(each, Schedule):
             runs.append(each)
+        elif each == "free":
+            runs.append(FreeRunning(parallel="shards"))
         elif each in NAMED:
+            if not forward_group_sizes:
+                given = "no size"
+                raise ScheduleError(expected("forward_group_sizes", given, "at least one"))
             runs.extend(NAMED[each](size) for size in forward_group_sizes)
         else:
             raise ScheduleError(expected("schedules", repr(each), accepted))
@@ -229,6 +248,22 @@ def _row(
             )
         },
     )
+
+
+def _spread(repeated: list[list[Result]], labels: npt.NDArray[np.int64]) -> dict[str, Any]:
+    """Standard deviations over runs of the same schedule; 0 for one run."""
+
+    def spread(means: list[float]) -> float:
+        return float(np.std(means, ddof=1)) if len(means) > 1 else 0.0
+
+    return {
+        "runs": len(repeated),
+        "accuracy_spread": spread(
+            [float((_joined(parts, "decisions") == labels).mean()) for parts in repeated]
+        ),
+        "spikes_spread": spread([float(_joined(parts, "spikes").mean()) for parts in repeated]),
+        "latency_spread": spread([_mean(_joined(parts, "latency")) for parts in repeated]),
+    }
 
 
 def _curve(

@@ -47,6 +47,10 @@ class AuditRow:
         Work a sample.
     reached_quiescence : float
         Fraction of samples that no limit stopped.
+    runs : int
+        How often the samples were run; all else here is of the first run.
+    accuracy_spread, spikes_spread, latency_spread : float
+        Standard deviation over the runs of the mean over samples.
     """
 
     schedule: str
@@ -63,6 +67,10 @@ class AuditRow:
     synaptic_operations: float
     neuron_updates: float
     reached_quiescence: float
+    runs: int = 1
+    accuracy_spread: float = 0.0
+    spikes_spread: float = 0.0
+    latency_spread: float = 0.0
 
     @property
     def label(self) -> str:
@@ -124,7 +132,7 @@ class AuditReport:
 
     def to_structured(self) -> npt.NDArray[Any]:
         """Return the rows as a structured array, one field an attribute (F is 0 under layered)."""
-        kinds = {"schedule": "U32", "forward_group_size": np.int64}
+        kinds = {"schedule": "U32", "forward_group_size": np.int64, "runs": np.int64}
         names = list(AuditRow.__dataclass_fields__)
         cells = [tuple(getattr(row, name) or 0 for name in names) for row in self.rows]
         return np.array(cells, [(name, kinds.get(name, np.float64)) for name in names])

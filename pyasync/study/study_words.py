@@ -58,8 +58,8 @@ def summary(report: StudyReport) -> list[str]:
         same = report.row(report.plan.baseline, own.run)
         if same is not None:
             said.append(
-                f"{_baseline(report).capitalize()} run as asynchronously reaches "
-                f"{percent(same.accuracy)} ({verdict(same)} against itself run layered)."
+                f"Run in the same asynchronous way, the network of {_baseline(report)} reaches "
+                f"{percent(same.accuracy)}; against itself run layered: {verdict(same)}."
             )
         said.append(
             "By the energy model a sample costs "

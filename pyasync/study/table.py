@@ -82,6 +82,13 @@ def notes(rows: Sequence[AuditRow]) -> list[str]:
     same = [row.label for row in rows[1:] if row.accuracy_drop == 0 == row.accuracy_drop_error]
     if same:
         said.append(f"Right and wrong on the same samples as layered: {'; '.join(same)}.")
+    said += [
+        f"{row.label}: of {row.runs} runs the first; from run to run accuracy varies by "
+        f"{100 * row.accuracy_spread:.2f} points, spikes by {row.spikes_spread:.2g}, the first "
+        f"output's latency by {row.latency_spread:.2g} (standard deviations of the means)."
+        for row in rows
+        if row.runs > 1
+    ]
     silent = [row for row in rows if row.decided < 1]
     if silent:
         least = min(silent, key=lambda row: row.decided)

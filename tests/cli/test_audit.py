@@ -14,9 +14,10 @@ from pyasync.cli import main
 
 def test_a_saved_network_is_audited_as_the_function_does(files, capsys) -> None:
     command = ["audit", str(files.network), "--data", str(files.data), "--json", "out.json"]
+    command += ["--schedule", "random", "--schedule", "fifo"]
     assert main([*command, "--seed", "5", "--threads", "2"]) == 0
     network = pa.Network.load(files.network)
-    report = pa.study.audit(network, files.x, files.labels, seed=5)
+    report = pa.study.audit(network, files.x, files.labels, ["random", "fifo"], seed=5)
     assert json.loads(Path("out.json").read_text()) == json.loads(report.to_json())
     shown = capsys.readouterr().out
     assert report.headline in shown

@@ -280,7 +280,7 @@ class Reverse:
                 to = u.spike.deliveries if u.spike else self.silence(at, j)
                 e = e_counts[step.timestep, j] + self.emission_term(j, to)
                 s = derivative(u.x, surrogate[1])
-                rests = z and p.can_rest[j] and not u.spike.skipped
+                rests = z and p.can_rest[j] and not u.spike.skipped and not self.layered
                 if p.reset[j] == "zero":
                     if rests and not detach_reset:
                         a[j] = 0.0

@@ -315,3 +315,23 @@ def test_neurons_that_fired_without_a_synapse_are_refused() -> None:
     leaves, *_ = a_run(weight=0.0)
     with pytest.raises(pa.TraceError, match="24 neurons fired, of which 0 were touched"):
         leaves.replay(network, trace)
+
+
+def test_a_spike_that_is_emitted_before_it_fires_is_refused() -> None:
+    leaves, network, trace = a_run()
+    steps = trace.to_steps()
+    for arrival in (steps.emitted.max(), 1000):
+        emitted = steps.emitted.copy()
+        emitted[0] = arrival
+        wrong = pa.Trace.from_steps(steps._replace(emitted=emitted), trace)
+        with pytest.raises(pa.TraceError, match="emitted before it fired"):
+            leaves.replay(network, wrong)
+
+
+@pytest.mark.skipif(not hasattr(pa, "FreeRunning"), reason="no free running in this build")
+def test_a_free_run_of_several_shards_is_refused() -> None:
+    leaves, network, _ = a_run()
+    schedule = pa.FreeRunning(2, shards=3, parallel="shards")
+    trace = pa.simulate(network, np.ones((2, 4, 2)), schedule, dt=0.01, record=True).trace
+    with pytest.raises(pa.TraceError, match="a free run of 3 shards"):
+        leaves.replay(network, trace)

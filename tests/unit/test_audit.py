@@ -42,17 +42,31 @@ def samples(seed: int = 1) -> tuple[pa.SpikeBatch, np.ndarray[Any, Any]]:
     return x, np.where(wrong, rng.integers(0, N_CLASSES, N_SAMPLES), np.maximum(y, 0))
 
 
+DETERMINISTIC = ("random", "momentum", "fifo")
+
+
 @pytest.fixture(scope="module")
 def report() -> AuditReport:
-    return audit(network(), *samples(), seed=5)
+    return audit(network(), *samples(), DETERMINISTIC, seed=5)
 
 
 def test_the_layered_baseline_comes_first_and_then_each_schedule_at_each_group_size(
     report: AuditReport,
 ) -> None:
     expected = [("layered", None)]
-    expected += [(name, size) for name in ("random", "momentum", "fifo") for size in (1, 8, 64)]
+    expected += [(name, size) for name in DETERMINISTIC for size in (1, 8, 64)]
     assert [(row.schedule, row.forward_group_size) for row in report.rows] == expected
+
+
+def test_free_running_comes_last_and_is_repeated_for_its_spread() -> None:
+    report = audit(network(), *samples(), seed=5)
+    *others, free = report.rows
+    assert (free.schedule, free.forward_group_size, free.runs) == ("free", 1, 5)
+    assert min(free.accuracy_spread, free.spikes_spread, free.latency_spread) >= 0
+    assert [row.runs for row in others] == [1] * 10
+    assert "free, F = 1: of 5 runs the first" in report.to_table()
+    alone = audit(network(), *samples(), ["free"], threads=1).rows[1]
+    assert (alone.accuracy_spread, alone.spikes_spread) == (0, 0), "one thread, one order"
 
 
 def test_each_row_is_what_a_simulation_gives(report: AuditReport) -> None:
@@ -104,13 +118,13 @@ def test_no_figure_depends_on_how_the_samples_are_cut_up(
     report: AuditReport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.modules["pyasync.study.audit"], "_AT_ONCE", 7)
-    again = audit(network(), *samples(), seed=5, threads=1)
+    again = audit(network(), *samples(), DETERMINISTIC, seed=5, threads=1)
     assert again.to_json() == report.to_json()
 
 
 def test_dense_input_is_audited_alike(report: AuditReport) -> None:
     x, y = samples()
-    dense = audit(network(), x.to_dense(bool), y, dt=10e-3, seed=5)
+    dense = audit(network(), x.to_dense(bool), y, DETERMINISTIC, dt=10e-3, seed=5)
     assert dense.to_json() == report.to_json()
 
 
@@ -166,7 +180,7 @@ def test_a_recurrent_network_is_audited_too() -> None:
         ({"schedules": [3]}, pa.ScheduleError, "schedules: got 3"),
         ({"schedules": []}, pa.ScheduleError, r"schedules: got \[\]"),
         ({"schedules": [pa.Layered()]}, pa.ScheduleError, "schedules: got"),
-        ({"forward_group_sizes": []}, pa.ScheduleError, "schedules: got"),
+        ({"forward_group_sizes": []}, pa.ScheduleError, "forward_group_sizes: got"),
         ({"forward_group_sizes": [0]}, pa.ScheduleError, "forward_group_size: got 0"),
         ({"seed": -1}, pa.InputError, "seed: got -1"),
         ({"threads": 0}, pa.InputError, "threads: got 0"),

@@ -2,7 +2,7 @@
 
 use crate::fates::SKIPPED;
 use crate::float::Float;
-use crate::gradient::Log;
+use crate::gradient::{Log, Whole};
 use crate::network::Network;
 use crate::neuron::{Lif, Refractory};
 use crate::projection::Target;
@@ -113,6 +113,11 @@ impl<T: Float> State<T> {
             self.v[k] = v;
             self.threshold[k] = threshold;
         }
+    }
+
+    /// The neurons that are here.
+    pub(crate) fn neurons(&self) -> std::ops::Range<usize> {
+        self.first_neuron..self.first_neuron + self.v.len()
     }
 
     /// The first neuron that is here.
@@ -230,7 +235,8 @@ impl<T: Float> State<T> {
             let (range, _) = self.part(index as usize);
             T::add_row(&mut self.v[range.clone()], &self.input[range.clone()]);
             self.input[range.clone()].fill(T::ZERO);
-            log.whole.push((index, log.x.len()));
+            let (start, len) = (log.x.len(), range.len());
+            log.whole.push(Whole { population: index, start, first: range.start + self.first_neuron, len });
             log.x.extend(self.v[range.clone()].iter().zip(&self.threshold[range]).map(|(&v, &th)| v - th));
         }
         for &neuron in &self.touched[..self.n_touched] {

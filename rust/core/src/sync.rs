@@ -11,6 +11,8 @@ mod of_std {
     pub(crate) use super::disturbed::{AtomicBool, AtomicU64, AtomicUsize, fence};
     #[cfg(not(disturbed))]
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, fence};
+    /// A word that is written and read by turns, as the order of other atomics has it.
+    pub(crate) use AtomicU64 as Slot;
     pub(crate) use std::sync::atomic::Ordering;
     pub(crate) use std::sync::{Mutex, OnceLock};
     pub(crate) use std::thread::{self, Thread, current, yield_now};
@@ -25,10 +27,58 @@ mod of_std {
 #[cfg(loom)]
 mod of_loom {
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
-    pub(crate) use loom::thread::{Thread, current, park, yield_now};
+    pub(crate) use loom::thread::yield_now;
     // Of what is not free running nothing is modelled; it only has to compile.
     pub(crate) use std::sync::Mutex;
     pub(crate) use std::thread;
+
+    /// A thread as far as others can wake it. Loom's own orders more than the standard library's promises: it has a thread see all that its waker saw, slept or not.
+    #[derive(Clone, Debug)]
+    pub(crate) struct Thread(std::sync::Arc<loom::sync::Notify>);
+
+    loom::thread_local! {
+        static CURRENT: Thread = Thread(std::sync::Arc::default());
+    }
+
+    pub(crate) fn current() -> Thread {
+        CURRENT.with(Thread::clone)
+    }
+
+    /// Sleeps until woken, or (once in an execution) for no time.
+    pub(crate) fn park() {
+        current().0.wait();
+    }
+
+    impl Thread {
+        pub(crate) fn unpark(&self) {
+            self.0.notify();
+        }
+    }
+
+    /// Loom never has a load see a store that comes later in its execution, as a processor may. So each load and store of a slot is also an access to memory that nobody
+    /// else may touch at the time: loom reports those that nothing orders.
+    #[derive(Debug)]
+    pub(crate) struct Slot {
+        word: AtomicU64,
+        turn: loom::cell::UnsafeCell<()>,
+    }
+
+    // SAFETY: `turn` holds nothing.
+    unsafe impl Sync for Slot {}
+
+    impl Slot {
+        pub(crate) fn new(word: u64) -> Self {
+            Self { word: AtomicU64::new(word), turn: loom::cell::UnsafeCell::new(()) }
+        }
+        pub(crate) fn load(&self, order: Ordering) -> u64 {
+            self.turn.with(|_| ());
+            self.word.load(order)
+        }
+        pub(crate) fn store(&self, word: u64, order: Ordering) {
+            self.turn.with_mut(|_| ());
+            self.word.store(word, order);
+        }
+    }
 
     /// The standard library's, for one setter: what loom lacks.
     #[derive(Debug)]
@@ -64,6 +114,7 @@ mod of_shuttle {
     pub(crate) use shuttle::sync::Mutex;
     pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
     pub(crate) use shuttle::thread::{Thread, current, park, yield_now};
+    pub(crate) use AtomicU64 as Slot;
     pub(crate) use std::sync::OnceLock;
 
     pub(crate) mod thread {

@@ -4,6 +4,8 @@ use numpy::{Element, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3};
 use pyasync_core::{Error, Float, Input};
 use pyo3::prelude::*;
 
+use crate::error::to_python;
+
 /// Borrowed arrays of an input, kept alive while the engine reads them.
 pub(crate) struct Arrays<'py, T: Element> {
     x: Form<'py, T>,
@@ -26,7 +28,7 @@ enum Form<'py, T: Element> {
 impl<'py, T: Float + Element> Arrays<'py, T> {
     pub(crate) fn extract(x: &Bound<'py, PyAny>, initial_v: Option<&Bound<'py, PyAny>>) -> PyResult<Self> {
         let initial_v = initial_v.filter(|v| !v.is_none());
-        let initial_v = initial_v.map(PyAnyMethods::extract::<PyReadonlyArray2<'_, T>>).transpose()?;
+        let initial_v = initial_v.map(Self::potentials).transpose()?;
         let x = if let Ok(x) = x.extract::<PyReadonlyArray3<'py, f32>>() {
             Form::F32(x)
         } else if let Ok(x) = x.extract::<PyReadonlyArray3<'py, f64>>() {
@@ -38,6 +40,15 @@ impl<'py, T: Float + Element> Arrays<'py, T> {
             Form::Events(channel, offsets, multiplicity, n_timesteps, n_inputs)
         };
         Ok(Self { x, initial_v })
+    }
+
+    fn potentials(given: &Bound<'py, PyAny>) -> PyResult<PyReadonlyArray2<'py, T>> {
+        given.extract().map_err(|_| {
+            let kind = given.getattr("dtype").unwrap_or_else(|_| given.get_type().into_any());
+            let (argument, given) = ("initial_v".to_owned(), format!("{kind}"));
+            let accepted = format!("None or an array of {} and shape [B, n_neurons]", T::NAME);
+            to_python(kind.py(), Error::Input { argument, given, accepted })
+        })
     }
 
     pub(crate) fn input(&self) -> Result<Input<'_, T>, Error> {

@@ -2,7 +2,7 @@
 
 use crossbeam_utils::CachePadded;
 
-use crate::sync::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{AtomicUsize, Ordering, Slot};
 
 /// A spike on its way: which of its shard's spikes in the sample it is, and the neuron.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Message {
 /// One writer, one reader, a power of two of slots.
 #[derive(Debug)]
 pub(crate) struct Ring {
-    slots: Box<[AtomicU64]>,
+    slots: Box<[Slot]>,
     /// Spikes read since the beginning; written by the reader.
     head: CachePadded<AtomicUsize>,
     /// Spikes written since the beginning; written by the writer.
@@ -36,14 +36,14 @@ pub(crate) struct Ring {
 impl Ring {
     pub(crate) fn new(slots: usize) -> Self {
         Self {
-            slots: (0..slots.next_power_of_two()).map(|_| AtomicU64::new(0)).collect(),
+            slots: (0..slots.next_power_of_two()).map(|_| Slot::new(0)).collect(),
             head: CachePadded::new(AtomicUsize::new(0)),
             tail: CachePadded::new(AtomicUsize::new(0)),
         }
     }
 
     #[inline]
-    fn slot(&self, at: usize) -> &AtomicU64 {
+    fn slot(&self, at: usize) -> &Slot {
         &self.slots[at & (self.slots.len() - 1)]
     }
 

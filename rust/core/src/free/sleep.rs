@@ -27,8 +27,8 @@ impl Sleep {
     pub(crate) fn sleep(&self, worker: usize, has_work: impl FnOnce() -> bool) {
         let bed = &self.beds[worker];
         bed.worker.get_or_init(current);
-        // Relaxed: the fence orders it.
-        bed.asleep.store(true, Ordering::Relaxed);
+        // Release, with the Acquire in `wake_behind_fence`: whoever sees that this worker sleeps also sees which thread it is.
+        bed.asleep.store(true, Ordering::Release);
         // SeqCst, with that in `wake`: either the waker sees that this worker sleeps, or this worker sees the work that was made before.
         fence(Ordering::SeqCst);
         if !has_work() {
@@ -54,9 +54,9 @@ impl Sleep {
     #[inline]
     fn wake_behind_fence(&self, worker: usize) {
         let bed = &self.beds[worker];
-        // Relaxed: ordered by the fence. Swapped, so that of several wakers one makes the call.
+        // Relaxed: ordered by the fence. Swapped, so that of several wakers one makes the call; Acquire: see `sleep`.
         if bed.asleep.load(Ordering::Relaxed)
-            && bed.asleep.swap(false, Ordering::Relaxed)
+            && bed.asleep.swap(false, Ordering::Acquire)
             && let Some(worker) = bed.worker.get()
         {
             worker.unpark();

@@ -59,16 +59,17 @@ impl<T: Float> Adjoints<T> {
         T::decay(&mut self.a, &pass.beta);
     }
 
-    /// Passes the updates of a whole population that fired nothing; an `x` of minus infinity is no update: its neuron's `b` becomes 0.
+    /// Passes the updates of a population, from neuron `first` on, that fired nothing; an `x` of minus infinity is no update: its neuron's `b` becomes 0.
     pub(super) fn pass_silent_population(
         &mut self,
         pass: &Pass<'_, T>,
         index: usize,
+        first: usize,
         x: &[T],
         sums: &mut Sums<T>,
     ) {
         let population = &pass.network.populations()[index];
-        let range = population.start..population.end;
+        let range = first..first + x.len();
         if passes_reset(pass, &population.lif) {
             for (k, &x) in range.zip(x) {
                 self.pass_silent(pass, &population.lif, k, x, sums);

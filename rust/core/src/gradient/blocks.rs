@@ -2,7 +2,7 @@
 
 use super::layered::LayeredWalk;
 use super::reverse::Walk;
-use super::{Cotangents, Gradient, GradientOptions, GradientScope, OwnGradient, Pass, Sums};
+use super::{Cotangents, Gradient, GradientOptions, GradientScope, OwnGradient, Pass, ShardParts, Sums};
 use crate::error::Error;
 use crate::float::Float;
 use crate::float_mode::DefaultFloatMode;
@@ -33,7 +33,9 @@ pub fn gradient<T: Float>(
     let beta = network.decay(options.dt)?;
     let order = trace.is_layered().then(|| visiting_order(network, true)).transpose()?;
     let needed = needed_populations(network, cotangents, options);
-    let pass = Pass { network, input, trace, cotangents, options, beta, needed, order };
+    trace.check_network(network)?;
+    let shards = ShardParts::all(network, trace)?;
+    let pass = Pass { network, input, trace, cotangents, options, beta, needed, order, shards };
     pass.check()?;
     over_blocks(&pass, progress)
 }

@@ -3,7 +3,7 @@
 use super::adjoints::Adjoints;
 use super::potentials::{Emissions, Potentials, Rerun};
 use super::record::Sample;
-use super::reverse::{of_target, own_input};
+use super::reverse::{check_fired, of_target, own_input};
 use super::{GradientScope, OwnGradient, Pass, Sums};
 use crate::error::Error;
 use crate::fates::LOST;
@@ -29,7 +29,7 @@ impl<T: Float> LayeredWalk<T> {
         Self {
             record: Sample::new(pass.trace),
             emissions: Emissions::default(),
-            potentials: Potentials::new(pass.network),
+            potentials: Potentials::new(pass),
             adjoints: Adjoints::new(n),
             terms: vec![T::ZERO; n],
             terms_before: vec![T::ZERO; n],
@@ -59,7 +59,7 @@ impl<T: Float> LayeredWalk<T> {
             self.terms_before.fill(T::ZERO);
             let steps = self.record.timestep(timestep);
             for visit in (0..order.populations.len().min(steps.len())).rev() {
-                self.pass_visit(pass, sample, order.populations[visit], steps.start + visit, sums);
+                self.pass_visit(pass, sample, order.populations[visit], steps.start + visit, sums)?;
                 let input = own_input(own.input, timestep, pass.input.n_inputs());
                 self.pass_delivery(pass, order, timestep, order.populations[visit], input, sums);
             }
@@ -78,13 +78,13 @@ impl<T: Float> LayeredWalk<T> {
         index: usize,
         step: usize,
         sums: &mut Sums<T>,
-    ) {
+    ) -> Result<(), Error> {
         let Self { record, potentials, adjoints, terms, .. } = self;
         let population = &pass.network.populations()[index];
         let range = population.start..population.end;
         let (fired, fates, _) = record.fired(step);
         let log = &mut potentials.log;
-        let logged = log.whole[log.step(step).0].first().map(|(_, start)| *start);
+        let logged = log.whole[log.step(step).0].first().map(|whole| whole.start);
         let v = &pass.trace.sample(sample).1[record.fired_start(step)..];
         for (&neuron, &v) in fired.iter().zip(v) {
             let k = neuron as usize;
@@ -92,6 +92,7 @@ impl<T: Float> LayeredWalk<T> {
                 Some(start) => std::mem::replace(&mut log.x[start + k - range.start], T::NEG_INFINITY),
                 None => T::from_f64(f64::from(v)) - pass.network.threshold[k],
             };
+            check_fired(adjoints.x[k], neuron)?;
         }
         match logged {
             Some(start) => {
@@ -99,7 +100,7 @@ impl<T: Float> LayeredWalk<T> {
                     adjoints.silent[range.clone()].copy_from_slice(&terms[range.clone()]);
                 }
                 let x = &log.x[start..start + range.len()];
-                adjoints.pass_silent_population(pass, index, x, sums);
+                adjoints.pass_silent_population(pass, index, range.start, x, sums);
                 adjoints.silent[range].fill(T::ZERO);
             }
             None => adjoints.b[range.clone()].copy_from_slice(&adjoints.a[range]),
@@ -109,6 +110,7 @@ impl<T: Float> LayeredWalk<T> {
             let term = if fate & LOST == 0 { terms[k] } else { T::ZERO };
             adjoints.pass_fired(pass, k, fate, term, sums);
         }
+        Ok(())
     }
 
     /// Passes what a population received at its visit.

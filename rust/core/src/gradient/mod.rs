@@ -11,13 +11,15 @@ mod record;
 mod reverse;
 
 pub use blocks::gradient;
-pub(crate) use potentials::Log;
+pub(crate) use potentials::{Log, Whole};
 
 use crate::error::Error;
 use crate::float::Float;
+use crate::free::Partition;
 use crate::input::Input;
 use crate::layered::VisitingOrder;
 use crate::network::Network;
+use crate::projection::Target;
 use crate::surrogate::Surrogate;
 use crate::trace::Trace;
 
@@ -91,6 +93,30 @@ struct Pass<'a, T> {
     needed: Vec<bool>,
     /// Of a layered run.
     order: Option<VisitingOrder>,
+    /// One, but of a free run of several.
+    shards: Vec<ShardParts>,
+}
+
+/// What a shard owns.
+struct ShardParts {
+    neurons: std::ops::Range<usize>,
+    /// By projection: the part of its target.
+    targets: Vec<Target>,
+}
+
+impl ShardParts {
+    fn all<T: Float>(network: &Network<T>, trace: &Trace) -> Result<Vec<Self>, Error> {
+        let partition = if trace.is_sharded() {
+            Partition::from_ends(network, &trace.header().shards)?
+        } else {
+            Partition { ends: vec![network.n_neurons()] }
+        };
+        let shard = |shard| Self {
+            neurons: partition.neurons(shard),
+            targets: network.connections.iter().map(|c| partition.part(shard, c.target)).collect(),
+        };
+        Ok((0..partition.n_shards()).map(shard).collect())
+    }
 }
 
 /// A gradient that samples add to; inner vectors are in the maps' own order.
@@ -138,7 +164,6 @@ struct OwnGradient<'o, T> {
 impl<T: Float> Pass<'_, T> {
     fn check(&self) -> Result<(), Error> {
         let Pass { network, input, trace, cotangents, .. } = self;
-        trace.check_network(network)?;
         input.check_initial_v(network.n_neurons())?;
         let header = trace.header();
         if (trace.n_samples(), header.n_timesteps, network.n_inputs())

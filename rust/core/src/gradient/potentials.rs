@@ -16,13 +16,24 @@ use crate::state::State;
 /// `x` of every update of one sample, minus infinity for a refractory neuron.
 #[derive(Debug)]
 pub(crate) struct Log<T> {
-    /// (population, place of its first `x`) of populations that were touched as a whole.
-    pub(crate) whole: Vec<(u32, usize)>,
+    /// Populations, or a shard's parts of them, that were touched as a whole.
+    pub(crate) whole: Vec<Whole>,
     pub(crate) x: Vec<T>,
     /// (neuron, `x`) of neurons that were touched one by one.
     pub(crate) single: Vec<(u32, T)>,
     /// Where each step's entries end in `whole` and in `single`.
     ends: Vec<(usize, usize)>,
+}
+
+/// A population, or a shard's part of it, that was touched as a whole.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Whole {
+    pub(crate) population: u32,
+    /// Place of its first `x`.
+    pub(crate) start: usize,
+    /// Id of its first neuron.
+    pub(crate) first: usize,
+    pub(crate) len: usize,
 }
 
 impl<T: Float> Log<T> {
@@ -52,7 +63,8 @@ impl<T: Float> Log<T> {
 /// Runs recorded samples again.
 #[derive(Debug)]
 pub(super) struct Potentials<T> {
-    state: State<T>,
+    /// By shard.
+    states: Vec<State<T>>,
     pub(super) log: Log<T>,
     /// Potentials before the decay of each timestep, one timestep after the other; only where asked for.
     before_decay: Vec<T>,
@@ -95,9 +107,10 @@ impl<'a, T: Float> Rerun<'a, T> {
 }
 
 impl<T: Float> Potentials<T> {
-    pub(super) fn new(network: &Network<T>) -> Self {
+    pub(super) fn new(pass: &Pass<'_, T>) -> Self {
+        let shards = pass.shards.iter().map(|shard| State::of(pass.network, shard.neurons.clone()));
         Self {
-            state: State::new(network),
+            states: shards.collect(),
             log: Log::new(),
             before_decay: Vec::new(),
             inputs: Vec::new(),
@@ -130,7 +143,10 @@ impl<T: Float> Potentials<T> {
     }
 
     fn begin(&mut self, run: &Rerun<'_, T>, sample: usize) {
-        self.state.begin_sample(run.input.initial_v(sample));
+        for state in &mut self.states {
+            let own = state.neurons();
+            state.begin_sample(run.input.initial_v(sample).map(|v| &v[own]));
+        }
         self.log.clear();
         self.before_decay.clear();
         self.inputs.clear();
@@ -143,9 +159,11 @@ impl<T: Float> Potentials<T> {
         self.inputs.extend_from_slice(&self.spikes);
         self.input_ends.push(self.inputs.len());
         if run.keep_before_decay {
-            self.before_decay.extend_from_slice(self.state.v());
+            self.states.iter().for_each(|state| self.before_decay.extend_from_slice(state.v()));
         }
-        self.state.begin_timestep(run.network, run.beta);
+        for state in &mut self.states {
+            state.begin_timestep(run.network, run.beta);
+        }
         Ok(())
     }
 
@@ -156,22 +174,23 @@ impl<T: Float> Potentials<T> {
         let any = run.needed.contains(&true);
         let scheduled = run.input_mode == InputMode::Scheduled;
         let n_neurons = run.network.n_neurons() as u32;
+        let n_shards = self.states.len();
         for timestep in 0..record.n_timesteps() {
             self.begin_timestep(run, sample, timestep)?;
             for (number, step) in record.timestep(timestep).enumerate() {
-                if number == 0 && any {
+                let state = &mut self.states[record.shard(step)];
+                let is_first = number < n_shards;
+                if is_first && any {
                     for population in (0..run.needed.len()).filter(|p| wanted(*p)) {
-                        deliver_biases(run.network, Some(population), &mut self.state);
+                        deliver_biases(run.network, Some(population), state);
                     }
                     if !scheduled {
-                        deliver_run_to(run.network, Source::Input, &self.spikes, wanted, &mut self.state);
+                        deliver_run_to(run.network, Source::Input, &self.spikes, wanted, state);
                     }
                 } else if any {
                     self.group.clear();
-                    let spikes = record
-                        .emitted(step)
-                        .iter()
-                        .map(|&arrival| (arrival, record.sources[arrival as usize]));
+                    let emitted = record.emitted(step).iter();
+                    let spikes = emitted.map(|&arrival| (arrival, record.sources[arrival as usize]));
                     let kept = spikes.filter(|(_, (_, lost))| !lost);
                     self.group.extend(kept.map(|(arrival, (source, _))| Pending::new(arrival, source)));
                     let waiting = &self.waiting;
@@ -179,32 +198,25 @@ impl<T: Float> Potentials<T> {
                         let found = waiting.binary_search_by_key(&arrival, |w: &(u32, T)| w.0);
                         found.map_or(T::ZERO, |at| waiting[at].1)
                     };
-                    deliver_group(
-                        run.network,
-                        &self.group,
-                        multiplicity,
-                        |_| false,
-                        wanted,
-                        &mut self.buffers,
-                        &mut self.state,
-                    );
+                    let (group, none) = (&self.group, |_| false);
+                    deliver_group(run.network, group, multiplicity, none, wanted, &mut self.buffers, state);
                 }
                 if any {
-                    self.state.integrate(run.network, &mut self.log);
-                    self.fire(run, record, step);
+                    state.integrate(run.network, &mut self.log);
+                    fire(state, &mut self.v, run, record, step);
                 }
                 self.log.end_step();
-                if number == 0 && scheduled {
+                if number + 1 == n_shards && scheduled {
                     let (fired, _, first) = record.fired(step);
                     let joined = record.sources[first as usize + fired.len()..].iter();
                     let joined = joined.take_while(|(source, _)| *source >= n_neurons).count() as u32;
                     let first = first + fired.len() as u32;
                     // The record's inputs are those given, or the replay that made it would have failed.
-                    self.waiting
-                        .extend((first..first + joined).zip(&self.spikes).map(|(a, spike)| (a, spike.1)));
+                    let joined = (first..first + joined).zip(&self.spikes);
+                    self.waiting.extend(joined.map(|(arrival, spike)| (arrival, spike.1)));
                 }
             }
-            self.state.end_timestep();
+            self.states.iter_mut().for_each(State::end_timestep);
         }
         Ok(())
     }
@@ -223,45 +235,46 @@ impl<T: Float> Potentials<T> {
             self.begin_timestep(run, sample, timestep)?;
             for (visit, step) in record.timestep(timestep).enumerate() {
                 if let Some(&population) = order.populations.get(visit).filter(|p| run.needed[**p]) {
-                    deliver_biases(run.network, Some(population), &mut self.state);
+                    let state = &mut self.states[0];
+                    deliver_biases(run.network, Some(population), state);
                     for &c in &order.incoming[population] {
                         let connection = &run.network.connections[c];
                         if connection.source == Source::Input {
-                            connection.projection.deliver(&self.spikes, connection.target, &mut self.state);
+                            connection.projection.deliver(&self.spikes, connection.target, state);
                             continue;
                         }
                         self.sent.clear();
                         let sent = emitted.sent(order, c, connection.source, timestep);
                         self.sent.extend(sent.iter().map(|&neuron| (neuron, T::ONE)));
-                        connection.projection.deliver(&self.sent, connection.target, &mut self.state);
+                        connection.projection.deliver(&self.sent, connection.target, state);
                     }
-                    self.state.touch_all(population);
-                    self.state.integrate(run.network, &mut self.log);
-                    self.fire(run, record, step);
+                    state.touch_all(population);
+                    state.integrate(run.network, &mut self.log);
+                    fire(state, &mut self.v, run, record, step);
                 }
                 self.log.end_step();
             }
-            self.state.end_timestep();
+            self.states.iter_mut().for_each(State::end_timestep);
         }
         Ok(())
     }
+}
 
-    /// Has the needed neurons that fired in the step fire.
-    fn fire(&mut self, run: &Rerun<'_, T>, record: &Sample, step: usize) {
-        let (mut rest, mut fates, _) = record.fired(step);
-        while let Some(&first) = rest.first() {
-            let index = run.network.population_of[first as usize] as usize;
-            let population = &run.network.populations()[index];
-            let end = rest.partition_point(|&neuron| (neuron as usize) < population.end);
-            let (neurons, tail) = rest.split_at(end);
-            let (their_fates, fates_tail) = fates.split_at(end);
-            if run.needed[index] {
-                self.v.clear();
-                self.state.fire(&population.lif, index, neurons, &mut self.v);
-                self.state.skip_refractoriness(neurons, their_fates);
-            }
-            (rest, fates) = (tail, fates_tail);
+/// Has the needed neurons that fired in the step fire.
+fn fire<T: Float>(state: &mut State<T>, v: &mut Vec<T>, run: &Rerun<'_, T>, record: &Sample, step: usize) {
+    let (mut rest, mut fates, _) = record.fired(step);
+    while let Some(&first) = rest.first() {
+        let index = run.network.population_of[first as usize] as usize;
+        let population = &run.network.populations()[index];
+        let end = rest.partition_point(|&neuron| (neuron as usize) < population.end);
+        let (neurons, tail) = rest.split_at(end);
+        let (their_fates, fates_tail) = fates.split_at(end);
+        if run.needed[index] {
+            v.clear();
+            state.fire(&population.lif, index, neurons, v);
+            state.skip_refractoriness(neurons, their_fates);
         }
+        (rest, fates) = (tail, fates_tail);
     }
 }
 

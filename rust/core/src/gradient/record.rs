@@ -13,6 +13,7 @@ pub(super) struct Step {
     fired_end: usize,
     /// Arrival number of the first neuron that fired.
     first_arrival: u32,
+    shard: usize,
 }
 
 /// The forward steps of one sample.
@@ -77,6 +78,13 @@ impl Sample {
         if self.sources.iter().any(|(source, _)| *source as usize >= n_sources) {
             return wrong("input channels that the network does not have", "a valid trace");
         }
+        let n_shards = trace.header().shards.len().max(1);
+        for timestep in 0..self.n_timesteps() {
+            let shards = self.timestep(timestep).map(|step| self.steps[step].shard);
+            if !shards.take(n_shards).eq(0..n_shards) {
+                return wrong("a timestep without step 0 of every shard", "a valid trace");
+            }
+        }
         let mut first = 0;
         for step in &self.steps {
             // A spike that fires in a step can be emitted by a later one at the earliest; inputs that joined after it too.
@@ -111,7 +119,7 @@ impl Sample {
         let sources = self.cursor.fired.iter().zip(fates).map(|(&k, fate)| (k, fate & LOST != 0));
         self.sources.extend(sources);
         let (emitted_end, fired_end) = (self.emitted.len(), self.fired.len());
-        self.steps.push(Step { emitted_end, fired_end, first_arrival });
+        self.steps.push(Step { emitted_end, fired_end, first_arrival, shard: self.cursor.shard });
     }
 
     pub(super) fn n_timesteps(&self) -> usize {
@@ -127,6 +135,11 @@ impl Sample {
     pub(super) fn timestep(&self, timestep: usize) -> std::ops::Range<usize> {
         let start = if timestep == 0 { 0 } else { self.timestep_ends[timestep - 1] };
         start..self.timestep_ends[timestep]
+    }
+
+    /// The shard that took the step.
+    pub(super) fn shard(&self, step: usize) -> usize {
+        self.steps[step].shard
     }
 
     /// Arrival numbers of the spikes that the step emitted.

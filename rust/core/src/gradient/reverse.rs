@@ -12,6 +12,9 @@ use crate::neuron::Refractory;
 use crate::options::InputMode;
 use crate::projection::Target;
 
+/// No spike has this arrival number.
+const NO_ARRIVAL: u32 = u32::MAX;
+
 /// One worker's buffers.
 #[derive(Debug)]
 pub(super) struct Walk<T> {
@@ -20,8 +23,10 @@ pub(super) struct Walk<T> {
     adjoints: Adjoints<T>,
     /// By arrival number: the adjoint of the spike.
     terms: Vec<T>,
-    /// By neuron: that of its next emission in the timestep.
-    next_terms: Vec<T>,
+    /// By neuron: that of its next emission in the timestep, and the emitted spike's arrival number.
+    next_terms: Vec<(T, u32)>,
+    /// By shard: it takes a step after the one at hand in the timestep.
+    later: Vec<bool>,
     /// By neuron: it fired in the step at hand.
     fires: Vec<bool>,
 }
@@ -31,10 +36,11 @@ impl<T: Float> Walk<T> {
         let n = pass.network.n_neurons();
         Self {
             record: Sample::new(pass.trace),
-            potentials: Potentials::new(pass.network),
+            potentials: Potentials::new(pass),
             adjoints: Adjoints::new(n),
             terms: Vec::new(),
-            next_terms: vec![T::ZERO; n],
+            next_terms: vec![(T::ZERO, NO_ARRIVAL); n],
+            later: vec![false; pass.shards.len()],
             fires: vec![false; n],
         }
     }
@@ -57,10 +63,11 @@ impl<T: Float> Walk<T> {
             self.begin_timestep(pass, sample, timestep);
             let steps = self.record.timestep(timestep);
             for step in steps.clone().rev() {
-                self.pass_updates(pass, sample, step, step + 1 == steps.end, sums);
-                if step == steps.start {
+                self.pass_updates(pass, sample, step, sums)?;
+                self.later[self.record.shard(step)] = true;
+                if step < steps.start + pass.shards.len() {
                     let input = own_input(own.input, timestep, pass.input.n_inputs());
-                    self.pass_inputs(pass, timestep, input, sums);
+                    self.pass_inputs(pass, timestep, self.record.shard(step), input, sums);
                 } else {
                     self.pass_emissions(pass, step, own.input, sums);
                 }
@@ -83,8 +90,9 @@ impl<T: Float> Walk<T> {
             }
         }
         if pass.options.scope == GradientScope::NextEmission {
-            self.next_terms.fill(T::ZERO);
+            self.next_terms.fill((T::ZERO, NO_ARRIVAL));
         }
+        self.later.fill(false);
     }
 
     /// Passes the updates of a step.
@@ -93,18 +101,16 @@ impl<T: Float> Walk<T> {
         pass: &Pass<'_, T>,
         sample: usize,
         step: usize,
-        is_last: bool,
         sums: &mut Sums<T>,
-    ) {
+    ) -> Result<(), Error> {
         self.find_x(pass, sample, step);
-        self.set_silent_terms(pass, step, is_last);
+        self.set_silent_terms(pass, step);
         let Self { record, potentials, adjoints, terms, fires, .. } = self;
         let log = &potentials.log;
         let (whole, single) = log.step(step);
-        for &(population, start) in &log.whole[whole] {
-            let of = &pass.network.populations()[population as usize];
-            let x = &log.x[start..start + of.end - of.start];
-            adjoints.pass_silent_population(pass, population as usize, x, sums);
+        for of in &log.whole[whole] {
+            let x = &log.x[of.start..of.start + of.len];
+            adjoints.pass_silent_population(pass, of.population as usize, of.first, x, sums);
         }
         for &(neuron, x) in &log.single[single] {
             let k = neuron as usize;
@@ -117,9 +123,11 @@ impl<T: Float> Walk<T> {
         }
         let (fired, fates, first_arrival) = record.fired(step);
         for ((arrival, &neuron), &fate) in (first_arrival as usize..).zip(fired).zip(fates) {
+            check_fired(adjoints.x[neuron as usize], neuron)?;
             adjoints.pass_fired(pass, neuron as usize, fate, terms[arrival], sums);
             fires[neuron as usize] = false;
         }
+        Ok(())
     }
 
     /// Finds `x` of the neurons that fired, and takes them out of the populations whose silent updates are passed at once.
@@ -136,49 +144,58 @@ impl<T: Float> Walk<T> {
                 continue;
             }
             let log = &mut self.potentials.log;
-            if let Some((_, start)) = log.whole[whole.clone()].iter().find(|(p, _)| *p == index) {
-                let place = start + k - network.populations()[index as usize].start;
+            self.adjoints.x[k] = T::NEG_INFINITY;
+            if let Some(of) = log.whole[whole.clone()].iter().find(|of| of.population == index) {
+                let place = of.start + k - of.first;
                 self.adjoints.x[k] = std::mem::replace(&mut log.x[place], T::NEG_INFINITY);
             }
         }
     }
 
     /// Sets what the scope adds to the adjoints of silent updates.
-    fn set_silent_terms(&mut self, pass: &Pass<'_, T>, step: usize, is_last: bool) {
-        let Self { potentials, adjoints, next_terms, .. } = self;
+    fn set_silent_terms(&mut self, pass: &Pass<'_, T>, step: usize) {
+        let Self { potentials, adjoints, next_terms, later, .. } = self;
         let log = &potentials.log;
         let (whole, single) = log.step(step);
-        let wholly = log.whole[whole].iter().flat_map(|&(population, start)| {
-            let of = &pass.network.populations()[population as usize];
-            (of.start..of.end).zip(&log.x[start..])
-        });
+        let wholly = log.whole[whole]
+            .iter()
+            .flat_map(|of| (of.first..of.first + of.len).zip(&log.x[of.start..]));
         let one_by_one = log.single[single].iter().map(|(neuron, x)| (*neuron as usize, x));
         let updated = wholly.chain(one_by_one).filter(|(_, x)| **x != T::NEG_INFINITY).map(|(k, _)| k);
         match pass.options.scope {
-            GradientScope::NextEmission => updated.for_each(|k| adjoints.silent[k] = next_terms[k]),
-            // `b` is still that of the step that follows.
-            GradientScope::Touched if !is_last => {
+            GradientScope::NextEmission => updated.for_each(|k| adjoints.silent[k] = next_terms[k].0),
+            // `b` is still that of each shard's step that follows.
+            GradientScope::Touched => {
                 for k in updated {
-                    adjoints.silent[k] = pulled(pass.network, k as u32, &adjoints.b);
+                    adjoints.silent[k] = pulled(pass, k as u32, &adjoints.b, later);
                 }
             }
-            GradientScope::Spikes | GradientScope::Touched => {}
+            GradientScope::Spikes => {}
         }
     }
 
     /// Passes step 0's delivery: biases, and input spikes that arrived at once.
-    fn pass_inputs(&mut self, pass: &Pass<'_, T>, timestep: usize, input: &mut [T], sums: &mut Sums<T>) {
+    fn pass_inputs(
+        &mut self,
+        pass: &Pass<'_, T>,
+        timestep: usize,
+        shard: usize,
+        input: &mut [T],
+        sums: &mut Sums<T>,
+    ) {
         let b = &self.adjoints.b;
+        let targets = &pass.shards[shard].targets;
         for (bias, sum) in pass.network.biases.iter().zip(&mut sums.biases) {
-            T::add_row(sum, of_target(pass.network, bias.target, b));
+            let target = targets[bias.connection];
+            let part = target.first..target.end;
+            T::add_row(&mut sum[part.clone()], &of_target(pass.network, target, b)[part]);
         }
         if pass.trace.header().input_mode == InputMode::Scheduled {
             return;
         }
         let spikes = self.potentials.inputs(timestep);
         for &c in &pass.network.from_input.connections {
-            let connection = &pass.network.connections[c];
-            let target = connection.target;
+            let (connection, target) = (&pass.network.connections[c], targets[c]);
             let b = of_target(pass.network, target, b);
             connection.projection.learn(spikes, target, b, &mut sums.weights[c]);
             for (channel, sum) in (0..).zip(&mut *input) {
@@ -191,18 +208,18 @@ impl<T: Float> Walk<T> {
     fn pass_emissions(&mut self, pass: &Pass<'_, T>, step: usize, input: &mut [T], sums: &mut Sums<T>) {
         let n = pass.network.n_neurons() as u32;
         let b = &self.adjoints.b;
+        let targets = &pass.shards[self.record.shard(step)].targets;
         // Backwards here too: of two spikes of one neuron, the first is its next emission.
         for &arrival in self.record.emitted(step).iter().rev() {
             let (source, is_lost) = self.record.sources[arrival as usize];
             if is_lost {
-                self.next_terms[source as usize] = T::ZERO;
+                self.next_terms[source as usize] = (T::ZERO, arrival);
                 continue;
             }
             if source >= n {
                 let spike = [(source - n, self.potentials.multiplicity(arrival))];
                 for &c in &pass.network.from_input.connections {
-                    let connection = &pass.network.connections[c];
-                    let target = connection.target;
+                    let (connection, target) = (&pass.network.connections[c], targets[c]);
                     let b = of_target(pass.network, target, b);
                     connection.projection.learn(&spike, target, b, &mut sums.weights[c]);
                     // A carried input spike was given in an earlier timestep.
@@ -218,27 +235,42 @@ impl<T: Float> Walk<T> {
             let local = source - pass.network.populations()[index].start as u32;
             let mut term = T::ZERO;
             for &c in &pass.network.from_population[index].connections {
-                let connection = &pass.network.connections[c];
-                let target = connection.target;
+                let (connection, target) = (&pass.network.connections[c], targets[c]);
                 let b = of_target(pass.network, target, b);
                 term += connection.projection.adjoint(local, target, b, &mut sums.weights[c]);
             }
-            self.terms[arrival as usize] = term;
-            self.next_terms[source as usize] = term;
+            // Several shards may each have delivered the spike.
+            self.terms[arrival as usize] += term;
+            let (next, its_arrival) = &mut self.next_terms[source as usize];
+            *next = if *its_arrival == arrival { *next + term } else { term };
+            *its_arrival = arrival;
         }
     }
 }
 
-/// The sum of `w[k] * b[k]` over all synapses that leave neuron `j`.
-fn pulled<T: Float>(network: &Network<T>, j: u32, b: &[T]) -> T {
+/// The sum of `w[k] * b[k]` over all synapses that leave neuron `j` for shards that take a later step.
+fn pulled<T: Float>(pass: &Pass<'_, T>, j: u32, b: &[T], later: &[bool]) -> T {
+    let network = pass.network;
     let index = network.population_of[j as usize] as usize;
     let local = j - network.populations()[index].start as u32;
-    let connections = network.fan_out(Source::Population(index)).connections.iter();
-    connections.fold(T::ZERO, |sum, &c| {
-        let connection = &network.connections[c];
-        let target = connection.target;
-        sum + connection.projection.pull(local, target, of_target(network, target, b))
-    })
+    let mut sum = T::ZERO;
+    for (shard, _) in pass.shards.iter().zip(later).filter(|(_, later)| **later) {
+        for &c in &network.fan_out(Source::Population(index)).connections {
+            let target = shard.targets[c];
+            sum += network.connections[c].projection.pull(local, target, of_target(network, target, b));
+        }
+    }
+    sum
+}
+
+/// Refuses a record in which a neuron fired that, with these weights and this input, was not above its threshold.
+pub(super) fn check_fired<T: Float>(x: T, neuron: u32) -> Result<(), Error> {
+    if x > T::ZERO {
+        return Ok(());
+    }
+    Err(Error::Trace(format!(
+        "got neuron {neuron} firing, which here does not; accepted: the trace of this network, with its weights and input"
+    )))
 }
 
 /// The part of `b` that belongs to a projection's target.
