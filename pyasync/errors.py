@@ -47,7 +47,8 @@ class ReplayError(TraceError):
 class GradientError(PyasyncError, NotImplementedError):
     """A derivative, or a way of computing it, that does not exist for spikes.
 
-    Double backward, forward mode, `vmap` and autocast raise it, and `gradient="native"` off the CPU.
+    Double backward, forward mode, `vmap` and autocast raise it, and so does `gradient="native"`
+    off the CPU.
     """
 
 

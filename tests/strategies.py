@@ -134,7 +134,7 @@ def schedules(
 
 @st.composite
 def dropouts(draw: st.DrawFn, bounded: bool) -> dict[str, float]:
-    """Mostly none; where nothing else bounds the run, skipped refractoriness must not be certain."""
+    """Mostly none; skipped refractoriness is never certain where nothing else bounds the run."""
     if not bounded or draw(st.sampled_from([True, True, False])):
         return {}
     return {

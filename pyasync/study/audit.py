@@ -227,6 +227,10 @@ def _row(
     ]
     lost = layered.astype(np.float64) - correct
     latency = _joined(parts, "latency")
+
+    def mean(measure: str) -> float:
+        return float(_joined(parts, measure).mean())
+
     return AuditRow(
         schedule=schedule.name,
         forward_group_size=getattr(schedule, "forward_group_size", None),
@@ -237,16 +241,11 @@ def _row(
         decided=float((~np.isnan(latency)).mean()),
         latency=_mean(latency),
         latency_to_correct=_mean(np.concatenate(to_correct)),
-        **{
-            name: float(_joined(parts, name).mean())
-            for name in (
-                "spikes",
-                "forward_steps",
-                "synaptic_operations",
-                "neuron_updates",
-                "reached_quiescence",
-            )
-        },
+        spikes=mean("spikes"),
+        forward_steps=mean("forward_steps"),
+        synaptic_operations=mean("synaptic_operations"),
+        neuron_updates=mean("neuron_updates"),
+        reached_quiescence=mean("reached_quiescence"),
     )
 
 
