@@ -1,5 +1,7 @@
 """Studies: train with and without layer synchronisation, and see what the order of spikes does."""
 
+from typing import TYPE_CHECKING, Any
+
 from pyasync.study.audit import audit
 from pyasync.study.energy import Energy, EnergyModel
 from pyasync.study.layered import train_layered
@@ -9,6 +11,9 @@ from pyasync.study.samples import Samples
 from pyasync.study.study import study
 from pyasync.study.study_report import StudyReport
 from pyasync.study.study_rows import Spread, StudyRow
+
+if TYPE_CHECKING:
+    from pyasync.study.training import train as train
 
 __all__ = [
     "AuditReport",
@@ -24,3 +29,16 @@ __all__ = [
     "study",
     "train_layered",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `train`, and PyTorch with it, when it is first used."""
+    if name == "train":
+        from pyasync.study.training import train
+
+        return train
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), "train"])

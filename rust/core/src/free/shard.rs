@@ -340,7 +340,9 @@ impl<'a, T: Float> Shard<'a, T> {
                 }
             }
         }
-        if pending > 0 && self.steps >= options.max_forward_steps {
+        // What has just been fired is pending in some shard, if not in this one.
+        let unfinished = pending > 0 || !self.fired.is_empty();
+        if unfinished && self.steps >= options.max_forward_steps {
             stops.stop(at, StopReason::MaxForwardSteps);
         }
     }
