@@ -8,7 +8,7 @@ SHELL := bash
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.10 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
-OUT ?= out/demo
+OUT ?= out/study
 
 BIN := .venv/bin
 STAMPS := .venv/stamps
@@ -24,9 +24,8 @@ help: ## list the commands
 
 setup: $(STAMPS)/engine ## create .venv, install what everything needs, build the engine
 
-demo: setup ## audit a trained network on the built-in digits: table, JSON and figure in out/demo
-	mkdir -p $(OUT)
-	$(BIN)/pyasync audit --json $(OUT)/audit.json --figure $(OUT)/audit.png
+demo: setup ## study the built-in digits: train layered and unlayered, compare; report and figures in out/study
+	$(BIN)/pyasync study digits --out $(OUT)
 
 test: test-rust test-python ## run all tests, the examples in the documentation included
 

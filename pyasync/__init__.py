@@ -11,6 +11,7 @@ from pyasync import data, study
 from pyasync.errors import (
     ArgumentError,
     FileError,
+    GradientError,
     InputError,
     MissingDependencyError,
     NetworkError,
@@ -64,6 +65,7 @@ __all__ = [
     "Fifo",
     "FileError",
     "FreeRunning",
+    "GradientError",
     "InputError",
     "Layered",
     "Lifo",

@@ -63,14 +63,17 @@ def _rich_bar(unit: str):  # type: ignore[no-untyped-def]
     try:
         from rich import progress
         from rich.console import Console
+        from rich.table import Column
     except ImportError:
         return None
     return progress.Progress(
         progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
+        # The bar takes what the text leaves: a bar of fixed width would push the time left out.
+        progress.BarColumn(None, table_column=Column(ratio=1, max_width=40)),
         progress.TaskProgressColumn(),
         progress.TextColumn("{task.fields[rate]}"),
-        progress.TimeRemainingColumn(),
+        progress.TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
         console=Console(stderr=True),
         transient=True,
+        expand=True,
     )

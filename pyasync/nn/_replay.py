@@ -91,8 +91,8 @@ def replay(
     InputError
         If `x` does not have the trace's sizes, or there is no such `gradient_scope`.
     TraceError
-        If the trace has other sizes than the network, is of a free run of several shards, or a
-        neuron fired in it that nothing touched.
+        If the trace has other sizes than the network, emits a spike that is not there, or a neuron
+        fired in it that nothing touched.
 
     Examples
     --------
@@ -133,7 +133,8 @@ def replay(
         delivery.start(timestep, frame)
         for index, step in enumerate(record.timesteps[timestep]):
             if index == 0:  # a sample that was stopped before this timestep does not decay
-                v = torch.where(record.running(step), v * beta, v)
+                sample, _ = record.running[step]
+                v = v.index_put((sample,), v[sample] * beta)
             i, open_to_it, touched = delivery.deliver(index, step)
             open_to_it = open_to_it & ~refractory
             v = torch.where(open_to_it, v + i, v)
@@ -196,42 +197,51 @@ class _Unlayered:
         kept = self.spikes if self.record.carries else self.spikes[:0]
         new = self.spikes.new_zeros(self.record.n_joined[timestep])
         self.spikes = torch.cat([kept, new])
-        # Values, all 0, of silent updates that wait for the emission that they share.
-        self.silent = self.zeros
+        # Values, all 0, of silent updates. They wait for an emission of the neuron, and share it
+        # as long as it goes on; or for the next step of each shard.
+        self.waiting = self.sharing = self.zeros
+        if self.scope == "touched":
+            self.waiting = self.zeros.repeat(self.record.n_shards, 1, 1)
 
     def deliver(self, index: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Give the step's input i, the neurons that take it, and those that are touched."""
-        record, present = self.record, self.record.running(step)
+        record = self.record
         sample, neuron, spike = record.delivered[step]
         sent = self.zeros.index_put((sample, neuron), self.spikes[spike], accumulate=True)
-        events = record.mask(record.delivered, step)
+        events = record.mask(record.delivered, step).to(sent)
         if self.scope == "touched":
-            sent = sent + self.silent * present
+            sample, shard = record.running[step]
+            sent = sent.index_add(0, sample, self.waiting[shard, sample])
+            self.waiting = self.waiting.index_put((shard, sample), self.zeros[sample])
         elif self.scope == "next_emission":
-            sent = sent + self.silent * record.mask(record.leading, step)
-            self.silent = self.silent * ~record.mask(record.emitted, step)
+            emitted = record.mask(record.emitted, step)
+            continues = record.mask(record.continuing, step)
+            self.sharing = self.sharing * (continues | ~emitted) + self.waiting * emitted
+            self.waiting = self.waiting * ~emitted
+            sent = sent + self.sharing * record.mask(record.leading, step)
         inputs, input_events = self._inputs(index, step)
         i = self._total(self.wires, inputs, sent, index)
         with torch.no_grad():
-            n = self._total(self.synapses, input_events, events.to(i), index)
+            n = self._total(self.synapses, input_events, events, index)
         # Half, because an algorithm for convolutions may leave a rounding error in place of 0.
-        return i, present, n > 0.5
+        return i, record.taking(step), n > 0.5
 
     def collect(self, index: int, step: int, z: Tensor, fired: Tensor) -> None:
         """Take what the updates of this step gave."""
         sample, neuron, spike = self.record.stored[step]
         self.spikes = self.spikes.index_put((spike,), z[sample, neuron])
-        if self.record.scheduled and index == 0:
+        if self.record.scheduled and index == self.record.n_shards - 1:
             sample, channel, spike = self.record.joined[step]
             self.spikes = self.spikes.index_put((spike,), self.frame[sample, channel])
         if self.scope != "spikes":
-            silent = self.silent if self.scope == "next_emission" else self.zeros
-            self.silent = silent + z * ~fired
+            self.waiting = self.waiting + z * ~fired
 
     def _inputs(self, index: int, step: int) -> tuple[Tensor | None, Tensor | None]:
         """Input that arrives in this step, and 1 where it is an event; [B, n_inputs] each."""
         if not self.record.scheduled:
-            return (self.frame, (self.frame != 0).to(self.frame)) if index == 0 else (None, None)
+            if index >= self.record.n_shards:
+                return None, None
+            return self.frame, (self.frame != 0).to(self.frame)
         sample, channel, spike = self.record.inputs[step]
         events = torch.zeros_like(self.frame)
         inputs = events.index_put((sample, channel), self.spikes[spike], accumulate=True)
@@ -242,7 +252,7 @@ class _Unlayered:
         def values(wire: Wire) -> Tensor | None:
             return inputs if wire.source is None else sent[:, wire.source]
 
-        return total(wires, values, self.blank, biased=index == 0)
+        return total(wires, values, self.blank, biased=index < self.record.n_shards)
 
 
 class _Layered:
@@ -278,7 +288,8 @@ class _Layered:
 
         i = total(self.incoming[index], values, self.blank, biased=True)
         population = self.visits[index]
-        visited[:, population.start : population.stop] = self.record.running(step)
+        visited[:, population.start : population.stop] = True
+        visited &= self.record.taking(step)
         return i, visited, visited
 
     def collect(self, index: int, step: int, z: Tensor, fired: Tensor) -> None:

@@ -52,12 +52,15 @@ class Record:
     ----------
     timesteps : list of list of int
         For each timestep its forward steps, numbered through the whole run.
+    running : ByStep of sample, shard
+        Samples that have this step, and the shard that takes it.
     fired, refractory, stored : ByStep of sample, neuron, spike
         Spikes of neurons that fired; those among them that made their neuron refractory; those that
         are not lost.
-    emitted, delivered, leading : ByStep of sample, neuron, spike
+    emitted, delivered, leading, continuing : ByStep of sample, neuron, spike
         Spikes of neurons that were emitted; those among them that are not lost; those of these that
-        no earlier spike of the same neuron was emitted together with.
+        no earlier spike of the same neuron was emitted together with; those that were also the
+        neuron's emission before, in another shard.
     joined, inputs : ByStep of sample, channel, spike
         Scheduled input spikes that joined the pending ones; that were emitted.
     scheduled : bool
@@ -69,20 +72,22 @@ class Record:
         numbered through the whole run; else from 0 in each timestep.
     n_fired : int
         Spikes of neurons in all.
+    n_shards : int
+        Parts of the network that take steps of their own; 1 but for free runs. The first steps of a
+        timestep, one a shard, deliver its input.
 
     Raises
     ------
     TraceError
-        If the trace has other sizes than the network, is of a free run of several shards, or emits
-        a spike that is not there.
+        If the trace has other sizes than the network, or emits a spike that is not there.
     """
 
     def __init__(self, network: Network, trace: Trace, device: torch.device) -> None:
-        _check_kind(network, trace)
+        _check_sizes(network, trace)
         rows, emitted, fired, joined, _ = trace.to_steps()
         self._shape, self._device = (len(trace), network.n_neurons), device
         self.scheduled, self.carries = trace.input_mode == "scheduled", trace.on_stop == "carry"
-        self.n_fired = len(fired)
+        self.n_fired, self.n_shards = len(fired), trace.n_shards
 
         # A forward step of one sample is a row; the same step of all samples has one number.
         sample, timestep = rows["sample"].astype(np.int64), rows["timestep"].astype(np.int64)
@@ -90,15 +95,20 @@ class Record:
         self.timesteps: list[list[int]] = [[] for _ in range(trace.n_timesteps)]
         for number, of in enumerate((steps >> 32).tolist()):
             self.timesteps[of].append(number)
-        self._running = ByStep(step_of_row, len(steps), device, sample)
+        self.running = ByStep(
+            step_of_row, len(steps), device, sample, rows["shard"].astype(np.int64)
+        )
+        ends = np.array(trace.core.header()["shards"] or [network.n_neurons])
+        shard = np.searchsorted(ends, np.arange(network.n_neurons), side="right")
+        self._shards = torch.from_numpy(shard == np.arange(self.n_shards)[:, None]).to(device)
 
         # Spikes in the order of arrival: neurons join in the row in which they fire, and inputs
-        # after the first row of their timestep.
-        first_row = np.zeros((len(trace), trace.n_timesteps), np.int64)
-        begins = rows["step"] == 0
-        first_row[sample[begins], timestep[begins]] = np.flatnonzero(begins)
+        # after the row that delivers the timestep's input to the last shard.
+        joined_row = np.zeros((len(trace), trace.n_timesteps), np.int64)
+        is_last = rows["step"] == self.n_shards - 1
+        joined_row[sample[is_last], timestep[is_last]] = np.flatnonzero(is_last)
         fired_row = np.repeat(np.arange(len(rows)), rows["n_fired"])
-        row = np.concatenate([fired_row, first_row[joined["sample"], joined["timestep"]]])
+        row = np.concatenate([fired_row, joined_row[joined["sample"], joined["timestep"]]])
         arrival = np.argsort(row, kind="stable")
         row = row[arrival]
         source = np.concatenate([fired["neuron"], joined["channel"]]).astype(np.int64)[arrival]
@@ -134,13 +144,19 @@ class Record:
         self.emitted = listed(is_neuron, *leaving)
         self.delivered = listed(is_neuron & ~lost, *leaving)
         self.inputs = listed(~is_neuron, *leaving)
-        leading = _leading(is_neuron[places], source[places], *leaving)
-        self.leading = listed(~lost, places[leading], emitted_row[leading])
+        order = np.lexsort((places, emitted_row, source[places], sample[emitted_row]))
+        order = order[is_neuron[places[order]]]
+        places, emitted_row, neuron = places[order], emitted_row[order], source[places[order]]
+        leads = _differs(emitted_row) | _differs(neuron)
+        continues = leads & ~_differs(places) & np.append(False, leads[:-1])
+        self.leading = listed(~lost, places[leads], emitted_row[leads])
+        self.continuing = listed(is_neuron, places[continues], emitted_row[continues])
 
-    def running(self, step: int) -> Tensor:
-        """Which samples have this forward step, bool [B, 1]."""
-        mask = torch.zeros(self._shape[0], 1, dtype=torch.bool, device=self._device)
-        mask[self._running[step]] = True
+    def taking(self, step: int) -> Tensor:
+        """Neurons that take what this step delivers, bool [B, n_neurons]: those of its shard."""
+        mask = torch.zeros(self._shape, dtype=torch.bool, device=self._device)
+        sample, shard = self.running[step]
+        mask[sample] = self._shards[shard]
         return mask
 
     def mask(self, of: ByStep, step: int) -> Tensor:
@@ -151,16 +167,12 @@ class Record:
         return mask
 
 
-def _check_kind(network: Network, trace: Trace) -> None:
+def _check_sizes(network: Network, trace: Trace) -> None:
     sizes = (network.n_inputs, network.n_neurons)
     if (trace.n_inputs, trace.n_neurons) != sizes:
         given = f"one of {trace.n_inputs} inputs and {trace.n_neurons} neurons"
         accepted = f"a trace of {sizes[0]} inputs and {sizes[1]} neurons"
         raise TraceError(expected("trace", given, accepted))
-    if (n_shards := getattr(trace, "n_shards", 1)) > 1:
-        # Each of its steps updates one shard, and a spike is delivered once to each.
-        given = f"one of a free run of {n_shards} shards"
-        raise TraceError(expected("trace", given, "a trace of one shard"))
 
 
 def _may_rest(network: Network, source: Rows, is_neuron: Rows) -> Rows:
@@ -173,13 +185,9 @@ def _may_rest(network: Network, source: Rows, is_neuron: Rows) -> Rows:
     return spikes
 
 
-def _leading(is_neuron: Rows, neuron: Rows, spike: Rows, row: Rows) -> Rows:
-    """Which emissions are the first, by arrival, of their neuron in their row."""
-    order = np.lexsort((spike, row))
-    order = order[is_neuron[order]]
-    of = row * (neuron.max(initial=0) + 1) + neuron
-    _, first = np.unique(of[order], return_index=True)
-    return order[first]
+def _differs(rows: Rows) -> Rows:
+    """Where a row differs from the one before it; the first does."""
+    return np.append(True, rows[1:] != rows[:-1])[: len(rows)]
 
 
 def _flag(fired: Rows, name: str, arrival: Rows) -> Rows:

@@ -9,9 +9,9 @@ from pyasync.study.recipe import Recipe
 
 _UNLAYERED: tuple[Literal["random", "momentum"], ...] = ("random", "momentum")
 
-# What all recipes share. Cross-entropy on the counts of all timesteps together, 0.3 a spike, is better
-# than on every timestep's (N-MNIST, digits 0-7: 97.4 % against 97.1 % random, F = 8, with 15 % fewer
-# spikes), with a cosine rate that is better still at F = 1; both sides of the comparison gain.
+# What all recipes share. Cross-entropy on the counts of all timesteps together, 0.3 a spike, is
+# better than on every timestep's (N-MNIST, digits 0-7: 97.4 % against 97.1 % random, F = 8, with
+# 15 % fewer spikes), with a cosine rate also at F = 1; both sides of the comparison gain.
 _SHARED = Recipe(
     loss="rate",
     loss_scale=0.3,

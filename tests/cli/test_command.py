@@ -11,7 +11,7 @@ import pyasync as pa
 import pyasync.cli
 from pyasync.cli import main
 
-COMMANDS = ["audit", "simulate", "trace", "info"]
+COMMANDS = ["audit", "study", "train", "simulate", "trace", "info"]
 
 
 def test_without_arguments_it_lists_its_commands(capsys) -> None:
