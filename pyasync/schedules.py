@@ -322,8 +322,8 @@ class FreeRunning(Schedule):
     shards : int, optional
         Shards of the network, 1 to 64; as many as threads work on a sample if not given.
     parallel : {"auto", "samples", "shards"}
-        Each sample on one thread, all threads on one sample after the other, or as many threads a
-        sample as the network is large, the others for other samples.
+        "auto": as many threads a sample as the network is large, the others for other samples;
+        "samples": each sample on one thread; "shards": all threads on one sample after the other.
 
     Examples
     --------

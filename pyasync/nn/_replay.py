@@ -3,7 +3,7 @@
 This is the readable definition of the gradient, and the one that runs on any torch device. Which
 spikes were emitted and which neurons fired is read from the trace; potentials are computed again,
 so that autograd knows how they depend on weights, biases, decay, thresholds, input and initial
-potentials. In reverse it then does what docs/semantics.md says under "Unlayered backprop".
+potentials. In reverse it then does what docs/semantics.md says under "The gradient".
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def audit(
     seed : int
         Of everything random.
     threads : int, optional
-        Worker threads; all cores if not given. No result depends on it.
+        Worker threads; all cores if not given. No result but the free run's depends on it.
     progress : bool
         Whether to show progress on a terminal.
     finished : callable, optional

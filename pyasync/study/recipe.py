@@ -59,7 +59,8 @@ class Recipe:
     momentum_noise : float
         Width of the uniform noise that "momentum" adds to potentials in training, as the paper's.
     gradient_scope : {"spikes", "next_emission", "touched"}, optional
-        Whose effects on others the gradient knows (docs/semantics.md, section 6). None: "touched"
+        Whose effects on others the gradient knows (docs/semantics.md, "The gradient").
+        None: "touched"
         for "layered", which is ordinary back-propagation through time, and else "spikes".
     detach_reset : bool
         Keep the reset out of the gradient; with it in, training at F = 1 may diverge.

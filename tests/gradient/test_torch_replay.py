@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from compare import batch_of, build, run
 from hypothesis import assume, given
-from oracle import Options
+from hypothesis import strategies as st
 from oracle_network import Network, Population, Projection
 from oracle_schedules import Schedule
 from replay_case import (
-    Gradients,
     Leaves,
     assert_close,
     by_parameter,
@@ -50,8 +49,6 @@ def test_it_gives_the_recorded_spikes_and_the_final_potentials(case: Case) -> No
 
 @given(gradient_cases(BOTH))
 def test_autograd_of_it_is_the_oracles_gradient(g: GradientCase) -> None:
-    # Whether such a reset is passed on is asked below, of back-propagation through time itself.
-    assume(g.detach_reset or g.case.schedule.kind != "Layered")
     network, trace = recorded(g)
     wanted = oracles(g, network, trace)
     dtype = g.case.net.dtype
@@ -60,13 +57,9 @@ def test_autograd_of_it_is_the_oracles_gradient(g: GradientCase) -> None:
     assert_close(ours, by_parameter(wanted, ours), wanted["scale"], dtype)
 
 
-@pytest.mark.skipif(not hasattr(pa._core, "gradient"), reason="no native reverse pass")
-@given(gradient_cases(BOTH))
-def test_autograd_of_it_is_the_native_gradient(g: GradientCase) -> None:
-    network, trace = recorded(g)
+def assert_is_native(g: GradientCase, network: pa.Network, trace: pa.Trace) -> None:
+    """The replay's gradients are those of the engine's reverse pass."""
     c, dtype = g.case, g.case.net.dtype
-    scale = oracles(g, network, trace)["scale"]
-    assume(dtype == "float64" or scale < 1e6)
     options = {
         "dt": c.dt,
         "threads": 1,
@@ -77,14 +70,34 @@ def test_autograd_of_it_is_the_native_gradient(g: GradientCase) -> None:
         "want_input": True,
         "want_neuron": True,
     }
-    x = _input(network, dense(c).reshape(c.n_timesteps, len(c.spikes), -1), c.dt, False)[0]
+    x = _input(network, dense(c), c.dt, False)[0]
     cotangents = (g.grad_counts, g.grad_spike_counts, g.grad_v)
     native = pa._core.gradient(network.build(), x, trace.core, *cotangents, options)
     ours = differentiate(g, network, trace)
     for k, p in enumerate(c.net.projections):
         if p.kind == "Sparse":  # the engine need not teach a stored zero
             ours[f"weight {k}"] = np.where(p.arguments["csr"][2] == 0, 0, ours[f"weight {k}"])
+    scale = max(1.0, *(float(np.abs(each).max(initial=0)) for each in ours.values()))
+    assume(dtype == "float64" or scale < 1e6)
     assert_close(ours, by_parameter(dict(native), ours), scale, dtype)
+
+
+@given(gradient_cases(BOTH))
+def test_autograd_of_it_is_the_native_gradient(g: GradientCase) -> None:
+    assert_is_native(g, *recorded(g))
+
+
+@given(gradient_cases(BOTH), st.integers(2, 5))
+def test_a_free_run_is_replayed_shard_by_shard(g: GradientCase, shards: int) -> None:
+    c = g.case
+    assume(c.schedule.kind != "Layered")
+    network = build(c.net)
+    # One worker takes the shards in turns, so that hypothesis can repeat what it did.
+    result = run(c, network, schedule=pa.FreeRunning(1, c.schedule.F, shards, "shards"))
+    counts, spike_counts, _ = Leaves(c, network).replay(network, result.trace)
+    assert np.array_equal(counts.detach().numpy(), result.counts)
+    assert np.array_equal(spike_counts.detach().numpy(), result.spike_counts)
+    assert_is_native(g, network, result.trace)
 
 
 @given(gradient_cases(max_samples=3))
@@ -140,126 +153,6 @@ def test_what_cannot_reach_the_loss_has_gradient_zero(g: GradientCase) -> None:
             assert not ours.get(f"bias {k}", np.zeros(1)).any()
     if "input" not in heard:
         assert not ours["input"].any()
-
-
-# Worked by hand: one neuron a population, s'(x) = 1 / (1 + |x|)^2, no decay, thresholds of 1.
-
-
-def by_hand(
-    weights: dict[tuple[str, str], list[float]],
-    x: list[list[float]],
-    *,
-    kind: str = "Fifo",
-    refractory: str = "timestep",
-    options: Options | None = None,
-    **given: Any,
-) -> Gradients:
-    """Gradients of the spikes of the last neuron plus its final potential."""
-    neuron = {"tau_mem": np.inf, "refractory": refractory}
-    names = list(dict.fromkeys(target for _, target in weights))
-    net = Network(
-        (len(x[0]),),
-        tuple(Population(name, (1,), neuron) for name in names),
-        tuple(
-            Projection(*ends, "Linear", {"weight": np.array([w])}) for ends, w in weights.items()
-        ),
-        "float64",
-    )
-    case = Case(net, np.array(x)[:, None], Schedule(kind, 1), options or Options())
-    g = GradientCase(
-        case,
-        given.pop("grad_counts", np.ones((len(x), 1, 1))),
-        None,
-        given.pop("grad_v", np.eye(len(names))[[-1]]),
-        ("fast_sigmoid", 1.0),
-        **given,
-    )
-    return differentiate(g, *recorded(g))
-
-
-@pytest.mark.parametrize("scope", SCOPES)
-def test_one_event_by_hand(scope: str) -> None:
-    # Loss: the potential of b at the end, and the spikes of c.
-    # Step 0: a has v' = 1.5, x = 0.5, fires.  Step 1: a is emitted; b has v' = 0.5, x = -0.5, and
-    # stays silent; c has v' = 2, x = 1, and fires.  Step 2: c is emitted, to no one.
-    ours = by_hand(
-        {("input", "a"): [1.5], ("a", "b"): [0.5], ("a", "c"): [2.0]},
-        [[1.0]],
-        grad_v=np.array([[0.0, 1.0, 0.0]]),
-        scope=scope,
-    )
-    # b: a = 1 and e = 0, so b_b = 1.  c: reset, e = 1, so b_c = s'(1) = 1/4.
-    # a: reset, e = 0.5 b_b + 2 b_c = 1, so b_a = s'(0.5) = 4/9.
-    assert ours["weight 0"] == pytest.approx(4 / 9)
-    assert ours["weight 1"] == pytest.approx(1)
-    assert ours["weight 2"] == pytest.approx(1 / 4)
-    assert ours["v_threshold"] == pytest.approx(np.array([-4 / 9, 0, -1 / 4]))
-    assert ours["input"] == pytest.approx(1.5 * 4 / 9)
-    assert not ours["beta"].any()
-
-
-@pytest.mark.parametrize("scope", SCOPES)
-def test_a_silent_update_by_hand(scope: str) -> None:
-    # Step 0: a has v' = 0.75, x = -0.25, silent; b has v' = 1.5, x = 0.5, fires.
-    # Step 1: b is emitted; a has v' = 1.25, x = 0.25, fires; c has v' = 0.25, x = -0.75, silent.
-    # Step 2: a is emitted; c has v' = 0.75, x = -0.25, silent.
-    ours = by_hand(
-        {
-            ("input", "a"): [0.75, 0.0],
-            ("input", "b"): [0.0, 1.5],
-            ("b", "a"): [0.5],
-            ("a", "c"): [0.5],
-            ("b", "c"): [0.25],
-        },
-        [[1.0, 1.0]],
-        scope=scope,
-    )
-    # Both updates of c have e = 1, the loss's derivative with respect to its spikes.
-    b_c2 = 1 + 0.64
-    b_c1 = b_c2 + 16 / 49
-    b_a1 = 0.64 * 0.5 * b_c2
-    b_b0 = 4 / 9 * (0.5 * b_a1 + 0.25 * b_c1)
-    # a's silent update: as the emission in step 2, or as one in step 1, which follows the update.
-    term = {"spikes": 0.0, "next_emission": 0.5 * b_c2, "touched": 0.5 * b_c1}[scope]
-    b_a0 = b_a1 + 0.64 * term
-    # The weights that are 0 learn as well.
-    for k, wanted in enumerate([[b_a0, b_a0], [b_b0, b_b0], [b_a1], [b_c2], [b_c1]]):
-        assert ours[f"weight {k}"] == pytest.approx(np.array([wanted]))
-
-
-@pytest.mark.parametrize(
-    ("kind", "refractory", "first"),
-    [("Fifo", "timestep", 4 / 9), ("Fifo", "none", -10 / 27), ("Layered", "timestep", -10 / 27)],
-)
-def test_a_reset_that_is_not_detached_by_hand(kind: str, refractory: str, first: float) -> None:
-    # Timestep 0: v' = 1.5, fires, is reset.  Timestep 1: v' = 0.5, x = -0.5, silent, with a = 1 and
-    # e = 1: b = 1 + s' (e - a v') = 1 + 4/9 (1 - 0.5) = 11/9, which is the a of timestep 0.
-    # There b = s' (e - a v') = 4/9 (1 - 11/9 * 1.5) = -10/27; into refractoriness with a = 0: 4/9.
-    ours = by_hand(
-        {("input", "a"): [1.0]},
-        [[1.5], [0.5]],
-        kind=kind,
-        refractory=refractory,
-        detach_reset=False,
-    )
-    assert ours["input"].ravel() == pytest.approx(np.array([first, 11 / 9]))
-    assert ours["weight 0"] == pytest.approx(1.5 * first + 0.5 * 11 / 9)
-
-
-@pytest.mark.parametrize("on_stop", ["carry", "discard"])
-def test_a_stopped_timestep_by_hand(on_stop: str) -> None:
-    # Timestep 0: a fires (x = 0.5), b fires (x = 1), and the limit stops it with b pending.
-    # Timestep 1: carried, b is emitted in step 1, and c has v' = 0.5; else nothing happens.
-    ours = by_hand(
-        {("input", "a"): [1.5], ("a", "b"): [2.0], ("b", "c"): [0.5]},
-        [[1.0], [0.0]],
-        options=Options(max_forward_steps=2, on_stop=on_stop),
-        grad_counts=np.zeros((2, 1, 1)),
-    )
-    # b_c = 1; b: e = 0.5, b_b = s'(1) 0.5 = 1/8; a: e = 2 b_b = 1/4, b_a = 4/9 * 1/4 = 1/9.
-    carried = [1 / 9, 1 / 8, 1.0]
-    for k, wanted in enumerate(carried if on_stop == "carry" else [0.0, 0.0, 0.0]):
-        assert ours[f"weight {k}"].item() == pytest.approx(wanted, abs=0)
 
 
 # Arguments that do not fit.
@@ -326,12 +219,3 @@ def test_a_spike_that_is_emitted_before_it_fires_is_refused() -> None:
         wrong = pa.Trace.from_steps(steps._replace(emitted=emitted), trace)
         with pytest.raises(pa.TraceError, match="emitted before it fired"):
             leaves.replay(network, wrong)
-
-
-@pytest.mark.skipif(not hasattr(pa, "FreeRunning"), reason="no free running in this build")
-def test_a_free_run_of_several_shards_is_refused() -> None:
-    leaves, network, _ = a_run()
-    schedule = pa.FreeRunning(2, shards=3, parallel="shards")
-    trace = pa.simulate(network, np.ones((2, 4, 2)), schedule, dt=0.01, record=True).trace
-    with pytest.raises(pa.TraceError, match="a free run of 3 shards"):
-        leaves.replay(network, trace)

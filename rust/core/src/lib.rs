@@ -7,6 +7,10 @@
 //!
 //! Data flows one way: [`Network`] + [`Input`] + [`ScheduleSpec`] -> [`simulate`] -> [`Output`] (counts, measures and a [`Trace`]).
 //!
+//! [`FreeRunning`] stands in place of a schedule: shards of the network run on several threads and deliver spikes as they come. What happened is recorded, and its replay gives the same bits.
+//!
+//! [`gradient`](gradient()) walks a recorded run backwards: [`Network`] + [`Input`] + [`Trace`] + [`Cotangents`] -> [`Gradient`]. Spikes have no derivative; a [`Surrogate`] stands for it.
+//!
 //! ```
 //! use pyasync_core::*;
 //!

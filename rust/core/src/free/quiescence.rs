@@ -2,7 +2,7 @@
 
 use crossbeam_utils::CachePadded;
 
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU64, Ordering};
 
 /// What one worker has published about itself; it alone writes it.
 #[derive(Debug)]
@@ -41,9 +41,8 @@ impl Quiescence {
     /// Publishes how many spikes and steps 0 a worker's shards are done with. Called after all that they caused has been published as sent.
     pub(crate) fn publish_completed(&self, worker: usize, completed: u64) {
         // Release, with the Acquire in `is_quiescent`: whoever counts a spike as completed also sees as sent all that it caused, and the spike itself.
+        // Nothing makes the last worker see at once what others published: it looks again, at the latest behind the fence in `Sleep::sleep`.
         self.tallies[worker].completed.store(completed, Ordering::Release);
-        // SeqCst: of workers that finish at once, the last in the order of these fences sees what all others published, so one of them finds the timestep over.
-        fence(Ordering::SeqCst);
     }
 
     /// Whether nothing is left of the timestep `epoch`. Once true, it stays so until someone begins the next.
@@ -58,8 +57,8 @@ impl Quiescence {
 
     /// Begins the timestep after `epoch`; false if somebody else did.
     pub(crate) fn advance(&self, epoch: u64) -> bool {
-        // Release, with the Acquire in `epoch`: what was decided in the timestep that ends is seen in the next. Acquire: it is also seen by this worker.
-        self.epoch.compare_exchange(epoch, epoch + 1, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        // Release, with the Acquire in `epoch`: whoever learns from it that the timestep is over sees all that was done in it, as this worker does since `is_quiescent`.
+        self.epoch.compare_exchange(epoch, epoch + 1, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 
     /// The timestep that has begun.

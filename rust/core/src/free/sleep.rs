@@ -12,6 +12,7 @@ pub(crate) struct Sleep {
 
 #[derive(Debug)]
 struct Bed {
+    /// Only ever swapped, by the worker and its wakers, so that there is no doubt which of them was last.
     asleep: AtomicBool,
     /// Set by the worker itself before it first sleeps.
     worker: OnceLock<Thread>,
@@ -28,14 +29,14 @@ impl Sleep {
         let bed = &self.beds[worker];
         bed.worker.get_or_init(current);
         // Release, with the Acquire in `wake_behind_fence`: whoever sees that this worker sleeps also sees which thread it is.
-        bed.asleep.store(true, Ordering::Release);
+        bed.asleep.swap(true, Ordering::Release);
         // SeqCst, with that in `wake`: either the waker sees that this worker sleeps, or this worker sees the work that was made before.
         fence(Ordering::SeqCst);
         if !has_work() {
             park();
         }
         // Relaxed: a wake that is not needed any more does no harm.
-        bed.asleep.store(false, Ordering::Relaxed);
+        bed.asleep.swap(false, Ordering::Relaxed);
     }
 
     /// Wakes a worker if it sleeps. Called after work was made for it, by a write that it looks at before it sleeps.
@@ -54,7 +55,7 @@ impl Sleep {
     #[inline]
     fn wake_behind_fence(&self, worker: usize) {
         let bed = &self.beds[worker];
-        // Relaxed: ordered by the fence. Swapped, so that of several wakers one makes the call; Acquire: see `sleep`.
+        // Relaxed: ordered by the fence. Swapped: of several wakers one makes the call. Acquire: see `sleep`.
         if bed.asleep.load(Ordering::Relaxed)
             && bed.asleep.swap(false, Ordering::Acquire)
             && let Some(worker) = bed.worker.get()

@@ -1,0 +1,74 @@
+"""The peer that is Brian2, as C++ that it generates and compiles (`cpp_standalone`).
+
+Started by `by_pipe.Peer` with an interpreter that has Brian2. The model is the one that
+`pyasync.Layered()` runs when every projection is recurrent: a spike arrives one timestep after it
+was fired.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from by_pipe import Run, serve
+
+
+def build(arrays: dict[str, Any], threads: int) -> tuple[dict[str, Any], Run]:
+    """Generate, compile and load the network; gives what it is and how to run it."""
+    import brian2 as b2
+
+    directory = Path("brian2").absolute()
+    b2.prefs.core.default_float_dtype = np.float32  # as pyasync; twice as fast as Brian2's own
+    b2.prefs.devices.cpp_standalone.openmp_threads = 0 if threads == 1 else threads
+    b2.set_device("cpp_standalone", directory=str(directory), build_on_run=False)
+    dt = float(arrays["dt"]) * b2.second
+    b2.defaultclock.dt = dt
+    neurons = b2.NeuronGroup(
+        int(arrays["n_neurons"]),
+        "dv/dt = -v / tau : 1",
+        threshold="v > 1",
+        reset="v = 0",
+        method="exact",
+        namespace={"tau": float(arrays["tau_mem"]) * b2.second},
+    )
+    # A spike that is generated in one step arrives in the next, as in `network` below.
+    inputs = b2.SpikeGeneratorGroup(
+        int(arrays["n_inputs"]), arrays["channel"], arrays["timestep"] * dt
+    )
+    synapses = [
+        _synapses(b2, source, neurons, arrays, name)
+        for name, source in (("input", inputs), ("recurrent", neurons))
+    ]
+    monitor = b2.SpikeMonitor(neurons, record=False)
+    network = b2.Network(neurons, inputs, *synapses, monitor)
+    # Decay, then what arrives, then the threshold: a spike of step t is delivered in step t + 1.
+    network.schedule = ["start", "groups", "synapses", "thresholds", "resets", "end"]
+    began = time.perf_counter()
+    # One step more than pyasync: the first has no input yet.
+    network.run((int(arrays["n_timesteps"]) + 1) * dt)
+    b2.device.build(directory=str(directory), compile=True, run=False)
+    about = {
+        "version": b2.__version__,
+        "float": "float32",
+        "build_seconds": time.perf_counter() - began,
+    }
+
+    def run() -> tuple[float, Any]:
+        b2.device.run(directory=str(directory), with_output=False)
+        # Measured by the generated program around its loop over timesteps, without loading.
+        return float(b2.device._last_run_time), np.asarray(monitor.count[:])
+
+    return about, run
+
+
+def _synapses(b2: Any, source: Any, target: Any, arrays: dict[str, Any], name: str) -> Any:
+    synapses = b2.Synapses(source, target, "w : 1", on_pre="v_post += w")
+    synapses.connect(i=arrays[f"{name}_source"], j=arrays[f"{name}_target"])
+    synapses.w = arrays[f"{name}_weight"]
+    return synapses
+
+
+if __name__ == "__main__":
+    serve("brian2", build)
