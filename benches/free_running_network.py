@@ -99,7 +99,7 @@ class RandomNetwork:
         return rng.random((self.n_timesteps, self.n_inputs)) < self.input_rate * self.dt
 
     def synaptic_events(self, spike_counts: NDArray[np.integer]) -> int:
-        """Events through synapses in a run in which the neurons fired `spike_counts` [n_neurons]."""
+        """Events through synapses in a run with these `spike_counts` [n_neurons]."""
         recurrent = spike_counts.astype(np.int64) @ self.recurrent.per_source(self.n_neurons)
         return int(recurrent + self.spikes.sum(0) @ self.from_input.per_source(self.n_inputs))
 

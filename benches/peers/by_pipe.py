@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 Run = Callable[[], tuple[float, Any]]  # seconds, and spikes of every neuron
 
 
-class Absent(Exception):
+class AbsentError(Exception):
     """The interpreter has no such package."""
 
 
@@ -44,7 +44,7 @@ class Peer:
 
     Raises
     ------
-    Absent
+    AbsentError
         If the interpreter is not there or lacks the peer's package.
     """
 
@@ -69,11 +69,11 @@ class Peer:
                     cwd=directory,
                 )
             except OSError as error:
-                raise Absent(f"{python}: {error.strerror}") from error
+                raise AbsentError(f"{python}: {error.strerror}") from error
         self.about: dict[str, Any] = self._answer()
         if "absent" in self.about:
             self.close()
-            raise Absent(f"{python}: {self.about['absent']}")
+            raise AbsentError(f"{python}: {self.about['absent']}")
 
     def _answer(self) -> Any:
         assert self._process.stdout is not None

@@ -47,9 +47,7 @@ def build(arrays: dict[str, Any], threads: int) -> tuple[dict[str, Any], Run]:
             {"weight": weight, "delay": np.full(weight.size, dt)},
         )
     nest.Connect(neurons, recorder)
-    steps = [
-        1 + arrays["timestep"][arrays["channel"] == channel] for channel in range(len(inputs))
-    ]
+    steps = [1 + arrays["timestep"][arrays["channel"] == channel] for channel in range(len(inputs))]
     about = {
         "version": nest.__version__,
         "float": "float64",

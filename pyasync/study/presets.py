@@ -78,8 +78,8 @@ class Preset:
 
 PRESETS: dict[str, Preset] = {
     # 5 000 MNIST digits seen by the simulated event camera, in 10 timesteps of 10 ms. The paper's
-    # network for N-MNIST. With smoothed labels the unlayered network fires a third fewer spikes at the
-    # same accuracy (254 against 356 a sample; one seed, compared on the test samples).
+    # network for N-MNIST. With smoothed labels the unlayered network fires a third fewer spikes at
+    # the same accuracy (254 against 356 a sample; one seed, compared on the test samples).
     "digits": Preset(_SHARED.replace(tau_mem=28e-3, epochs=20, batch_size=64, label_smoothing=0.1)),
     # The paper's first saccade, 10 frames of 10 ms and batch size. Its tau is 1 ms (nothing is left
     # of a potential after a frame); 28 ms, which keeps 70 %, is better for both sides.
