@@ -10,6 +10,7 @@ import pytest
 from compare import batch_of, build, run
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from oracle import Options
 from oracle_network import Network, Population, Projection
 from oracle_schedules import Schedule
 from replay_case import (
@@ -78,8 +79,8 @@ def assert_is_native(g: GradientCase, network: pa.Network, trace: pa.Trace) -> N
         if p.kind == "Sparse":  # the engine need not teach a stored zero
             ours[f"weight {k}"] = np.where(p.arguments["csr"][2] == 0, 0, ours[f"weight {k}"])
     scale = max(1.0, *(float(np.abs(each).max(initial=0)) for each in ours.values()))
-    assume(dtype == "float64" or scale < 1e6)
-    assert_close(ours, by_parameter(dict(native), ours), scale, dtype)
+    if dtype == "float64" or scale < 1e6:  # beyond it little more than rounding errors is left
+        assert_close(ours, by_parameter(dict(native), ours), scale, dtype)
 
 
 @given(gradient_cases(BOTH))
@@ -98,6 +99,31 @@ def test_a_free_run_is_replayed_shard_by_shard(g: GradientCase, shards: int) -> 
     assert np.array_equal(counts.detach().numpy(), result.counts)
     assert np.array_equal(spike_counts.detach().numpy(), result.spike_counts)
     assert_is_native(g, network, result.trace)
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_busy_free_run_is_replayed(scope: str) -> None:
+    """Spikes of one neuron overtake each other on their ways to four shards."""
+    rng = np.random.default_rng(0)
+    neuron = {"v_threshold": 0.4, "tau_mem": 0.02}
+    into, within = rng.normal(0.3, 0.4, (12, 6)), rng.normal(0.0, 0.5, (12, 12))
+    net = Network(
+        (6,),
+        (Population("a", (12,), neuron),),
+        (
+            Projection("input", "a", "Linear", {"weight": into}),
+            Projection("a", "a", "Linear", {"weight": within}),
+        ),
+        "float64",
+    )
+    dropouts = Options(refractory_dropout=0.6, spike_dropout=0.1, max_forward_steps=60)
+    case = Case(net, rng.random((6, 3, 6)) < 0.5, Schedule("Fifo", 2), dropouts)
+    shapes = ((6, 3, 12), (3, 12), (3, 12))
+    g = GradientCase(case, *(rng.normal(0, 1, shape) for shape in shapes), scope=scope)
+    network = build(net)
+    trace = run(case, network, schedule=pa.FreeRunning(1, 2, 4, "shards")).trace
+    assert trace.n_shards == 4
+    assert_is_native(g, network, trace)
 
 
 @given(gradient_cases(max_samples=3))

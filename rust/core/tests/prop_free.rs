@@ -23,7 +23,7 @@ struct Case {
 fn cases() -> impl Strategy<Value = Case> {
     let reset = prop_oneof![Just(Reset::Zero), Just(Reset::Subtract), Just(Reset::None)];
     let sizes = prop::collection::vec(1..20_usize, 2..4);
-    (sizes, 1..4_usize, any::<[bool; 3]>(), reset, 1..5_usize, any::<u64>()).prop_flat_map(
+    (sizes, 1..6_usize, any::<[bool; 3]>(), reset, 1..5_usize, any::<u64>()).prop_flat_map(
         |(sizes, n_samples, [recurrent, scheduled, drops], reset, group_size, seed)| {
             let n_inputs = 8;
             let widest = sizes.iter().max().copied().unwrap_or(1).max(n_inputs);
@@ -111,7 +111,8 @@ proptest! {
     fn what_is_recorded_replays_to_the_bit(
         case in cases(), threads in 1..5_usize, shards in 1..6_usize, whole: bool,
     ) {
-        let parallel = if whole { Parallel::Shards } else { Parallel::Auto };
+        // Of three samples on two threads, one thread runs two.
+        let parallel = if whole { Parallel::Shards } else { Parallel::Samples };
         let run = case.run(&free(case.group_size, shards, parallel), threads);
         let trace = Arc::new(run.trace.clone().unwrap());
         let read = Trace::from_bytes(&trace.to_bytes()).unwrap();

@@ -38,7 +38,7 @@ pub(super) fn merged<T: Float>(
         trace: options.record.then(|| Trace::new(header(run, spec))),
     };
     let n_groups = groups.len();
-    let mut merge = Merge::new(run, partition, reach);
+    let mut merge = Merge::new(run, partition, reach, n_groups);
     for sample in 0..n_samples {
         let (shards, number) = (&mut groups[sample % n_groups], sample / n_groups);
         let mut spikes = Vec::new();
@@ -128,13 +128,13 @@ struct Merge<'a, T> {
 }
 
 impl<'a, T: Float> Merge<'a, T> {
-    fn new(run: &'a Run<'a, T>, partition: &'a Partition, reach: &'a [u64]) -> Self {
+    fn new(run: &'a Run<'a, T>, partition: &'a Partition, reach: &'a [u64], n_groups: usize) -> Self {
         let n_shards = partition.n_shards();
         Self {
             run,
             partition,
             reach,
-            at: Vec::new(),
+            at: vec![vec![At::default(); n_shards]; n_groups],
             writer: Writer::new(run.has_fates, n_shards),
             arrivals: vec![Vec::new(); n_shards],
             input_arrivals: Vec::new(),
@@ -162,11 +162,7 @@ impl<'a, T: Float> Merge<'a, T> {
         output_spikes: &mut Vec<(u32, u32)>,
     ) -> Result<(), Error> {
         let n_shards = shards.len();
-        let n_groups = self.run.input.n_samples().div_ceil(shards[0].measures.len().max(1));
-        let group = sample % n_groups.max(1);
-        if self.at.len() <= group {
-            self.at.resize(group + 1, vec![At::default(); n_shards]);
-        }
+        let group = sample % self.at.len();
         let mut at = std::mem::take(&mut self.at[group]);
         self.arrivals.iter_mut().for_each(Vec::clear);
         self.input_arrivals.clear();
