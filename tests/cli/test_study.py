@@ -100,7 +100,7 @@ def test_options_say_what_is_trained_run_and_priced(toy: Path) -> None:
         "random",
     ]
     assert [each["hidden"] for each in recipes.values()] == [[8], [8], [8], [4, 4]]
-    assert [each["learning_rate"] for each in recipes.values()] == [1e-3, 0.5, 1e-3, 1e-3]
+    assert [each["learning_rate"] for each in recipes.values()] == [2e-3, 0.5, 2e-3, 2e-3]
     assert {each["epochs"] for each in recipes.values()} == {2}, "--epochs outranks the file"
     assert content["energy_model"] == {
         "synaptic_operation": 1e-9, "neuron_update": 0, "spike": 2e-9,
