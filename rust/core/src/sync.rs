@@ -9,11 +9,11 @@ mod disturbed;
 mod of_std {
     #[cfg(disturbed)]
     pub(crate) use super::disturbed::{AtomicBool, AtomicU64, AtomicUsize, fence};
-    #[cfg(not(disturbed))]
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, fence};
     /// A word that is written and read by turns, as the order of other atomics has it.
     pub(crate) use AtomicU64 as Slot;
     pub(crate) use std::sync::atomic::Ordering;
+    #[cfg(not(disturbed))]
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, fence};
     pub(crate) use std::sync::{Mutex, OnceLock};
     pub(crate) use std::thread::{self, Thread, current, yield_now};
 
@@ -96,7 +96,9 @@ mod of_loom {
         }
         pub(crate) fn get(&self) -> Option<T> {
             // SAFETY: see `Sync`; loom checks it.
-            self.is_set.load(Ordering::Acquire).then(|| self.value.with(|value| unsafe { (*value).clone() }))?
+            self.is_set
+                .load(Ordering::Acquire)
+                .then(|| self.value.with(|value| unsafe { (*value).clone() }))?
         }
         pub(crate) fn get_or_init(&self, init: impl FnOnce() -> T) {
             // Relaxed: only the one setter asks.
@@ -111,10 +113,10 @@ mod of_loom {
 
 #[cfg(shuttle)]
 mod of_shuttle {
+    pub(crate) use AtomicU64 as Slot;
     pub(crate) use shuttle::sync::Mutex;
     pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
     pub(crate) use shuttle::thread::{Thread, current, park, yield_now};
-    pub(crate) use AtomicU64 as Slot;
     pub(crate) use std::sync::OnceLock;
 
     pub(crate) mod thread {

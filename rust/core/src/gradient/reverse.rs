@@ -157,9 +157,8 @@ impl<T: Float> Walk<T> {
         let Self { potentials, adjoints, next_terms, later, .. } = self;
         let log = &potentials.log;
         let (whole, single) = log.step(step);
-        let wholly = log.whole[whole]
-            .iter()
-            .flat_map(|of| (of.first..of.first + of.len).zip(&log.x[of.start..]));
+        let wholly =
+            log.whole[whole].iter().flat_map(|of| (of.first..of.first + of.len).zip(&log.x[of.start..]));
         let one_by_one = log.single[single].iter().map(|(neuron, x)| (*neuron as usize, x));
         let updated = wholly.chain(one_by_one).filter(|(_, x)| **x != T::NEG_INFINITY).map(|(k, _)| k);
         match pass.options.scope {
