@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-rust test-python test-long lint format bench docs wheel clean distclean
+.PHONY: help setup demo test test-rust test-python test-long loom lint format bench docs wheel clean distclean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.10 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
@@ -39,6 +39,9 @@ test-python: setup ## run the Python tests
 test-long: setup ## run the property tests with many more examples (an hour or more)
 	HYPOTHESIS_PROFILE=long PROPTEST_CASES=10000 cargo test --release -p pyasync-core
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest tests/property $(ARGS)
+
+loom: $(STAMPS)/venv ## model-check the protocol of free running
+	RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=2 cargo test --release -p pyasync-core --lib --target-dir target/loom verify
 
 lint: setup ## check formatting, lints and types
 	cargo fmt --all --check

@@ -1,0 +1,131 @@
+"""What free running costs per event, and what that means for more cores than there are here.
+
+One worker with S shards does all the work of S workers, one after the other and without any
+waiting. So the time that it takes, divided by S, is what each of S workers would compute; what
+workers cost each other is measured with two of them.
+"""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Any
+
+import numpy as np
+from free_running_contenders import OwnRun, input_of, network_of
+from free_running_network import RandomNetwork
+
+import pyasync as pa
+
+SHARDS = (1, 2, 4, 8, 16, 32, 64)
+IDLE_TIMESTEPS = 20_000
+EVERYTHING = 2**31 - 1
+
+
+def measure(
+    random: RandomNetwork, group_sizes: tuple[int, ...], rounds: int
+) -> list[dict[str, Any]]:
+    """Costs in seconds, and the estimate for each number of cores, by group size."""
+    network, x = network_of(random), input_of(random)
+    depth = OwnRun(network, x, pa.Fifo(EVERYTHING))
+    depth()
+    # Fifo of everything delivers one generation of spikes after the other.
+    generations = int(depth.result.forward_steps[0]) - random.n_timesteps
+    end = seconds_per_timestep_end(rounds)
+    messages: dict[int, int] = {}  # spikes, each counted once a shard that it goes to
+    for shards in SHARDS:
+        run = OwnRun(network, x, pa.FreeRunning(1, 1, shards, parallel="shards"))
+        run()
+        messages[shards] = _deliveries(random, run, shards)
+    measured = []
+    for size in group_sizes:
+        costs = {"forward_group_size": size, "seconds_per_timestep_end_of_two": end}
+        costs |= {"generations": generations}
+        measured.append(_of_group_size(random, network, x, costs, messages, rounds))
+    return measured
+
+
+def _of_group_size(
+    random: RandomNetwork,
+    network: pa.Network,
+    x: pa.SpikeBatch,
+    known: dict[str, Any],
+    messages: dict[int, int],
+    rounds: int,
+) -> dict[str, Any]:
+    def free(workers: int, shards: int) -> OwnRun:
+        size = known["forward_group_size"]
+        schedule = pa.FreeRunning(workers, size, shards, parallel="shards")
+        return OwnRun(network, x, schedule, workers)
+
+    one, two = {s: free(1, s) for s in SHARDS}, free(2, 2)
+    two()
+    taken: dict[int, list[float]] = {s: [] for s in SHARDS}
+    of_two = []
+    for _ in range(rounds):
+        for s, run in one.items():
+            taken[s].append(run().seconds)
+        of_two.append(two().seconds)
+    work = {s: median(taken[s]) for s in SHARDS}
+    deliveries = {s: _deliveries(random, run, s) for s, run in one.items()}
+    slope, _ = np.polyfit([deliveries[s] for s in SHARDS], [work[s] for s in SHARDS], 1)
+    ends = random.n_timesteps * known["seconds_per_timestep_end_of_two"]
+    # What two workers take beyond their work is put down to the spikes that they send each other.
+    beyond = max(0.0, 2 * median(of_two) - work[2] - 2 * ends)
+    events = int(one[1].result.synaptic_operations[0])
+    costs = {
+        **known,
+        "synaptic_events": events,
+        "seconds_per_event_alone": work[1] / events,
+        "seconds_per_delivery": float(slope),
+        "seconds_per_delivery_from_another_worker": beyond / (messages[2] / 2),
+    }
+    estimates = [_estimate(random, costs, s, work, deliveries, messages) for s in SHARDS]
+    return {**costs, "estimates": estimates}
+
+
+def _deliveries(random: RandomNetwork, run: OwnRun, shards: int) -> int:
+    """Groups of spikes that all shards delivered together: all steps but those of the input."""
+    return int(run.result.forward_steps[0]) - shards * random.n_timesteps
+
+
+def _estimate(
+    random: RandomNetwork,
+    costs: dict[str, Any],
+    cores: int,
+    work: dict[int, float],
+    deliveries: dict[int, int],
+    messages: dict[int, int],
+) -> dict[str, Any]:
+    """The time on so many cores, by what it is spent on."""
+    sent = messages[cores] / cores * (cores - 1) / cores
+    ends = costs["seconds_per_timestep_end_of_two"] if cores > 1 else 0.0
+    parts = {
+        "work": work[cores] / cores,
+        "other workers' spikes": sent * costs["seconds_per_delivery_from_another_worker"],
+        # Whoever looks for the end reads what each worker has published.
+        "ends of timesteps": random.n_timesteps * ends * cores / 2,
+    }
+    seconds = sum(parts.values())
+    # No order of work beats its longest chain of spikes, each of which goes to another core.
+    chain = costs["generations"] * (ends + costs["seconds_per_delivery"])
+    return {
+        "cores": cores,
+        "seconds": max(seconds, chain),
+        "times_faster": work[1] / max(seconds, chain),
+        "parts": parts,
+        "longest_chain": chain,
+        "deliveries": deliveries[cores],
+    }
+
+
+def seconds_per_timestep_end(rounds: int) -> float:
+    """What it costs two workers to find that a timestep is over, where nothing else happens."""
+    network = pa.Network.sequential([pa.Linear(np.eye(8, dtype=np.float32))], pa.LIF())
+    silent = np.zeros((IDLE_TIMESTEPS, 1, 8), np.bool_)
+    x = pa.SpikeBatch.from_dense(silent, dt=1e-3)
+    one, two = (
+        OwnRun(network, x, pa.FreeRunning(n, shards=n, parallel="shards"), n) for n in (1, 2)
+    )
+    two()
+    each = [two().seconds - one().seconds for _ in range(rounds)]
+    return max(0.0, median(each)) / IDLE_TIMESTEPS
