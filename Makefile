@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-rust test-python test-long loom lint format bench docs wheel clean distclean
+.PHONY: help setup demo test test-rust test-python test-long loom soak lint format bench docs wheel clean distclean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.10 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
@@ -40,8 +40,16 @@ test-long: setup ## run the property tests with many more examples (an hour or m
 	HYPOTHESIS_PROFILE=long PROPTEST_CASES=10000 cargo test --release -p pyasync-core
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest tests/property $(ARGS)
 
-loom: $(STAMPS)/venv ## model-check the protocol of free running
-	RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=2 cargo test --release -p pyasync-core --lib --target-dir target/loom verify
+# Stand-ins for atomics and threads (rust/core/src/sync.rs), each built in a folder of its own and without the link-time optimisation that only costs time here.
+STAND_IN = CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 RUSTFLAGS="--cfg $(1)" cargo test --release -p pyasync-core --target-dir target/$(1)
+SPIKES ?= 1000000000
+
+loom: $(STAMPS)/venv ## check the protocol of free running, in every interleaving (loom) and in random ones (shuttle)
+	$(call STAND_IN,loom) --lib free::verify
+	SHUTTLE_SILENCE_WARNINGS=1 $(call STAND_IN,shuttle) --test shuttle_free
+
+soak: $(STAMPS)/venv ## send SPIKES (10^9) spikes through free runs with atomics that pause at random (a quarter of an hour or more)
+	PYASYNC_SOAK_SPIKES=$(SPIKES) $(call STAND_IN,disturbed) --test stress_free -- --nocapture --test-threads 1
 
 lint: setup ## check formatting, lints and types
 	cargo fmt --all --check

@@ -2,7 +2,6 @@
 //! (`--cfg shuttle`), or atomics that take their time (`--cfg disturbed`). `free/PROTOCOL.md`, "How it is tested".
 
 #[cfg(disturbed)]
-#[path = "disturbed.rs"]
 mod disturbed;
 
 #[cfg(not(any(loom, shuttle)))]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pyasync_core::*;
 
 fn schedules() -> usize {
-    std::env::var("SHUTTLE_SCHEDULES").ok().map_or(1000, |n| n.parse().expect("SHUTTLE_SCHEDULES"))
+    std::env::var("SHUTTLE_SCHEDULES").ok().map_or(5000, |n| n.parse().expect("SHUTTLE_SCHEDULES"))
 }
 
 /// Runs `model` in random schedules, and in those of PCT, which finds bugs that need few preemptions at the right places.

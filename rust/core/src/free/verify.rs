@@ -119,7 +119,9 @@ fn two_spikes_at_once_wake_the_worker_they_are_for() {
                 shared.1.sleep(0, || shared.0.iter().any(Ring::has_some));
             }
         }
-        senders.map(|sender| sender.join().unwrap());
+        for sender in senders {
+            sender.join().unwrap();
+        }
     });
 }
 
@@ -139,7 +141,9 @@ fn the_next_timestep_wakes_all_who_sleep() {
         assert!(shared.0.advance(0));
         shared.1.wake_all();
         assert!(!shared.0.advance(0));
-        sleepers.map(|sleeper| sleeper.join().unwrap());
+        for sleeper in sleepers {
+            sleeper.join().unwrap();
+        }
     });
 }
 
@@ -418,11 +422,11 @@ fn two_workers_with_full_inboxes_go_on() {
     toy.check(2, |fired, _| assert_eq!(fired, [[0, 1, 2, 3]]));
 }
 
-/// A spike causes one at a third worker that had nothing to do before.
+/// A spike causes one at a third worker that had nothing to do before. (With one preemption: 609,270 executions, four minutes.)
 #[test]
 fn three_workers_hand_on_a_spike() {
     let toy = Toy::new(&[1, 2, 3], &[(0, 1), (1, 2)], &[1]);
-    toy.check(1, |fired, _| assert_eq!(fired, [[0, 1, 2]]));
+    toy.check(0, |fired, _| assert_eq!(fired, [[0, 1, 2]]));
 }
 
 /// A stop of the sample ends it for all in the same timestep.

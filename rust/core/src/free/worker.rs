@@ -352,3 +352,57 @@ impl<'s, 'a, T: Float> Worker<'s, 'a, T> {
         false
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+    use crate::input::Input;
+    use crate::network::{NetworkBuilder, Source};
+    use crate::neuron::Lif;
+    use crate::options::Options;
+    use crate::projection::Projection;
+
+    /// A worker that panics takes the others along, those asleep too: they wait for it in the next sample for ever otherwise.
+    #[test]
+    fn a_panic_ends_all_workers() {
+        let mut builder = NetworkBuilder::<f32>::new(1);
+        let mut source = Source::Input;
+        for name in ["a", "b", "c"] {
+            let population = builder.population(name, 1, Lif { v_threshold: vec![0.5], ..Lif::default() });
+            builder.projection(source, population, Projection::dense(&[1.0], 1, 1).unwrap(), None);
+            source = Source::Population(population);
+        }
+        let network = builder.build().unwrap();
+        let input = Input::dense_u8(&[1, 1], 1, 2, 1).unwrap();
+        let (options, partition) = (Options::new(0.01), Partition { ends: vec![1, 2, 3] });
+        let beta = network.decay(0.01).unwrap();
+        let run = Run {
+            network: &network,
+            input: &input,
+            options: &options,
+            beta,
+            has_fates: false,
+            shards: Vec::new(),
+        };
+        let reach = partition.reach(&network);
+        let shared = Shared::new(&run, &partition, &reach, 1, 3, (0, 1), 4);
+        let stopped = AtomicBool::new(false);
+        let work = |number| {
+            let (shared, stopped) = (&shared, &stopped);
+            move || {
+                Worker::new(shared, number).run(&mut Watch::Shared(stopped), &mut |_| {
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                    panic!("on purpose");
+                })
+            }
+        };
+        std::thread::scope(|scope| {
+            let workers = [0, 1, 2].map(|number| scope.spawn(work(number)));
+            let [first, second, third] = workers.map(std::thread::ScopedJoinHandle::join);
+            assert!(first.is_err());
+            for other in [second, third] {
+                assert!(matches!(other.unwrap(), Err((1, Error::Interrupted))));
+            }
+        });
+    }
+}
