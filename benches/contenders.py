@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ SNNTORCH, DENSE, REFERENCE = "snnTorch layered", "dense loop", "dense loop as th
 ENGINE = "pyasync"
 DENSE_INPUT, RECORDING = "pyasync, dense input", "pyasync, recording"
 REPLAY, LAYERED = "pyasync, replay", "pyasync, layered"
+AT_ONCE = "pyasync, single-threaded runs at once"
 
 Calls = dict[tuple[str, int], Callable[[], object]]  # by name and number of threads
 
@@ -49,7 +51,15 @@ def pyasync_calls(workload: Workload, threads: list[int]) -> tuple[Calls, pa.Tra
         calls[RECORDING, n] = call(n, record=True)
         calls[REPLAY, n] = call(n, pa.Replay(trace))
         calls[LAYERED, n] = call(n, pa.Layered())
+        if n > 1:
+            calls[AT_ONCE, n] = at_once(n, call(1))
     return calls, trace
+
+
+def at_once(n: int, run: Callable[[], object]) -> Callable[[], object]:
+    """`n` runs at a time that share nothing: what the machine's cores give at best."""
+    pool = ThreadPoolExecutor(n)
+    return lambda: [future.result() for future in [pool.submit(run) for _ in range(n)]]
 
 
 def peer_calls(workload: Workload, n_threads: int) -> Calls:

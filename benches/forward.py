@@ -82,6 +82,8 @@ def compare_times(
         scaling = ratio(seconds[by.ENGINE, 1], seconds[by.ENGINE, 2])
         wanted_scaling = TIMES_FASTER_ON_TWO_THREADS.get(workload)
         rows.append(compared("1 thread / 2 threads", scaling, at_least=wanted_scaling))
+        twice = [2 * s for s in seconds[by.ENGINE, 1]]
+        rows.append(compared(f"the same of {by.AT_ONCE}", ratio(twice, seconds[by.AT_ONCE, 2])))
     for n in threads:
         for run in (by.RECORDING, by.REPLAY, by.DENSE_INPUT, by.LAYERED):
             what = f"{run} / pyasync, {n} thread" + "s" * (n > 1)

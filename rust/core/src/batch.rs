@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crossbeam_utils::CachePadded;
+
 use crate::collect::{End, Ragged, merge};
 use crate::engine::{Run, Slot, Worker};
 use crate::error::Error;
@@ -17,7 +19,7 @@ use crate::options::{InputMode, OnStop, Options};
 use crate::schedule::{Custom, Fifo, Lifo, Momentum, Priority, Random, Replay, Schedule, ScheduleSpec};
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
 use crate::trace::Trace;
-use crate::workers::{MOST_THREADS, Watch, on_this_thread, on_threads};
+use crate::workers::{Caller, MOST_THREADS, Watch, on_threads};
 
 /// What a run gives, sample by sample; empty where it was not kept.
 #[derive(Clone, Debug)]
@@ -204,27 +206,42 @@ fn sharded<'a, T: Float>(
     })
 }
 
-/// Hands out samples in their order, each with its part of the output.
+/// Samples claimed together at most: their results share cache lines, and claiming costs two threads that do it at a time.
+const MOST_CLAIMED: usize = 8;
+
+/// Samples in their order that wait to be run, each with its part of the output.
 struct Queue<'o, T> {
     next: usize,
     widths: [usize; 3],
     counts: &'o mut [f32],
     spike_counts: &'o mut [u32],
     v: &'o mut [T],
-    measures: std::slice::IterMut<'o, Measures>,
+    measures: &'o mut [Measures],
 }
 
-impl<'o, T> Queue<'o, T> {
-    fn next(&mut self) -> Option<(usize, Slot<'o, T>, &'o mut Measures)> {
-        let measures = self.measures.next()?;
+impl<T> Queue<'_, T> {
+    /// Takes the first `n` samples off.
+    fn take(&mut self, n: usize) -> Self {
         let [counts, spike_counts, v] = self.widths;
-        let slot = Slot {
-            counts: split(&mut self.counts, counts),
-            spike_counts: split(&mut self.spike_counts, spike_counts),
-            v: split(&mut self.v, v),
-        };
-        self.next += 1;
-        Some((self.next - 1, slot, measures))
+        self.next += n;
+        Self {
+            next: self.next - n,
+            widths: self.widths,
+            counts: split(&mut self.counts, n * counts),
+            spike_counts: split(&mut self.spike_counts, n * spike_counts),
+            v: split(&mut self.v, n * v),
+            measures: split(&mut self.measures, n),
+        }
+    }
+
+    /// Takes what one of so many threads should run next: a few samples, and towards the end one at a time, so that all threads end together.
+    fn claim(&mut self, threads: usize) -> Self {
+        let few = (self.measures.len() / (4 * threads)).clamp(1, MOST_CLAIMED);
+        self.take(few.min(self.measures.len()))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.measures.is_empty()
     }
 }
 
@@ -272,42 +289,44 @@ where
         output_offsets: Vec::new(),
         trace: None,
     };
-    let queue = Mutex::new(Queue {
+    let queue = CachePadded::new(Mutex::new(Queue {
         next: 0,
         widths,
         counts: &mut output.counts,
         spike_counts: &mut output.spike_counts,
         v: &mut output.v,
-        measures: output.measures.iter_mut(),
-    });
-    let (done, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+        measures: &mut output.measures,
+    }));
+    let threads = options.threads.min(n_samples).min(MOST_THREADS);
+    let done = CachePadded::new(AtomicUsize::new(0));
+    let failed = AtomicBool::new(false);
     let work = |watch: &mut Watch<'_>| {
         let _mode = DefaultFloatMode::set();
         let (mut worker, mut run_sample, mut ends, mut error) = (Worker::new(run), make(), Vec::new(), None);
-        // Samples are claimed in order and no claimed one is given up, so the first sample that fails is among those that ran.
-        while !failed.load(Ordering::Relaxed) {
-            let claimed = queue.lock().expect("no worker panics while it claims").next();
-            let Some((sample, mut slot, measures)) = claimed else {
-                break;
-            };
-            if let Err(cause) = run_sample(&mut worker, sample, &mut slot, watch) {
-                failed.store(true, Ordering::Relaxed);
-                error = Some((sample, cause));
+        // Samples are claimed in order and none before a failing one is given up, so the first sample that fails is always found.
+        'claim: while !failed.load(Ordering::Relaxed) {
+            let mut claimed = queue.lock().expect("no worker panics while it claims").claim(threads);
+            if claimed.is_empty() {
                 break;
             }
-            *measures = worker.measures;
-            ends.push(End::of(&worker, sample));
-            let finished = done.fetch_add(1, Ordering::Relaxed) + 1;
-            watch.finished(finished);
+            while !claimed.is_empty() {
+                let sample = claimed.next;
+                let Queue { counts, spike_counts, v, measures, .. } = claimed.take(1);
+                if let Err(cause) =
+                    run_sample(&mut worker, sample, &mut Slot { counts, spike_counts, v }, watch)
+                {
+                    failed.store(true, Ordering::Relaxed);
+                    error = Some((sample, cause));
+                    break 'claim;
+                }
+                measures[0] = worker.measures;
+                ends.push(End::of(&worker, sample));
+                done.fetch_add(1, Ordering::Relaxed);
+            }
         }
         Ragged::new(worker, ends, error)
     };
-    let threads = options.threads.min(n_samples).min(MOST_THREADS);
-    let parts = if threads == 1 {
-        vec![on_this_thread(&work, progress)?]
-    } else {
-        on_threads(threads, false, &work, &done, progress)?
-    };
+    let parts = on_threads(threads, Caller::Works, &work, &done, progress)?;
     merge(&mut output, parts, run, spec)?;
     Ok(output)
 }

@@ -4,8 +4,10 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use crossbeam_utils::CachePadded;
+
 use crate::error::Error;
-use crate::sync::{AtomicBool, AtomicUsize, Ordering, thread};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, thread};
 
 /// More threads than this gain nothing on any machine and cost memory each.
 pub(crate) const MOST_THREADS: usize = 1024;
@@ -17,8 +19,14 @@ const POLL: Duration = Duration::from_millis(50);
 pub(crate) enum Watch<'a> {
     /// On a thread of its own: another thread says.
     Shared(&'a AtomicBool),
-    /// On the calling thread: its own `progress` says, every now and then.
-    Calling { progress: &'a mut dyn FnMut(usize) -> bool, done: usize, asked: Instant, since: u32 },
+    /// On the calling thread: `progress` says, every now and then, for all.
+    Calling {
+        progress: &'a mut dyn FnMut(usize) -> bool,
+        done: &'a AtomicUsize,
+        stopped: &'a AtomicBool,
+        asked: Instant,
+        since: u32,
+    },
 }
 
 impl Watch<'_> {
@@ -28,80 +36,88 @@ impl Watch<'_> {
         match self {
             // Relaxed: the flag guards no memory; it only has to be seen some time.
             Self::Shared(stopped) => !stopped.load(Ordering::Relaxed),
-            Self::Calling { progress, done, asked, since } => {
+            Self::Calling { progress, done, stopped, asked, since } => {
                 *since += 1;
-                if *since % 64 != 0 || asked.elapsed() < POLL {
-                    return true;
+                if *since % 64 == 0 && asked.elapsed() >= POLL {
+                    *asked = Instant::now();
+                    ask(*progress, done, stopped);
                 }
-                *asked = Instant::now();
-                progress(*done)
+                !stopped.load(Ordering::Relaxed)
             }
         }
     }
+}
 
-    /// So many samples are finished.
-    pub(crate) fn finished(&mut self, samples: usize) {
-        if let Self::Calling { done, .. } = self {
-            *done = samples;
-        }
+/// What has said no is not asked again: it may hold the reason.
+fn ask(progress: &mut dyn FnMut(usize) -> bool, done: &AtomicUsize, stopped: &AtomicBool) {
+    if !stopped.load(Ordering::Relaxed) && !progress(done.load(Ordering::Relaxed)) {
+        stopped.store(true, Ordering::Relaxed);
     }
 }
 
 /// What workers do.
 type Work<'a, R> = dyn Fn(&mut Watch<'_>) -> R + Sync + 'a;
 
-/// Runs `work` here, and `progress` now and then.
-pub(crate) fn on_this_thread<R>(
-    work: &Work<'_, R>,
-    progress: &mut dyn FnMut(usize) -> bool,
-) -> Result<R, Error> {
-    let mut watch = Watch::Calling { progress, done: 0, asked: Instant::now(), since: 0 };
-    catch_unwind(AssertUnwindSafe(|| work(&mut watch))).map_err(panicked)
+/// What the thread that called does while workers work.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// It is one of them. The others are as many as the system gives.
+    Works,
+    /// It only looks on, unless there is one worker in all. All threads are needed.
+    Watches,
 }
 
-/// Runs `work` on so many threads, or unless `all` are needed on as many as the system gives, and `progress` on this one.
+/// Runs `work` on so many threads, and `progress` now and then on this one. `done`: what `progress` is told.
 pub(crate) fn on_threads<R: Send>(
     threads: usize,
-    all: bool,
+    caller: Caller,
     work: &Work<'_, R>,
     done: &AtomicUsize,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Vec<R>, Error> {
-    let stopped = AtomicBool::new(false);
+    // Read in every step, so nothing that is written as often may share its cache line.
+    let stopped = CachePadded::new(AtomicBool::new(false));
     let running = AtomicUsize::new(0);
+    // Not what joining gives: that would wait until the system has taken a thread down.
+    let results = Mutex::new(Vec::with_capacity(threads));
+    let run = |watch: &mut Watch<'_>| {
+        let result = catch_unwind(AssertUnwindSafe(|| work(watch)));
+        results.lock().expect("nothing panics while it holds the lock").push(result);
+    };
+    let works = caller == Caller::Works || threads == 1;
     thread::scope(|scope| {
-        let caller = thread::current();
-        let mut workers = Vec::with_capacity(threads);
-        for _ in 0..threads {
+        let calling = thread::current();
+        for _ in usize::from(works)..threads {
             running.fetch_add(1, Ordering::Relaxed);
-            let ended = Ended { running: &running, caller: caller.clone() };
-            let stopped = &stopped;
+            let ended = Ended { running: &running, caller: calling.clone() };
+            let (run, stopped): (_, &AtomicBool) = (&run, &stopped);
             let spawned = thread::Builder::new().spawn_scoped(scope, move || {
                 let _ended = ended;
-                work(&mut Watch::Shared(stopped))
+                run(&mut Watch::Shared(stopped));
             });
             match spawned {
-                Ok(worker) => workers.push(worker),
+                Ok(_) => {}
                 // Dropped with the closure, `ended` has counted itself off.
-                Err(_) if !workers.is_empty() && !all => break,
+                Err(_) if works => break,
                 Err(error) => {
                     stopped.store(true, Ordering::Relaxed);
                     return Err(Error::input("threads", format!("{threads} ({error})"), "fewer threads"));
                 }
             }
         }
-        let mut go_on = true;
-        // Relaxed: joining the workers below is what makes their results visible.
+        if works {
+            let (done, stopped, progress) = (done, &stopped, &mut *progress);
+            run(&mut Watch::Calling { progress, done, stopped, asked: Instant::now(), since: 0 });
+        }
+        // Relaxed: the results come through the mutex.
         while running.load(Ordering::Relaxed) > 0 {
             thread::park_timeout(POLL);
-            // What has said no is not asked again: it may hold the reason.
-            go_on = go_on && progress(done.load(Ordering::Relaxed));
-            stopped.store(!go_on, Ordering::Relaxed);
+            ask(progress, done, &stopped);
         }
-        // All are joined before any error is looked at, or the scope would panic for those that are not.
-        let joined: Vec<_> = workers.into_iter().map(thread::ScopedJoinHandle::join).collect();
-        joined.into_iter().map(|result| result.map_err(panicked)).collect()
-    })
+        Ok(())
+    })?;
+    let results = results.into_inner().expect("nothing panics while it holds the lock");
+    results.into_iter().map(|result| result.map_err(panicked)).collect()
 }
 
 #[allow(clippy::needless_pass_by_value)] // for `map_err`

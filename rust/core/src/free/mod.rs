@@ -26,7 +26,7 @@ use crate::float::Float;
 use crate::float_mode::DefaultFloatMode;
 use crate::schedule::ScheduleSpec;
 use crate::sync::{AtomicUsize, Ordering};
-use crate::workers::{MOST_THREADS, Watch, on_this_thread, on_threads};
+use crate::workers::{Caller, MOST_THREADS, Watch, on_threads};
 use partition::MOST_SHARDS;
 use shard::Found;
 use worker::{Shared, Worker};
@@ -110,17 +110,12 @@ pub(crate) fn simulate<T: Float>(
         // Relaxed: only the number matters.
         let ticket = tickets.fetch_add(1, Ordering::Relaxed);
         let worker = Worker::new(&shared[ticket / workers], ticket % workers);
-        let found = worker.run(watch, &mut |watch| {
-            let finished = done.fetch_add(1, Ordering::Relaxed) + 1;
-            watch.finished(finished);
+        let found = worker.run(watch, &mut || {
+            done.fetch_add(1, Ordering::Relaxed);
         });
         (ticket / workers, found)
     };
-    let parts = if groups * workers == 1 {
-        vec![on_this_thread(&work, progress)?]
-    } else {
-        on_threads(groups * workers, true, &work, &done, progress)?
-    };
+    let parts = on_threads(groups * workers, Caller::Watches, &work, &done, progress)?;
     let mut found: Vec<Vec<Option<Found<T>>>> =
         (0..groups).map(|_| (0..partition.n_shards()).map(|_| None).collect()).collect();
     let mut errors = Vec::new();

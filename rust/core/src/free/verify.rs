@@ -330,7 +330,7 @@ impl Toy {
             let flags: Vec<_> = (0..n_workers).map(|_| Arc::new(AtomicBool::new(false))).collect();
             let work = |number: usize| {
                 let (shared, flag) = (Arc::clone(&shared), Arc::clone(&flags[number]));
-                move || Worker::new(&shared, number).run(&mut Watch::Shared(&flag), &mut |_| ())
+                move || Worker::new(&shared, number).run(&mut Watch::Shared(&flag), &mut || ())
             };
             let others: Vec<_> = (1..n_workers).map(|number| thread::spawn(work(number))).collect();
             if let Some(worker) = stopped {

@@ -145,7 +145,7 @@ impl<'s, 'a, T: Float> Worker<'s, 'a, T> {
     pub(super) fn run(
         mut self,
         watch: &mut Watch<'_>,
-        finished: &mut dyn FnMut(&mut Watch<'_>),
+        finished: &mut dyn FnMut(),
     ) -> Result<FoundByShard<T>, (usize, Error)> {
         let _guard = AbortOnPanic(self.shared);
         let mut epoch = 0;
@@ -156,7 +156,7 @@ impl<'s, 'a, T: Float> Worker<'s, 'a, T> {
                 return Err((sample, error));
             }
             if self.number == 0 {
-                finished(watch);
+                finished();
             }
         }
         Ok(self.shards.into_iter().map(|shard| (shard.number, shard.found)).collect())
@@ -390,7 +390,7 @@ mod tests {
         let work = |number| {
             let (shared, stopped) = (&shared, &stopped);
             move || {
-                Worker::new(shared, number).run(&mut Watch::Shared(stopped), &mut |_| {
+                Worker::new(shared, number).run(&mut Watch::Shared(stopped), &mut || {
                     std::thread::sleep(std::time::Duration::from_millis(20));
                     panic!("on purpose");
                 })

@@ -12,7 +12,7 @@ use crate::network::Network;
 use crate::neuron::Reset;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
 use crate::trace::Trace;
-use crate::workers::{Watch, on_this_thread, on_threads};
+use crate::workers::{Caller, Watch, on_threads};
 
 /// Fewer blocks would leave threads without work, more would take memory for copies of the gradient.
 const FEWEST_BLOCKS: usize = 8;
@@ -101,12 +101,7 @@ fn over_blocks<T: Float>(
             }
             (sums, error)
         };
-        let threads = options.threads.min(n_blocks);
-        if threads == 1 {
-            vec![on_this_thread(&work, progress)?]
-        } else {
-            on_threads(threads, false, &work, &done, progress)?
-        }
+        on_threads(options.threads.min(n_blocks), Caller::Works, &work, &done, progress)?
     };
     let (sums, errors): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
     let first = errors.into_iter().flatten();
@@ -179,8 +174,7 @@ impl<T: Float> Walker<T> {
                 Self::Layered(walk) => walk.sample(pass, sample, &mut sums, &mut own),
             };
             walked.map_err(|error| (sample, error))?;
-            let finished = done.fetch_add(1, Ordering::Relaxed) + 1;
-            watch.finished(finished);
+            done.fetch_add(1, Ordering::Relaxed);
         }
         Ok(sums)
     }
