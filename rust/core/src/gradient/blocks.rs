@@ -1,5 +1,7 @@
 //! Samples over threads: fixed blocks of samples, each with a gradient of its own, added up in the order of the blocks.
 
+use std::collections::BTreeMap;
+
 use super::layered::LayeredWalk;
 use super::reverse::Walk;
 use super::{Cotangents, Gradient, GradientOptions, GradientScope, OwnGradient, Pass, ShardParts, Sums};
@@ -79,41 +81,70 @@ fn over_blocks<T: Float>(
     let n_blocks = n_blocks(network, n_samples);
     let done = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);
-    let parts = {
+    let total = Mutex::new(Total::default());
+    let errors = {
         let queue =
             Mutex::new(blocks(n_blocks, n_samples, (&mut input_gradient, n_input), (&mut initial_v, n)));
         let work = |watch: &mut Watch<'_>| {
             let _mode = DefaultFloatMode::set();
             let mut walker = Walker::new(pass);
-            let (mut sums, mut error) = (Vec::new(), None);
-            while !failed.load(Ordering::Relaxed) && error.is_none() {
+            while !failed.load(Ordering::Relaxed) {
                 let Some(block) = queue.lock().expect("no worker panics while it claims").next() else {
                     break;
                 };
                 let number = block.number;
-                match walker.block(pass, block, watch, &done) {
-                    Ok(sum) => sums.push((number, sum)),
-                    Err((sample, cause)) => {
-                        failed.store(true, Ordering::Relaxed);
-                        error = Some((sample, cause));
-                    }
+                let free = total.lock().expect("no worker panics while it adds").free.pop();
+                let mut sums = free.unwrap_or_else(|| Sums::new(pass));
+                if let Err(error) = walker.block(pass, block, &mut sums, watch, &done) {
+                    failed.store(true, Ordering::Relaxed);
+                    return Some(error);
                 }
+                total.lock().expect("no worker panics while it adds").add(number, sums);
             }
-            (sums, error)
+            None
         };
         on_threads(options.threads.min(n_blocks), Caller::Works, &work, &done, progress)?
     };
-    let (sums, errors): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
     let first = errors.into_iter().flatten();
     if let Some((_, error)) = first.min_by_key(|(sample, e)| (matches!(e, Error::Interrupted), *sample)) {
         return Err(error);
     }
-    let mut sums: Vec<(usize, Sums<T>)> = sums.into_iter().flatten().collect();
-    sums.sort_unstable_by_key(|(number, _)| *number);
-    let mut sums = sums.into_iter().map(|(_, sum)| sum);
-    let mut total = sums.next().unwrap_or_else(|| Sums::new(pass));
-    sums.for_each(|sum| total.add(sum));
+    let total = total.into_inner().expect("no worker panics while it adds").sums;
+    let total = total.unwrap_or_else(|| Sums::new(pass));
     Ok(exported(network, total, input_gradient, initial_v))
+}
+
+/// The sum of the blocks' gradients, added in the order of the blocks whatever the order in which they come: as many copies are needed as blocks are at work, and not one for each.
+struct Total<T> {
+    /// Blocks added so far.
+    added: usize,
+    sums: Option<Sums<T>>,
+    /// Blocks that wait for one before them.
+    waiting: BTreeMap<usize, Sums<T>>,
+    /// All zeros, to be used again.
+    free: Vec<Sums<T>>,
+}
+
+impl<T> Default for Total<T> {
+    fn default() -> Self {
+        Self { added: 0, sums: None, waiting: BTreeMap::new(), free: Vec::new() }
+    }
+}
+
+impl<T: Float> Total<T> {
+    fn add(&mut self, number: usize, sums: Sums<T>) {
+        self.waiting.insert(number, sums);
+        while let Some(mut next) = self.waiting.remove(&self.added) {
+            self.added += 1;
+            match &mut self.sums {
+                None => self.sums = Some(next),
+                Some(total) => {
+                    total.take(&mut next);
+                    self.free.push(next);
+                }
+            }
+        }
+    }
 }
 
 fn n_blocks<T: Float>(network: &Network<T>, n_samples: usize) -> usize {
@@ -157,10 +188,10 @@ impl<T: Float> Walker<T> {
         &mut self,
         pass: &Pass<'_, T>,
         block: Block<'_, T>,
+        sums: &mut Sums<T>,
         watch: &mut Watch<'_>,
         done: &AtomicUsize,
-    ) -> Result<Sums<T>, (usize, Error)> {
-        let mut sums = Sums::new(pass);
+    ) -> Result<(), (usize, Error)> {
         let (n, n_input) = (pass.network.n_neurons(), block.input.len() / block.samples.len().max(1));
         let inputs = if n_input == 0 { None } else { Some(block.input.chunks_mut(n_input)) };
         let mut inputs = inputs.into_iter().flatten();
@@ -170,13 +201,13 @@ impl<T: Float> Walker<T> {
             }
             let mut own = OwnGradient { input: inputs.next().unwrap_or_default(), initial_v };
             let walked = match self {
-                Self::Asynchronous(walk) => walk.sample(pass, sample, &mut sums, &mut own),
-                Self::Layered(walk) => walk.sample(pass, sample, &mut sums, &mut own),
+                Self::Asynchronous(walk) => walk.sample(pass, sample, sums, &mut own),
+                Self::Layered(walk) => walk.sample(pass, sample, sums, &mut own),
             };
             walked.map_err(|error| (sample, error))?;
             done.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(sums)
+        Ok(())
     }
 }
 

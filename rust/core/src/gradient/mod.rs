@@ -146,9 +146,11 @@ impl<T: Float> Sums<T> {
         self.weights.iter_mut().chain(&mut self.biases).chain(neuron)
     }
 
-    fn add(&mut self, mut other: Self) {
+    /// Adds another gradient, and leaves zeros there.
+    fn take(&mut self, other: &mut Self) {
         for (sum, part) in self.parts().zip(other.parts()) {
             T::add_row(sum, part);
+            part.fill(T::ZERO);
         }
     }
 }

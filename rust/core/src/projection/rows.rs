@@ -24,12 +24,17 @@ pub(crate) struct Rows<T> {
 }
 
 const NOT_WHOLE: u32 = u32::MAX;
-/// A gradient is transposed square by square, so that reading and writing both stay within the cache.
+/// A matrix is transposed square by square, so that reading and writing both stay within the cache.
 const SIDE: usize = 16;
 
 impl<T: Float> Rows<T> {
     pub(crate) fn dense(weight: &[T], n_out: usize, n_in: usize) -> Self {
         let mut rows = Self::empty(n_out);
+        if weight.iter().filter(|w| **w == T::ZERO).count() == 0 {
+            rows.whole = transposed(weight, n_out, n_in);
+            rows.starts = Vec::new();
+            return rows;
+        }
         rows.whole.reserve_exact(n_in * n_out);
         for source in 0..n_in {
             let column = || (0..n_out).map(|target| weight[target * n_in + source]);
@@ -40,9 +45,6 @@ impl<T: Float> Rows<T> {
             } else {
                 rows.push_list((0..).zip(column()));
             }
-        }
-        if rows.whole.len() == n_in * n_out {
-            (rows.number, rows.starts) = (Vec::new(), Vec::new());
         }
         rows.whole.shrink_to_fit();
         rows
@@ -249,17 +251,7 @@ impl<T: Float> Rows<T> {
         if self.is_sparse {
             return self.export_synapses(gradient);
         }
-        let mut weight = vec![T::ZERO; gradient.len()];
-        for first_source in (0..n_in).step_by(SIDE) {
-            for first_target in (0..self.n_out).step_by(SIDE) {
-                for target in first_target..self.n_out.min(first_target + SIDE) {
-                    for source in first_source..n_in.min(first_source + SIDE) {
-                        weight[target * n_in + source] = gradient[source * self.n_out + target];
-                    }
-                }
-            }
-        }
-        weight
+        transposed(gradient, n_in, self.n_out)
     }
 
     fn export_synapses(&self, gradient: &[T]) -> Vec<T> {
@@ -284,4 +276,18 @@ impl<T: Float> Rows<T> {
         }
         weight
     }
+}
+
+fn transposed<T: Float>(matrix: &[T], n_rows: usize, n_columns: usize) -> Vec<T> {
+    let mut to = vec![T::ZERO; matrix.len()];
+    for first_row in (0..n_rows).step_by(SIDE) {
+        for first_column in (0..n_columns).step_by(SIDE) {
+            for column in first_column..n_columns.min(first_column + SIDE) {
+                for row in first_row..n_rows.min(first_row + SIDE) {
+                    to[column * n_rows + row] = matrix[row * n_columns + column];
+                }
+            }
+        }
+    }
+    to
 }
