@@ -48,6 +48,19 @@ pub(crate) fn deliver_run_to<T: Float>(
     }
 }
 
+/// Has the processor fetch what a neuron's spike that is delivered soon needs.
+#[inline]
+pub(crate) fn prefetch<T: Float>(network: &Network<T>, neuron: u32, state: &State<T>) {
+    if neuron as usize >= network.n_neurons() {
+        return;
+    }
+    let index = network.population_index(neuron);
+    let local = neuron - network.populations()[index].start as u32;
+    for &number in &network.from_population[index].connections {
+        network.connections[number].projection.prefetch(local, state.target(number));
+    }
+}
+
 /// What delivering a group needs room for.
 #[derive(Debug)]
 pub(crate) struct Buffers<T> {
@@ -85,9 +98,9 @@ pub(crate) fn deliver_group<T: Float>(
         let (source, range) = if first >= n_neurons {
             (Source::Input, n_neurons..u32::MAX)
         } else {
-            let index = network.population_of[first as usize];
-            let population = &network.populations()[index as usize];
-            (Source::Population(index as usize), population.start as u32..population.end as u32)
+            let index = network.population_index(first);
+            let population = &network.populations()[index];
+            (Source::Population(index), population.start as u32..population.end as u32)
         };
         spikes.clear();
         if network.single_sources && source != Source::Input {

@@ -1,6 +1,6 @@
 //! The run of one sample: timestep, forward steps, quiescence (`docs/semantics.md`, "Time"), for any schedule but the layered one.
 
-use crate::delivery::{Buffers, deliver_biases, deliver_group, deliver_run};
+use crate::delivery::{Buffers, deliver_biases, deliver_group, deliver_run, prefetch};
 use crate::error::Error;
 use crate::fates::Fates;
 use crate::float::Float;
@@ -150,6 +150,9 @@ impl<'a, T: Float> Worker<'a, T> {
                 moment.step += 1;
                 self.group.clear();
                 schedule.select(moment, &mut self.group)?;
+                if let Some(next) = schedule.likely_next() {
+                    prefetch(network, next, &self.state);
+                }
                 let waiting = &self.waiting_inputs;
                 let multiplicity = |arrival| {
                     waiting[waiting
@@ -214,7 +217,7 @@ impl<'a, T: Float> Worker<'a, T> {
         self.v.clear();
         let mut rest = self.fired.as_slice();
         while let Some(&first) = rest.first() {
-            let index = network.population_of[first as usize] as usize;
+            let index = network.population_index(first);
             let population = &network.populations()[index];
             let end = rest.partition_point(|&neuron| (neuron as usize) < population.end);
             let (neurons, tail) = rest.split_at(end);

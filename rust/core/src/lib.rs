@@ -42,6 +42,7 @@ mod measures;
 mod network;
 mod neuron;
 mod options;
+mod prefetch;
 mod projection;
 mod rng;
 mod schedule;

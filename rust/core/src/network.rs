@@ -67,7 +67,9 @@ pub struct Network<T> {
     pub(crate) biases: Vec<Bias<T>>,
     pub(crate) from_input: FanOut,
     pub(crate) from_population: Vec<FanOut>,
-    pub(crate) population_of: Vec<u32>,
+    /// Of several populations: each neuron's.
+    population_of: Vec<u32>,
+    n_neurons: usize,
     pub(crate) tau_mem: Vec<f64>,
     pub(crate) threshold: Vec<T>,
     /// No population has two sources, so spikes of different sources never meet in one sum.
@@ -86,7 +88,14 @@ impl<T: Float> Network<T> {
 
     /// Number of neurons.
     pub fn n_neurons(&self) -> usize {
-        self.population_of.len()
+        self.n_neurons
+    }
+
+    /// The number of a neuron's population.
+    #[inline]
+    pub(crate) fn population_index(&self, neuron: u32) -> usize {
+        // Neurons come in any order, so that each look into a large table waits for memory.
+        if self.populations.len() == 1 { 0 } else { self.population_of[neuron as usize] as usize }
     }
 
     /// The populations, in the order of their ids.
@@ -102,7 +111,7 @@ impl<T: Float> Network<T> {
     /// The population of a neuron.
     #[inline]
     pub(crate) fn population(&self, neuron: u32) -> &Population {
-        &self.populations[self.population_of[neuron as usize] as usize]
+        &self.populations[self.population_index(neuron)]
     }
 
     /// Synapses of each projection, in the order in which they were added.
@@ -241,7 +250,8 @@ impl<T: Float> NetworkBuilder<T> {
             biases: Vec::new(),
             from_input: FanOut::default(),
             from_population: vec![FanOut::default(); populations.len()],
-            population_of,
+            n_neurons: population_of.len(),
+            population_of: if populations.len() == 1 { Vec::new() } else { population_of },
             tau_mem,
             threshold,
             single_sources: true,

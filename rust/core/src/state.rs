@@ -35,12 +35,11 @@ pub(crate) struct State<T> {
     /// Populations wholly touched in this step.
     whole: Vec<u32>,
     is_whole: Vec<bool>,
-    /// Neurons touched one by one in this step: those that carry the step's mark. The first
-    /// `n_touched` count; there is always room for one more.
+    /// Neurons touched one by one in this step. The first `n_touched` count; there is always room for one more.
     touched: Vec<u32>,
     n_touched: usize,
-    mark: Vec<u32>,
-    step_mark: u32,
+    /// One bit a neuron: it is among them. Bits, because events arrive at random neurons and these stay in the fastest cache.
+    is_touched: Vec<u64>,
     /// Events delivered so far in the sample, biases excepted.
     pub(crate) operations: u64,
     /// Neurons updated so far in the sample.
@@ -77,8 +76,7 @@ impl<T: Float> State<T> {
             is_whole: vec![false; populations],
             touched: vec![0; n + 1],
             n_touched: 0,
-            mark: vec![0; n],
-            step_mark: 1,
+            is_touched: vec![0; n.div_ceil(64)],
             operations: 0,
             updates: 0,
         }
@@ -163,8 +161,9 @@ impl<T: Float> State<T> {
             n_events += 1;
             // Written whether or not it is new, and kept if it is: which it is cannot be predicted.
             self.touched[n_touched] = neuron as u32;
-            n_touched += usize::from(self.mark[neuron] != self.step_mark);
-            self.mark[neuron] = self.step_mark;
+            let (bits, bit) = (&mut self.is_touched[neuron / 64], neuron % 64);
+            n_touched += usize::from(*bits >> bit & 1 == 0);
+            *bits |= 1 << bit;
         }
         self.n_touched = n_touched;
         self.operations += n_events;
@@ -210,18 +209,23 @@ impl<T: Float> State<T> {
                 fired,
             );
         }
+        let mut updates = 0;
         for &neuron in &self.touched[..self.n_touched] {
             let k = neuron as usize;
-            if !self.whole.is_empty() && self.is_whole[network.population_of[self.first_neuron + k] as usize]
+            self.is_touched[k / 64] = 0;
+            if !self.whole.is_empty()
+                && self.is_whole[network.population_index(neuron + self.first_neuron as u32)]
             {
                 continue;
             }
             self.v[k] += std::mem::take(&mut self.input[k]);
-            self.updates += 1;
+            updates += 1;
             if self.v[k] > self.threshold[k] {
                 fired.push(neuron + self.first_neuron as u32);
             }
         }
+        self.updates += updates;
+        self.n_touched = 0;
         if !fired.is_sorted() {
             fired.sort_unstable();
         }
@@ -241,7 +245,7 @@ impl<T: Float> State<T> {
         }
         for &neuron in &self.touched[..self.n_touched] {
             let k = neuron as usize;
-            if !self.is_whole[network.population_of[self.first_neuron + k] as usize] {
+            if !self.is_whole[network.population_index(neuron + self.first_neuron as u32)] {
                 self.v[k] += std::mem::take(&mut self.input[k]);
                 let id = neuron + self.first_neuron as u32;
                 log.single.push((id, self.v[k] - self.threshold[k]));
@@ -279,27 +283,23 @@ impl<T: Float> State<T> {
         for population in self.whole.drain(..) {
             self.is_whole[population as usize] = false;
         }
-        if self.n_touched > 0 {
-            self.n_touched = 0;
-            self.step_mark = self.step_mark.wrapping_add(1);
-            if self.step_mark == 0 {
-                self.mark.fill(0);
-                self.step_mark = 1;
-            }
+        for &neuron in &self.touched[..self.n_touched] {
+            self.is_touched[neuron as usize / 64] = 0;
         }
+        self.n_touched = 0;
     }
 
     /// `n_k`: events that arrived at the neuron in this timestep.
     #[inline]
     fn events_at(&self, network: &Network<T>, neuron: u32) -> u32 {
-        let population = network.population_of[neuron as usize] as usize;
+        let population = network.population_index(neuron);
         self.events[neuron as usize - self.first_neuron] + self.whole_events[population]
     }
 
     /// Whether an event has arrived at the neuron in this step.
     pub(crate) fn is_touched(&self, network: &Network<T>, neuron: u32) -> bool {
-        self.mark[neuron as usize - self.first_neuron] == self.step_mark
-            || self.is_whole[network.population_of[neuron as usize] as usize]
+        let k = neuron as usize - self.first_neuron;
+        self.is_touched[k / 64] >> (k % 64) & 1 == 1 || self.is_whole[network.population_index(neuron)]
     }
 
     /// Drops the events of the step at hand without an update.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::ring::Message;
 use super::stops::Stops;
-use crate::delivery::{Buffers, deliver_biases, deliver_group, deliver_run};
+use crate::delivery::{Buffers, deliver_biases, deliver_group, deliver_run, prefetch};
 use crate::engine::Run;
 use crate::error::Error;
 use crate::fates::{Fates, LOST};
@@ -213,6 +213,9 @@ impl<'a, T: Float> Shard<'a, T> {
                 self.found.log.delivered.push(message);
             }
         }
+        if let Some(next) = self.waiting.front() {
+            prefetch(self.run.network, next.source(), &self.state);
+        }
         let multiplicities = &self.multiplicities;
         deliver_group(
             self.run.network,
@@ -234,7 +237,7 @@ impl<'a, T: Float> Shard<'a, T> {
         self.potentials.clear();
         let mut rest = self.fired.as_slice();
         while let Some(&first) = rest.first() {
-            let index = network.population_of[first as usize] as usize;
+            let index = network.population_index(first);
             let population = &network.populations()[index];
             let end = rest.partition_point(|&neuron| (neuron as usize) < population.end);
             let (neurons, tail) = rest.split_at(end);

@@ -264,7 +264,7 @@ impl<T: Float> Potentials<T> {
 fn fire<T: Float>(state: &mut State<T>, v: &mut Vec<T>, run: &Rerun<'_, T>, record: &Sample, step: usize) {
     let (mut rest, mut fates, _) = record.fired(step);
     while let Some(&first) = rest.first() {
-        let index = run.network.population_of[first as usize] as usize;
+        let index = run.network.population_index(first);
         let population = &run.network.populations()[index];
         let end = rest.partition_point(|&neuron| (neuron as usize) < population.end);
         let (neurons, tail) = rest.split_at(end);

@@ -137,15 +137,15 @@ impl<T: Float> Walk<T> {
         let v = &pass.trace.sample(sample).1[self.record.fired_start(step)..];
         for (&neuron, &v) in self.record.fired(step).0.iter().zip(v) {
             let k = neuron as usize;
-            let index = network.population_of[k];
+            let index = network.population_index(neuron);
             self.fires[k] = true;
-            if !pass.needed[index as usize] {
+            if !pass.needed[index] {
                 self.adjoints.x[k] = T::from_f64(f64::from(v)) - network.threshold[k];
                 continue;
             }
             let log = &mut self.potentials.log;
             self.adjoints.x[k] = T::NEG_INFINITY;
-            if let Some(of) = log.whole[whole.clone()].iter().find(|of| of.population == index) {
+            if let Some(of) = log.whole[whole.clone()].iter().find(|of| of.population as usize == index) {
                 let place = of.start + k - of.first;
                 self.adjoints.x[k] = std::mem::replace(&mut log.x[place], T::NEG_INFINITY);
             }
@@ -230,7 +230,7 @@ impl<T: Float> Walk<T> {
                 }
                 continue;
             }
-            let index = pass.network.population_of[source as usize] as usize;
+            let index = pass.network.population_index(source);
             let local = source - pass.network.populations()[index].start as u32;
             let mut term = T::ZERO;
             for &c in &pass.network.from_population[index].connections {
@@ -250,7 +250,7 @@ impl<T: Float> Walk<T> {
 /// The sum of `w[k] * b[k]` over all synapses that leave neuron `j` for shards that take a later step.
 fn pulled<T: Float>(pass: &Pass<'_, T>, j: u32, b: &[T], later: &[bool]) -> T {
     let network = pass.network;
-    let index = network.population_of[j as usize] as usize;
+    let index = network.population_index(j);
     let local = j - network.populations()[index].start as u32;
     let mut sum = T::ZERO;
     for (shard, _) in pass.shards.iter().zip(later).filter(|(_, later)| **later) {

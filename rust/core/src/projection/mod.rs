@@ -59,9 +59,31 @@ impl Target {
         if self.len() == n {
             return 0..neurons.len();
         }
-        let first = neurons.partition_point(|k| (*k as usize) < self.first);
-        first..first + neurons[first..].partition_point(|k| (*k as usize) < self.end)
+        place(neurons, self.first, n)..place(neurons, self.end, n)
     }
+}
+
+/// How many neurons of a sorted list, drawn from `n`, have an id below `bound`. Looked for where it would be if they were spread evenly, which is near enough in most
+/// networks: halving a long list would wait for memory at every look.
+fn place(neurons: &[u32], bound: usize, n: usize) -> usize {
+    if bound == 0 || bound >= n {
+        return if bound == 0 { 0 } else { neurons.len() };
+    }
+    let is_below = |k: &u32| (*k as usize) < bound;
+    let guess = neurons.len() * bound / n;
+    let (below, rest) = neurons.split_at(guess);
+    let mut reach = 1;
+    if rest.first().is_some_and(is_below) {
+        while rest.get(reach).is_some_and(is_below) {
+            reach *= 2;
+        }
+        return guess + rest[..reach.min(rest.len())].partition_point(is_below);
+    }
+    while reach <= below.len() && !is_below(&below[below.len() - reach]) {
+        reach *= 2;
+    }
+    let start = below.len().saturating_sub(reach);
+    start + below[start..].partition_point(is_below)
 }
 
 impl<T: Float> Projection<T> {
@@ -115,6 +137,14 @@ impl<T: Float> Projection<T> {
             n_out: n,
             description: format!("one-to-one {n}"),
         })
+    }
+
+    /// Has the processor fetch what a spike that is delivered soon needs.
+    #[inline]
+    pub(crate) fn prefetch(&self, source: u32, target: Target) {
+        if let Map::Rows(rows) = &self.map {
+            rows.prefetch(source, target);
+        }
     }
 
     /// Number of synapses (weights that are not zero, each counted wherever it connects).
@@ -228,6 +258,11 @@ fn check_weights<T: Float>(weight: &[T], expected: usize) -> Result<(), Error> {
             format!("{} values", weight.len()),
             format!("{expected} values"),
         ));
+    }
+    if weight.len() >= u32::MAX as usize {
+        let accepted =
+            "fewer than 2**32 - 1 in a projection; several projections may join the same populations";
+        return Err(Error::network("weight", format!("{} values", weight.len()), accepted));
     }
     // Counted before it is looked for: a loop that ends early is not vectorised, and training checks its weights in every step.
     if weight.iter().filter(|w| !w.is_finite()).count() == 0 {

@@ -4,6 +4,7 @@
 use super::Target;
 use crate::error::Error;
 use crate::float::Float;
+use crate::prefetch::prefetch;
 use crate::state::State;
 
 /// Weights by source neuron.
@@ -12,10 +13,10 @@ pub(crate) struct Rows<T> {
     n_out: usize,
     /// Whole rows, one after the other.
     whole: Vec<T>,
-    /// The number of each source's row among the whole ones, or `NOT_WHOLE`; empty when every row is whole and stands in its own place.
+    /// The number of each source's row among the whole ones, or `NOT_WHOLE`; empty when every row is whole and stands in its own place, and in sparse projections, where none is.
     number: Vec<u32>,
     /// Targets and weights of all other rows: those of source `s` are at `starts[s]..starts[s + 1]`; empty when every row is whole.
-    starts: Vec<usize>,
+    starts: Vec<u32>,
     targets: Vec<u32>,
     weights: Vec<T>,
     is_sparse: bool,
@@ -24,6 +25,8 @@ pub(crate) struct Rows<T> {
 }
 
 const NOT_WHOLE: u32 = u32::MAX;
+/// Synapses fetched ahead at most; by then the processor has noticed that they are read one after the other.
+const MOST_PREFETCHED: usize = 256;
 /// A matrix is transposed square by square, so that reading and writing both stay within the cache.
 const SIDE: usize = 16;
 
@@ -41,7 +44,7 @@ impl<T: Float> Rows<T> {
             if column().all(|w| w != T::ZERO) {
                 rows.number.push((rows.whole.len() / n_out) as u32);
                 rows.whole.extend(column());
-                rows.starts.push(rows.targets.len());
+                rows.starts.push(rows.targets.len() as u32);
             } else {
                 rows.push_list((0..).zip(column()));
             }
@@ -73,7 +76,6 @@ impl<T: Float> Rows<T> {
         }
         // Transposed by counting: `starts` first counts, then points, and targets come out ascending.
         let mut rows = Self::empty(n_out);
-        rows.number = vec![NOT_WHOLE; n_in];
         rows.starts = vec![0; n_in + 1];
         let is_synapse = |at: &usize| weight[*at] != T::ZERO;
         for at in (0..indices.len()).filter(is_synapse) {
@@ -82,7 +84,7 @@ impl<T: Float> Rows<T> {
         for source in 0..n_in {
             rows.starts[source + 1] += rows.starts[source];
         }
-        let n_synapses = rows.starts[n_in];
+        let n_synapses = rows.starts[n_in] as usize;
         (rows.targets, rows.weights) = (vec![0; n_synapses], vec![T::ZERO; n_synapses]);
         let in_order = (0..n_out).all(|k| indices[indptr[k]..indptr[k + 1]].is_sorted());
         let mut origin = (!in_order || n_synapses < indices.len()).then(|| vec![0; n_synapses]);
@@ -96,9 +98,10 @@ impl<T: Float> Rows<T> {
                     return Err(Error::network("indices", given, "each column at most once in a row"));
                 }
                 if is_synapse(&at) {
-                    (rows.targets[next[source]], rows.weights[next[source]]) = (target as u32, weight[at]);
+                    let place = next[source] as usize;
+                    (rows.targets[place], rows.weights[place]) = (target as u32, weight[at]);
                     if let Some(origin) = &mut origin {
-                        origin[next[source]] = at as u32;
+                        origin[place] = at as u32;
                     }
                     next[source] += 1;
                 }
@@ -128,7 +131,7 @@ impl<T: Float> Rows<T> {
             self.weights.push(weight);
         }
         self.number.push(NOT_WHOLE);
-        self.starts.push(self.targets.len());
+        self.starts.push(self.targets.len() as u32);
     }
 
     /// Every row is whole.
@@ -143,7 +146,7 @@ impl<T: Float> Rows<T> {
     pub(crate) fn nbytes(&self) -> usize {
         (self.whole.len() + self.weights.len()) * size_of::<T>()
             + (self.targets.len() + self.number.len()) * size_of::<u32>()
-            + self.starts.len() * size_of::<usize>()
+            + self.starts.len() * size_of::<u32>()
             + self.origin.as_ref().map_or(0, |(origin, _)| size_of_val(&**origin))
     }
 
@@ -153,17 +156,33 @@ impl<T: Float> Rows<T> {
             state.whole_rows(target, self.n_out, &self.whole, spikes);
             return;
         }
-        for &(source, m) in spikes {
+        for (at, &(source, m)) in spikes.iter().enumerate() {
+            if let Some(&(next, _)) = spikes.get(at + 1) {
+                self.prefetch(next, target);
+            }
             let source = source as usize;
-            let number = self.number[source];
-            if number != NOT_WHOLE {
-                state.whole_rows(target, self.n_out, &self.whole, &[(number, m)]);
+            if !self.is_sparse && self.number[source] != NOT_WHOLE {
+                state.whole_rows(target, self.n_out, &self.whole, &[(self.number[source], m)]);
                 continue;
             }
             let list = self.list_in(source, target);
             let synapses = self.targets[list.clone()].iter().zip(&self.weights[list]);
             state.events(synapses.map(|(&k, &weight)| (target.start + k as usize, weight * m)));
         }
+    }
+
+    /// Has the processor fetch the list of a spike that is delivered soon: it lies anywhere in memory. Whole rows are long enough for the processor to see by itself what comes next.
+    #[inline]
+    pub(crate) fn prefetch(&self, source: u32, target: Target) {
+        if self.all_whole() || target.len() == 0 {
+            return;
+        }
+        let list = self.list(source as usize);
+        // Where the part is if targets are spread evenly; what is fetched in vain costs little.
+        let (first, end) = (list.len() * target.first / self.n_out, list.len() * target.end / self.n_out);
+        let end = end.min(first + MOST_PREFETCHED);
+        prefetch(&self.targets[list.start + first..list.start + end]);
+        prefetch(&self.weights[list.start + first..list.start + end]);
     }
 
     pub(crate) fn reaches(&self, source: u32, target: Target) -> bool {
@@ -189,7 +208,7 @@ impl<T: Float> Rows<T> {
     }
 
     fn list(&self, source: usize) -> std::ops::Range<usize> {
-        self.starts[source]..self.starts[source + 1]
+        self.starts[source] as usize..self.starts[source + 1] as usize
     }
 
     /// The gradient of a linear projection has a whole row for each source, that of a sparse one has a number for each synapse.
@@ -242,6 +261,9 @@ impl<T: Float> Rows<T> {
 
     #[inline]
     fn whole_row(&self, source: usize) -> Option<&[T]> {
+        if self.is_sparse {
+            return None;
+        }
         let number = if self.all_whole() { source } else { self.number[source] as usize };
         (number != NOT_WHOLE as usize).then(|| &self.whole[number * self.n_out..][..self.n_out])
     }

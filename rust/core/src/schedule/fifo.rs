@@ -39,6 +39,10 @@ impl<T: Float> Schedule<T> for Fifo {
         Ok(())
     }
 
+    fn likely_next(&self) -> Option<u32> {
+        self.pending.front().map(|spike| spike.source())
+    }
+
     fn clear(&mut self) {
         self.pending.clear();
     }

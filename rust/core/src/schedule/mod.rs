@@ -92,6 +92,10 @@ pub(crate) trait Schedule<T: Float>: Send {
     fn pending(&self) -> usize;
     /// Moves the next group, one spike or more, from the pending set to `group` (given empty), in arrival order.
     fn select(&mut self, moment: Moment, group: &mut Vec<Pending>) -> Result<(), Error>;
+    /// A neuron whose spike is likely among the next group; only a hint.
+    fn likely_next(&self) -> Option<u32> {
+        None
+    }
     /// Drops all pending spikes.
     fn clear(&mut self);
     /// How a record says that the timestep ended after the step just taken; `None`: the run's own rules decide.

@@ -255,7 +255,7 @@ impl<'a, T: Float> Check<'a, T> {
             let reached = match self.order.as_slice() {
                 [] if step < self.states.len() => self.first_step[k],
                 [] => self.states[shard].is_touched(self.network, neuron),
-                order => order.get(step) == Some(&(self.network.population_of[k] as usize)),
+                order => order.get(step) == Some(&self.network.population_index(k as u32)),
             };
             if !reached {
                 return Err((
