@@ -272,3 +272,22 @@ fn check_weights<T: Float>(weight: &[T], expected: usize) -> Result<(), Error> {
     let given = format!("{} at flat index {index}", weight[index]);
     Err(Error::network("weight", given, format!("finite numbers in {}", T::NAME)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_bound_is_found_however_the_neurons_are_spread(
+            neurons in prop::collection::btree_set(0..300_u32, 0..80),
+            crowded in prop::collection::btree_set(990..1000_u32, 0..10),
+            bound in 0..1001_usize,
+        ) {
+            let neurons: Vec<u32> = neurons.into_iter().chain(crowded).collect();
+            let below = neurons.iter().filter(|k| (**k as usize) < bound).count();
+            prop_assert_eq!(place(&neurons, bound, 1000), below);
+        }
+    }
+}
