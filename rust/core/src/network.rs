@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::float::Float;
+use crate::free::Divisions;
 use crate::neuron::{self, Lif};
 use crate::projection::{Map, Projection, Target};
 
@@ -77,6 +78,7 @@ pub struct Network<T> {
     /// Some event can arrive at one neuron alone.
     pub(crate) has_single_events: bool,
     pub(crate) has_sync_threshold: bool,
+    pub(crate) divisions: Divisions,
     fingerprint: u64,
 }
 
@@ -258,6 +260,7 @@ impl<T: Float> NetworkBuilder<T> {
             has_single_events: false,
             has_sync_threshold: populations.iter().any(|p| p.lif.sync_threshold > 0),
             populations,
+            divisions: Divisions::default(),
             fingerprint: 0,
         };
         for (source, target, projection, bias) in self.projections {

@@ -16,7 +16,7 @@ mod stops;
 mod verify;
 mod worker;
 
-pub(crate) use partition::Partition;
+pub(crate) use partition::{Divisions, Partition};
 pub(crate) use replay::ShardedReplay;
 
 use crate::batch::Output;
@@ -27,7 +27,7 @@ use crate::float_mode::DefaultFloatMode;
 use crate::schedule::ScheduleSpec;
 use crate::sync::{AtomicUsize, Ordering};
 use crate::workers::{Caller, MOST_THREADS, Watch, on_threads};
-use partition::MOST_SHARDS;
+use partition::{Division, MOST_SHARDS};
 use shard::Found;
 use worker::{Shared, Worker};
 
@@ -91,18 +91,17 @@ pub(crate) fn simulate<T: Float>(
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Output<T>, Error> {
     let (workers, threads, n_shards) = free.layout(run);
-    let partition = Partition::balanced(run.network, n_shards);
+    let division = run.network.divisions.of(run.network, n_shards);
+    let Division { partition, reach } = &*division;
     let workers = workers.min(partition.n_shards());
     let groups = (threads / workers).clamp(1, run.input.n_samples());
     if partition.n_shards() > 1 {
         run.shards.clone_from(&partition.ends);
     }
     let run = &*run;
-    let reach = partition.reach(run.network);
     let most_neurons = (0..partition.n_shards()).map(|s| partition.neurons(s).len()).max();
     let slots = most_neurons.unwrap_or(1).next_power_of_two().min(MOST_SLOTS);
-    let group =
-        |group| Shared::new(run, &partition, &reach, free.group_size, workers, (group, groups), slots);
+    let group = |group| Shared::new(run, partition, reach, free.group_size, workers, (group, groups), slots);
     let shared: Vec<_> = (0..groups).map(group).collect();
     let (tickets, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let work = |watch: &mut Watch<'_>| {
@@ -130,5 +129,5 @@ pub(crate) fn simulate<T: Float>(
         return Err(error);
     }
     let found = found.into_iter().map(|group| group.into_iter().flatten().collect()).collect();
-    merge::merged(run, spec, &partition, &reach, found)
+    merge::merged(run, spec, partition, reach, found)
 }

@@ -1,6 +1,8 @@
 //! Which shard owns which neurons, and which shards a spike must reach.
 
+use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::{Arc, Mutex};
 
 use crate::error::Error;
 use crate::float::Float;
@@ -19,9 +21,41 @@ pub(crate) struct Partition {
     pub(crate) ends: Vec<usize>,
 }
 
+/// A partition, and what [`Partition::reach`] says of it.
+#[derive(Debug)]
+pub(crate) struct Division {
+    pub(crate) partition: Partition,
+    pub(crate) reach: Vec<u64>,
+}
+
+/// The divisions that a network was last run with, by the number of shards that was asked for: to balance one looks at every synapse.
+#[derive(Debug, Default)]
+pub(crate) struct Divisions(Mutex<VecDeque<(usize, Arc<Division>)>>);
+
+impl Divisions {
+    const MOST: usize = 4;
+
+    pub(crate) fn of<T: Float>(&self, network: &Network<T>, n_shards: usize) -> Arc<Division> {
+        let lock = || self.0.lock().expect("nothing panics while it holds the lock");
+        if let Some((_, known)) = lock().iter().find(|(n, _)| *n == n_shards) {
+            return Arc::clone(known);
+        }
+        let partition = Partition::balanced(network, n_shards);
+        let reach = partition.reach(network);
+        let division = Arc::new(Division { partition, reach });
+        let mut known = lock();
+        known.truncate(Self::MOST - 1);
+        known.push_front((n_shards, Arc::clone(&division)));
+        division
+    }
+}
+
 impl Partition {
     /// Balances the synapses that end in each shard. There may be fewer shards than asked for, in a small network.
     pub(crate) fn balanced<T: Float>(network: &Network<T>, n_shards: usize) -> Self {
+        if n_shards == 1 {
+            return Self { ends: vec![network.n_neurons()] };
+        }
         let work = work_before(network);
         let places = allowed_cuts(network);
         let total = *work.last().expect("a network has neurons") as f64;
@@ -72,6 +106,9 @@ impl Partition {
     /// For each neuron, then for each input channel: the shards in which it has a synapse, as bits. One without any reaches its own shard, an input channel the first: it takes a slot, as every spike does.
     pub(crate) fn reach<T: Float>(&self, network: &Network<T>) -> Vec<u64> {
         let n = network.n_neurons();
+        if self.n_shards() == 1 {
+            return vec![1; n + network.n_inputs()];
+        }
         let mut reach = vec![0; n + network.n_inputs()];
         for connection in &network.connections {
             let (start, len) = match connection.source {
