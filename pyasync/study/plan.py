@@ -8,7 +8,7 @@ from typing import Any
 
 from pyasync._checks import integer, shown
 from pyasync.errors import InputError, ScheduleError, expected
-from pyasync.schedules import Fifo, Layered, Lifo, Momentum, Random, Schedule
+from pyasync.schedules import Fifo, FreeRunning, Layered, Lifo, Momentum, Random, Schedule
 from pyasync.study.recipe import Recipe
 
 SCHEDULES = ("layered", "random", "momentum", "fifo", "lifo")
@@ -87,9 +87,13 @@ class Plan:
             raise InputError(expected("seeds", shown(seeds), "different integers, one or more"))
         runs: dict[str, Schedule] = {"layered": Layered()}
         for name in schedules:
-            if name not in SCHEDULES:
-                raise ScheduleError(expected("schedules", shown(name), ", ".join(SCHEDULES)))
-            if name != "layered":
+            if name not in (*SCHEDULES, "free"):
+                accepted = ", ".join((*SCHEDULES, "free"))
+                raise ScheduleError(expected("schedules", shown(name), accepted))
+            if name == "free":
+                free = FreeRunning(parallel="shards")
+                runs.setdefault(run_label(free), free)
+            elif name != "layered":
                 for size in forward_group_sizes:
                     runs.setdefault(run_label(each := _GROUPED[name](size)), each)
         for recipe in recipes.values():

@@ -46,8 +46,9 @@ def study(
         What to train, by name; their own seeds are not used. None: the preset of that name in
         `pyasync.study.presets`, or the one for data of any kind: layered, random F = 8 and
         momentum F = 8.
-    schedules : sequence of {"layered", "random", "momentum", "fifo", "lifo"}
+    schedules : sequence of {"layered", "random", "momentum", "fifo", "lifo", "free"}
         What to run every network under. Layered is always run, and so is what a recipe trains with.
+        "free" is `FreeRunning`, every sample on all threads: its row differs from run to run.
     forward_group_sizes : sequence of int
         F of all schedules but layered.
     seeds : sequence of int
@@ -58,7 +59,8 @@ def study(
         Where trained networks are kept. What is there already, of the same recipe, seed and
         samples, is not trained again; a training that was interrupted goes on.
     threads : int, optional
-        Worker threads of the engine; all cores if not given. No result depends on it.
+        Worker threads of the engine; all cores if not given. No result but a free run's depends on
+        it.
     progress : bool
         Whether to show progress on a terminal.
     finished : callable, optional

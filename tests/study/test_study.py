@@ -341,3 +341,10 @@ def test_samples_that_do_not_fit_are_named(change: Any, says: str) -> None:
     parts = {name: getattr(toy, name) for name in ("train_x", "train_y", "test_x", "test_y")}
     with pytest.raises(pa.InputError, match=rf"^{says}"):
         Samples("toy", **{**parts, **change})
+
+
+def test_a_free_run_stands_beside_the_schedules_where_it_is_asked_for() -> None:
+    report = toy_study(schedules=["random", "free"], forward_group_sizes=[1], seeds=[0])
+    rows = {row.run: row for row in report.rows if row.trained == "random"}
+    assert set(rows) >= {"layered", "random, F = 1", "free, F = 1"}
+    assert rows["free, F = 1"].reached_quiescence.mean == 1.0
