@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import warnings
 
+import numpy as np
+
 from pyasync.result import Result, StopReason
 
 SATURATED = 0.9
@@ -43,7 +45,7 @@ def watch(result: Result, known: set[str]) -> None:
     """Warn of what is newly wrong; `known` are the kinds warned of, kept up to date."""
     updates = result.n_neurons * result.n_timesteps * result.n_samples
     now = {
-        "silent": not result.counts.any(),
+        "silent": bool(np.isnan(result.latency).all()),
         "saturated": bool(result.spikes.sum() > SATURATED * updates),
         "unending": bool((result.stopped_by == StopReason.MAX_FORWARD_STEPS).any()),
     }
