@@ -6,16 +6,14 @@ the figures are made and how to read them.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-from report import markdown
-from timing import OtherWork, cores, environment, interleave, ratio
+import report
+from program import SILENT_BELOW, begun, compared, judged, options, publish
+from timing import OtherWork, cores, interleave, ratio
 from workloads import WORKLOADS, Workload
 
 try:
@@ -25,7 +23,6 @@ try:
 except ModuleNotFoundError as error:
     raise SystemExit(f"{error}: the benchmarks need pyasync, PyTorch and snnTorch") from error
 
-PACKAGES = ("pyasync", "numpy", "torch", "snntorch")
 TIMES_FASTER = {
     "nmnist-shaped": {by.SNNTORCH: 3, by.DENSE: 40},
     "shd-shaped": {by.SNNTORCH: 4, by.DENSE: 60},
@@ -33,8 +30,6 @@ TIMES_FASTER = {
 TIMES_FASTER_ON_TWO_THREADS = {"nmnist-shaped": 1.8}
 RECORDING_AT_MOST = 1.10
 TRACE_BYTES_AT_MOST = 8.0
-SILENT_BELOW = 1.0  # spikes that a sample fires in a population on average
-QUIET_BELOW = 0.1  # cores that other processes keep busy; above it no target is judged
 
 
 def measure(workload: Workload, rounds: int, slot_seconds: float) -> dict[str, Any]:
@@ -50,10 +45,7 @@ def measure(workload: Workload, rounds: int, slot_seconds: float) -> dict[str, A
     other_work = OtherWork()
     seconds = interleave({**peers, **calls}, rounds, slot_seconds)
     busy = other_work.cores()
-    ratios = compare_times(workload.name, seconds, threads)
-    if busy is not None and busy > QUIET_BELOW:
-        for row in ratios:
-            row["met"] = None
+    ratios = judged(compare_times(workload.name, seconds, threads), busy)
     return {
         "workload": asdict(workload),
         "cores_busy_with_other_work": busy,
@@ -107,45 +99,25 @@ def compare_trace(trace: pa.Trace) -> list[dict[str, Any]]:
     ]
 
 
-def compared(
-    what: str,
-    figure: tuple[float, float, float],
-    at_least: float | None = None,
-    at_most: float | None = None,
-) -> dict[str, Any]:
-    """One row of the comparison table: the median over rounds decides whether a target is met."""
-    middle, low, high = figure
-    row: dict[str, Any] = {"what": what, "median": middle, "low": low, "high": high}
-    if at_least is not None:
-        row |= {"target": f">= {at_least:g}", "met": middle >= at_least}
-    if at_most is not None:
-        row |= {"target": f"<= {at_most:g}", "met": middle <= at_most}
-    return row
+def markdown(measured: dict[str, Any]) -> str:
+    """Render what was measured."""
+    lines = report.head(measured, "Forward run", "benches/forward.py")
+    for result in measured["results"]:
+        lines += ["", *report.workload(result)]
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     """Measure, print the report and write it."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__, "forward", rounds=9)
     parser.add_argument("--workload", choices=WORKLOADS, action="append", help="default: all")
-    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--slot", type=float, default=0.2, metavar="SECONDS")
-    default = Path(__file__).parent / "results" / "forward"
-    parser.add_argument("--output", type=Path, default=default, metavar="PATH_WITHOUT_SUFFIX")
-    options = parser.parse_args()
-    measured: dict[str, Any] = {
-        "environment": environment(PACKAGES),
-        "rounds": options.rounds,
-        "slot_seconds": options.slot,
-        "results": [],
-    }
-    for name in options.workload or WORKLOADS:
-        print(f"{name}: {options.rounds} rounds", file=sys.stderr)
-        measured["results"].append(measure(WORKLOADS[name], options.rounds, options.slot))
-    text = markdown(measured)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.with_suffix(".json").write_text(json.dumps(measured, indent=1) + "\n")
-    options.output.with_suffix(".md").write_text(text)
-    print(text)
+    asked = parser.parse_args()
+    measured = begun(rounds=asked.rounds, slot_seconds=asked.slot)
+    for name in asked.workload or WORKLOADS:
+        print(f"{name}: {asked.rounds} rounds", file=sys.stderr)
+        measured["results"].append(measure(WORKLOADS[name], asked.rounds, asked.slot))
+    publish(measured, markdown(measured), asked.output)
 
 
 if __name__ == "__main__":

@@ -6,23 +6,21 @@ says how the figures are made and how to read them.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import free_running_contenders as by
 import free_running_latency
 import free_running_scaling
-from forward import PACKAGES, QUIET_BELOW, compared
 from free_running_network import NETWORKS, RandomNetwork
 from free_running_report import markdown
-from timing import OtherWork, Ratio, cores, environment, ratio
+from program import QUIET_BELOW, begun, compared, judged, options, publish
+from timing import OtherWork, Ratio, cores, ratio
 
 TWO_WORKERS_AT_LEAST = 1.6
 ONE_WORKER_AT_MOST = 1.3
@@ -59,10 +57,7 @@ def measure(
     known = [b for b in busy if b is not None]
     others_busy = median(known) if known else None
     quiet = others_busy is None or others_busy <= QUIET_BELOW
-    timed = compare_times(random, runs, threads)
-    if not quiet:
-        for comparison in timed:
-            comparison["met"] = None
+    timed = judged(compare_times(random, runs, threads), others_busy)
     return {
         "network": asdict(random),
         "synapses": random.n_synapses,
@@ -191,46 +186,34 @@ def measure_memory(name: str) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, print the report and write it."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__, "free_running", rounds=7)
     parser.add_argument("--network", choices=NETWORKS, action="append", help="default: all")
-    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--peer-rounds", type=int, default=3)
     for name, variable in by.INTERPRETERS.items():
         words = f"an interpreter that has {name}; default: ${variable}, or this one"
         parser.add_argument(f"--{name.lower()}-python", metavar="PYTHON", help=words)
-    default = Path(__file__).parent / "results" / "free_running"
-    parser.add_argument("--output", type=Path, default=default, metavar="PATH_WITHOUT_SUFFIX")
-    options = parser.parse_args()
-    if not 1 <= options.peer_rounds <= options.rounds:
+    asked = parser.parse_args()
+    if not 1 <= asked.peer_rounds <= asked.rounds:
         parser.error("--peer-rounds is 1 to --rounds")
-    asked = {name: getattr(options, f"{name.lower()}_python") for name in by.PEERS}
-    interpreters = {name: python for name, python in asked.items() if python}
-    names = options.network or list(NETWORKS)
-    measured: dict[str, Any] = {
-        "environment": environment(PACKAGES),
-        "rounds": options.rounds,
-        "peer_rounds": options.peer_rounds,
-        "results": [],
-    }
+    given = {name: getattr(asked, f"{name.lower()}_python") for name in by.PEERS}
+    interpreters = {name: python for name, python in given.items() if python}
+    names = asked.network or list(NETWORKS)
+    measured = begun(rounds=asked.rounds, peer_rounds=asked.peer_rounds)
     for name in names:
-        print(f"{name}: {options.rounds} rounds", file=sys.stderr)
+        print(f"{name}: {asked.rounds} rounds", file=sys.stderr)
         measured["results"].append(
-            measure(NETWORKS[name], options.rounds, options.peer_rounds, interpreters)
+            measure(NETWORKS[name], asked.rounds, asked.peer_rounds, interpreters)
         )
     print("memory, latency, scaling", file=sys.stderr)
     measured["memory"] = measure_memory(names[0])
     others = OtherWork()
-    measured["latency"] = free_running_latency.measure(options.rounds)
+    measured["latency"] = free_running_latency.measure(asked.rounds)
     if cores() >= 2:
         measured["scaling"] = free_running_scaling.measure(
-            NETWORKS[names[0]], GROUP_SIZES, options.peer_rounds
+            NETWORKS[names[0]], GROUP_SIZES, asked.peer_rounds
         )
     measured["cores_busy_with_other_work"] = others.cores()
-    text = markdown(measured)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.with_suffix(".json").write_text(json.dumps(measured, indent=1) + "\n")
-    options.output.with_suffix(".md").write_text(text)
-    print(text)
+    publish(measured, markdown(measured), asked.output)
 
 
 if __name__ == "__main__":

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from forward import QUIET_BELOW
-from report import _other_work
-from report import markdown as head
+from program import QUIET_BELOW
+from report import comparisons, head, other_work
 
 
 def markdown(measured: dict[str, Any]) -> str:
     """Render what was measured."""
-    lines = head({**measured, "results": []}).splitlines()
-    lines[0] = "# Free running: figures"
-    lines[-2] = (
-        f"Medians over {measured['rounds']} interleaved rounds, the peers' over "
-        f"{measured['peer_rounds']}."
-    )
-    lines[-1] = "Written by `python benches/free_running.py`; the README says what each run does."
+    peers = f", the peers' over {measured['peer_rounds']}"
+    lines = head(measured, "Free running", "benches/free_running.py", peers)
     for result in measured["results"]:
         lines += ["", *_network(result)]
     lines += ["", *_memory(measured["memory"]), "", *_latency(measured["latency"])]
     busy = measured["cores_busy_with_other_work"]
     for scaling in measured.get("scaling", ()):
         lines += ["", *_scaling(scaling, quiet=busy is None or busy <= QUIET_BELOW)]
-    lines += ["", *_other_work(busy)]
+    lines += ["", *other_work(busy)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -37,7 +31,7 @@ def _network(result: dict[str, Any]) -> list[str]:
         f"spikes a second onto {n['synapses_per_input']} neurons each; tau_mem "
         f"{1e3 * n['tau_mem']:g} ms; weights of mean {n['weight']:g} and "
         f"{-n['weight'] * n['inhibition']:g}, threshold 1.",
-        *_other_work(busy),
+        *other_work(busy),
         *(
             ["What two threads took then, of pyasync or a peer, says nothing."]
             if busy is not None and busy > QUIET_BELOW
@@ -65,7 +59,7 @@ def _network(result: dict[str, Any]) -> list[str]:
                 f"{result['neurons_as_layered'][name]:.3%} of the neurons fire as often as with "
                 "`Layered()`.",
             ]
-    lines += ["", *_comparisons(result["comparisons"])]
+    lines += ["", *comparisons(result["comparisons"])]
     lines += ["", "| spikes that wait after a delivery | threads | mean | most |"]
     lines.append("|---|---|---|---|")
     for q in result["queues"]:
@@ -75,19 +69,6 @@ def _network(result: dict[str, Any]) -> list[str]:
     else:
         low, high = (f"{result['waiting'][bound]:.0%}" for bound in ("at_least", "at_most"))
         lines += ["", f"Two workers wait for at least {low} and at most {high} of their time."]
-    return lines
-
-
-def _comparisons(rows: list[dict[str, Any]]) -> list[str]:
-    lines = ["| figure | measured | rounds | target | |", "|---|---|---|---|---|"]
-    for c in rows:
-        met = ""
-        if "target" in c:
-            met = {True: "met", False: "**missed**", None: "not judged"}[c["met"]]
-        span = "" if c["low"] == c["high"] else f"{c['low']:.2f} to {c['high']:.2f}"
-        lines.append(
-            f"| {c['what']} | {c['median']:.2f} | {span} | {c.get('target', '')} | {met} |"
-        )
     return lines
 
 
@@ -106,7 +87,7 @@ def _memory(memory: dict[str, Any]) -> list[str]:
     counted = f"{memory['synapses']:,} synapses, {memory['neurons']:,} neurons"
     own = memory["engine"] + memory["run"] - 8 * memory["synapses"]
     each = f"Beside 8 bytes a synapse that leaves {own / memory['neurons']:.0f} bytes a neuron."
-    return [*lines, f"{counted}: {shown}. {each}", "", *_comparisons(memory["comparisons"])]
+    return [*lines, f"{counted}: {shown}. {each}", "", *comparisons(memory["comparisons"])]
 
 
 def _latency(latency: dict[str, Any]) -> list[str]:

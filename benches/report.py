@@ -1,29 +1,32 @@
-"""The Markdown report of a measurement."""
+"""Parts of the benchmarks' Markdown reports."""
 
 from __future__ import annotations
 
 from typing import Any
 
 
-def markdown(measured: dict[str, Any]) -> str:
-    """Render what `forward.py` measured."""
+def head(
+    measured: dict[str, Any],
+    title: str,
+    program: str,
+    more: str = ", with the lowest and the highest",
+) -> list[str]:
+    """The title, the machine, and how often everything was measured."""
     e = measured["environment"]
     versions = ", ".join(f"{name} {version}" for name, version in e["versions"].items())
     cpu = f"{e['cpu']} ({', '.join(e['simd'])}), {e['cores']} cores, {e['platform']}"
-    lines = [
-        "# Forward run: figures",
+    return [
+        f"# {title}: figures",
         "",
         f"{e['date']}; {cpu}; {versions}.",
         "",
-        f"Medians over {measured['rounds']} interleaved rounds, with the lowest and the highest.",
-        "Written by `python benches/forward.py`; the README says what each run does.",
+        f"Medians over {measured['rounds']} interleaved rounds{more}.",
+        f"Written by `python {program}`; the README says what each run does.",
     ]
-    for result in measured["results"]:
-        lines += ["", *_workload(result)]
-    return "\n".join(lines) + "\n"
 
 
-def _workload(result: dict[str, Any]) -> list[str]:
+def workload(result: dict[str, Any]) -> list[str]:
+    """Times, comparisons and spikes of one workload."""
     w = result["workload"]
     sizes = "-".join(str(n) for n in w["sizes"])
     size = f"Batch {w['batch']}, {w['n_timesteps']} timesteps of {w['dt'] * 1e3:g} ms"
@@ -33,7 +36,7 @@ def _workload(result: dict[str, Any]) -> list[str]:
         f"## {w['name']}: {sizes}",
         "",
         f"{size}, {w['activity']:.0%} input, {schedule}; Xavier-uniform weights, {neuron}.",
-        *_other_work(result["cores_busy_with_other_work"]),
+        *other_work(result["cores_busy_with_other_work"]),
         "",
         "| time of | threads | ms | rounds |",
         "|---|---|---|---|",
@@ -41,15 +44,7 @@ def _workload(result: dict[str, Any]) -> list[str]:
     for s in result["seconds"]:
         median, low, high = (1e3 * x for x in (s["median"], min(s["rounds"]), max(s["rounds"])))
         lines.append(f"| {s['run']} | {s['threads']} | {median:.2f} | {low:.2f} to {high:.2f} |")
-    lines += ["", "| figure | measured | rounds | target | |", "|---|---|---|---|---|"]
-    for c in result["comparisons"]:
-        met = ""
-        if "target" in c:
-            met = {True: "met", False: "**missed**", None: "not judged"}[c["met"]]
-        span = "" if c["low"] == c["high"] else f"{c['low']:.2f} to {c['high']:.2f}"
-        lines.append(
-            f"| {c['what']} | {c['median']:.2f} | {span} | {c.get('target', '')} | {met} |"
-        )
+    lines += ["", *comparisons(result["comparisons"])]
     runs = result["spikes_per_sample"]
     populations = list(next(iter(runs.values())))
     lines += ["", f"| spikes per sample | {' | '.join(populations)} | all |"]
@@ -60,7 +55,22 @@ def _workload(result: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _other_work(busy: float | None) -> list[str]:
+def other_work(busy: float | None) -> list[str]:
+    """How busy the machine was with anything else, where the system says."""
     if busy is None:
         return []
     return [f"Other processes kept {busy:.2f} cores busy meanwhile."]
+
+
+def comparisons(rows: list[dict[str, Any]]) -> list[str]:
+    """A table of figures beside their targets."""
+    lines = ["| figure | measured | rounds | target | |", "|---|---|---|---|---|"]
+    for c in rows:
+        met = ""
+        if "target" in c:
+            met = {True: "met", False: "**missed**", None: "not judged"}[c["met"]]
+        span = "" if c["low"] == c["high"] else f"{c['low']:.2f} to {c['high']:.2f}"
+        lines.append(
+            f"| {c['what']} | {c['median']:.2f} | {span} | {c.get('target', '')} | {met} |"
+        )
+    return lines

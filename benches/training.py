@@ -6,7 +6,6 @@ the figures are made and how to read them.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -18,8 +17,8 @@ from typing import Any
 
 import report
 import training_contenders as by
-from forward import PACKAGES, QUIET_BELOW, SILENT_BELOW, compared
-from timing import OtherWork, Ratio, cores, environment, interleave, ratio
+from program import SILENT_BELOW, begun, compared, judged, options, publish
+from timing import OtherWork, Ratio, cores, interleave, ratio
 from workloads import WORKLOADS, Workload
 
 TIMES_FASTER = {
@@ -48,10 +47,7 @@ def measure(workload: Workload, rounds: int, slot_seconds: float) -> dict[str, A
     seconds = interleave(steps, rounds, slot_seconds)
     apart = {n: taken_apart(steps[by.ENGINE, n]) for n in threads}
     busy = other_work.cores()
-    timed = compare_times(workload.name, seconds, threads) + compare_python(apart)
-    if busy is not None and busy > QUIET_BELOW:
-        for row in timed:
-            row["met"] = None
+    timed = judged(compare_times(workload.name, seconds, threads) + compare_python(apart), busy)
     memory = {(run, n): bytes_in_a_process(workload, run, n) for run, n in who if n == most}
     return {
         "workload": asdict(workload),
@@ -151,12 +147,10 @@ def measure_epochs(n_epochs: int) -> dict[str, Any]:
 
 
 def markdown(measured: dict[str, Any]) -> str:
-    """Render what was measured, in the form of the forward run's report."""
-    lines = report.markdown({**measured, "results": []}).splitlines()
-    lines[0] = "# Training step: figures"
-    lines[-1] = "Written by `python benches/training.py`; the README says what each run does."
+    """Render what was measured."""
+    lines = report.head(measured, "Training step", "benches/training.py")
     for result in measured["results"]:
-        lines += ["", *report._workload(result), "", *_memory_and_parts(result)]
+        lines += ["", *report.workload(result), "", *_memory_and_parts(result)]
     return "\n".join([*lines, "", *_epochs(measured["nmnist8"])]) + "\n"
 
 
@@ -182,7 +176,7 @@ def _epochs(trained: dict[str, Any]) -> list[str]:
         f"{median(seconds):.2f} s an epoch ({min(seconds):.2f} to {max(seconds):.2f}) on "
         f"{counted(trained['threads'])}: batch 256, random selection with F = 8, input dropout "
         "0.25, refractory dropout 0.8.",
-        *report._other_work(trained["cores_busy_with_other_work"]),
+        *report.other_work(trained["cores_busy_with_other_work"]),
         "",
         "| epoch | s | training accuracy | spikes per sample |",
         "|---|---|---|---|",
@@ -195,30 +189,18 @@ def _epochs(trained: dict[str, Any]) -> list[str]:
 
 def main() -> None:
     """Measure, print the report and write it."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__, "training", rounds=5)
     parser.add_argument("--workload", choices=WORKLOADS, action="append", help="default: all")
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--slot", type=float, default=0.2, metavar="SECONDS")
     parser.add_argument("--epochs", type=int, default=4, help="of nmnist8; 0: none")
-    default = Path(__file__).parent / "results" / "training"
-    parser.add_argument("--output", type=Path, default=default, metavar="PATH_WITHOUT_SUFFIX")
-    options = parser.parse_args()
-    measured: dict[str, Any] = {
-        "environment": environment(PACKAGES),
-        "rounds": options.rounds,
-        "slot_seconds": options.slot,
-        "results": [],
-    }
-    for name in options.workload or WORKLOADS:
-        print(f"{name}: {options.rounds} rounds", file=sys.stderr)
-        measured["results"].append(measure(WORKLOADS[name], options.rounds, options.slot))
-    print(f"nmnist8: {options.epochs} epochs", file=sys.stderr)
-    measured["nmnist8"] = measure_epochs(options.epochs)
-    text = markdown(measured)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.with_suffix(".json").write_text(json.dumps(measured, indent=1) + "\n")
-    options.output.with_suffix(".md").write_text(text)
-    print(text)
+    asked = parser.parse_args()
+    measured = begun(rounds=asked.rounds, slot_seconds=asked.slot)
+    for name in asked.workload or WORKLOADS:
+        print(f"{name}: {asked.rounds} rounds", file=sys.stderr)
+        measured["results"].append(measure(WORKLOADS[name], asked.rounds, asked.slot))
+    print(f"nmnist8: {asked.epochs} epochs", file=sys.stderr)
+    measured["nmnist8"] = measure_epochs(asked.epochs)
+    publish(measured, markdown(measured), asked.output)
 
 
 if __name__ == "__main__":

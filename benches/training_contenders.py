@@ -137,10 +137,10 @@ def labels(workload: Workload) -> Tensor:
 def parts(step: Step) -> Parts:
     """Take one step of pyasync and say where its time went.
 
-    "engine" is spent in `_core.Network`, `_core.simulate` and `_core.gradient`; "torch" in PyTorch's own
-    cross-entropy (forward, and backward down to the counts), in Adam and in `zero_grad`; "python"
-    is all else: pyasync's modules and autograd function, its loss around PyTorch's, and what
-    autograd does to hand the gradients to the parameters.
+    "engine" is spent in `_core.Network`, `_core.simulate` and `_core.gradient`; "torch" in
+    PyTorch's own cross-entropy (forward, and backward down to the counts), in Adam and in
+    `zero_grad`; "python" is all else: pyasync's modules and autograd function, its loss around
+    PyTorch's, and what autograd does to hand the gradients to the parameters.
     """
     spent = {"engine": 0.0, "torch": 0.0}
     with (
