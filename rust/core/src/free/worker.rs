@@ -108,18 +108,10 @@ pub(super) struct Worker<'s, 'a, T> {
     indices: Vec<u32>,
     /// Looks in vain since there was last something to do.
     looks: u32,
-    pub(super) waited: Waited,
 }
 
 /// What each of a worker's shards, by number, found.
 pub(super) type FoundByShard<T> = Vec<(usize, Found<T>)>;
-
-/// How a worker spent its time waiting.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Waited {
-    pub(super) looks: u64,
-    pub(super) sleeps: u64,
-}
 
 impl<'s, 'a, T: Float> Worker<'s, 'a, T> {
     pub(super) fn new(shared: &'s Shared<'a, T>, number: usize) -> Self {
@@ -137,7 +129,6 @@ impl<'s, 'a, T: Float> Worker<'s, 'a, T> {
             inputs: Vec::new(),
             indices: Vec::new(),
             looks: 0,
-            waited: Waited::default(),
         }
     }
 
@@ -316,7 +307,6 @@ impl<'s, 'a, T: Float> Worker<'s, 'a, T> {
             quiescence.publish_completed(self.number, self.completed);
         }
         self.looks += 1;
-        self.waited.looks += 1;
         if quiescence.epoch() != at.epoch {
             self.looks = 0;
             return true;
@@ -333,7 +323,6 @@ impl<'s, 'a, T: Float> Worker<'s, 'a, T> {
         } else if self.looks < LOOKS_BEFORE_SLEEP {
             yield_now();
         } else {
-            self.waited.sleeps += 1;
             let has_mail = || {
                 let to_mine = |ring: (usize, &Ring)| {
                     let (at, ring) = ring;
