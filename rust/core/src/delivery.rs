@@ -61,6 +61,48 @@ pub(crate) fn prefetch<T: Float>(network: &Network<T>, neuron: u32, state: &Stat
     }
 }
 
+/// Delivers a group to all populations, updates the neurons that it reaches, and fills `fired` with those that fire, in neuron order.
+#[inline]
+pub(crate) fn forward_step<T: Float>(
+    network: &Network<T>,
+    group: &[Pending],
+    multiplicity: impl Fn(u32) -> T,
+    is_lost: impl Fn(u32) -> bool,
+    buffers: &mut Buffers<T>,
+    state: &mut State<T>,
+    fired: &mut Vec<u32>,
+) {
+    if let [spike] = group
+        && !is_lost(spike.arrival())
+        && update_through_list(network, spike.source(), state, fired)
+    {
+        return;
+    }
+    deliver_group(network, group, multiplicity, is_lost, |_| true, buffers, state);
+    state.update(network, fired);
+}
+
+/// The same for the spike of one neuron whose synapses are one list; false if they are not. No neuron then has more than one event, so each is updated where it stands.
+#[inline]
+fn update_through_list<T: Float>(
+    network: &Network<T>,
+    source: u32,
+    state: &mut State<T>,
+    fired: &mut Vec<u32>,
+) -> bool {
+    if source as usize >= network.n_neurons() {
+        return false;
+    }
+    let index = network.population_index(source);
+    let &[number] = network.from_population[index].connections.as_slice() else { return false };
+    let local = source - network.populations()[index].start as u32;
+    let Some(events) = network.connections[number].projection.list(local, state.target(number)) else {
+        return false;
+    };
+    state.update_one_by_one(network, events, fired);
+    true
+}
+
 /// What delivering a group needs room for.
 #[derive(Debug)]
 pub(crate) struct Buffers<T> {

@@ -1,6 +1,6 @@
 //! The run of one sample: timestep, forward steps, quiescence (`docs/semantics.md`, "Time"), for any schedule but the layered one.
 
-use crate::delivery::{Buffers, deliver_biases, deliver_group, deliver_run, prefetch};
+use crate::delivery::{Buffers, deliver_biases, deliver_run, forward_step, prefetch};
 use crate::error::Error;
 use crate::fates::Fates;
 use crate::float::Float;
@@ -162,16 +162,15 @@ impl<'a, T: Float> Worker<'a, T> {
                 };
                 let fates = &self.fates;
                 let is_lost = |arrival| fates.any_lost() && fates.is_lost(arrival);
-                deliver_group(
+                forward_step(
                     network,
                     &self.group,
                     multiplicity,
                     is_lost,
-                    |_| true,
                     &mut self.buffers,
                     &mut self.state,
+                    &mut self.fired,
                 );
-                self.state.update(network, &mut self.fired);
                 self.settle(schedule, moment, slot)?;
             };
             if self.end_timestep(schedule, ending) {

@@ -233,6 +233,30 @@ impl<T: Float> State<T> {
         self.forget_step();
     }
 
+    /// Delivers a step's events, of which no neuron has two and which come in neuron order, and updates each neuron at once: the bits are those of `events` and `update`.
+    #[inline]
+    pub(crate) fn update_one_by_one(
+        &mut self,
+        network: &Network<T>,
+        events: impl Iterator<Item = (usize, T)>,
+        fired: &mut Vec<u32>,
+    ) {
+        fired.clear();
+        let mut n_events = 0;
+        for (id, value) in events {
+            let k = id - self.first_neuron;
+            self.v[k] += value;
+            self.events[k] += 1;
+            n_events += 1;
+            if self.v[k] > self.threshold[k] {
+                fired.push(id as u32);
+            }
+        }
+        self.operations += n_events;
+        self.updates += n_events;
+        self.apply_sync_threshold(network, fired);
+    }
+
     /// Adds the step's input to the potentials of touched neurons and logs how far each is above its threshold; nothing fires.
     pub(crate) fn integrate(&mut self, network: &Network<T>, log: &mut Log<T>) {
         for &index in &self.whole {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::ring::Message;
 use super::stops::Stops;
-use crate::delivery::{Buffers, deliver_biases, deliver_group, deliver_run, prefetch};
+use crate::delivery::{Buffers, deliver_biases, deliver_run, forward_step, prefetch};
 use crate::engine::Run;
 use crate::error::Error;
 use crate::fates::{Fates, LOST};
@@ -182,7 +182,8 @@ impl<'a, T: Float> Shard<'a, T> {
             deliver_run(network, Source::Input, inputs, &mut self.state);
         }
         self.group.clear();
-        self.update(at, stops)?;
+        self.state.update(network, &mut self.fired);
+        self.settle(at, stops)?;
         Ok(std::mem::take(&mut self.carried))
     }
 
@@ -217,23 +218,22 @@ impl<'a, T: Float> Shard<'a, T> {
             prefetch(self.run.network, next.source(), &self.state);
         }
         let multiplicities = &self.multiplicities;
-        deliver_group(
+        forward_step(
             self.run.network,
             &self.group,
             |serial| multiplicities[serial as usize],
             |serial| serial & LOST_BIT != 0,
-            |_| true,
             &mut self.buffers,
             &mut self.state,
+            &mut self.fired,
         );
-        self.update(at, stops)?;
+        self.settle(at, stops)?;
         Ok(n)
     }
 
-    /// Updates the touched neurons, and has those fire that do.
-    fn update(&mut self, at: Place, stops: &Stops<'_>) -> Result<(), Error> {
+    /// Has the neurons in `fired` fire.
+    fn settle(&mut self, at: Place, stops: &Stops<'_>) -> Result<(), Error> {
         let Run { network, options, .. } = self.run;
-        self.state.update(network, &mut self.fired);
         self.potentials.clear();
         let mut rest = self.fired.as_slice();
         while let Some(&first) = rest.first() {

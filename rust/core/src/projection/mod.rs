@@ -139,6 +139,12 @@ impl<T: Float> Projection<T> {
         })
     }
 
+    /// The events (neuron, weight) of a source's spike, ascending, if they are a list.
+    #[inline]
+    pub(crate) fn list(&self, source: u32, target: Target) -> Option<impl Iterator<Item = (usize, T)>> {
+        if let Map::Rows(rows) = &self.map { rows.events(source, target) } else { None }
+    }
+
     /// Has the processor fetch what a spike that is delivered soon needs.
     #[inline]
     pub(crate) fn prefetch(&self, source: u32, target: Target) {

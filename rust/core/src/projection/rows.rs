@@ -160,15 +160,25 @@ impl<T: Float> Rows<T> {
             if let Some(&(next, _)) = spikes.get(at + 1) {
                 self.prefetch(next, target);
             }
-            let source = source as usize;
-            if !self.is_sparse && self.number[source] != NOT_WHOLE {
-                state.whole_rows(target, self.n_out, &self.whole, &[(self.number[source], m)]);
-                continue;
+            if let Some(events) = self.events(source, target) {
+                state.events(events.map(|(neuron, weight)| (neuron, weight * m)));
+            } else {
+                let number = self.number[source as usize];
+                state.whole_rows(target, self.n_out, &self.whole, &[(number, m)]);
             }
-            let list = self.list_in(source, target);
-            let synapses = self.targets[list.clone()].iter().zip(&self.weights[list]);
-            state.events(synapses.map(|(&k, &weight)| (target.start + k as usize, weight * m)));
         }
+    }
+
+    /// A source's synapses (neuron, weight), ascending, unless they are a whole row.
+    #[inline]
+    pub(crate) fn events(&self, source: u32, target: Target) -> Option<impl Iterator<Item = (usize, T)>> {
+        let source = source as usize;
+        if self.all_whole() || !self.is_sparse && self.number[source] != NOT_WHOLE {
+            return None;
+        }
+        let list = self.list_in(source, target);
+        let synapses = self.targets[list.clone()].iter().zip(&self.weights[list]);
+        Some(synapses.map(move |(&k, &weight)| (target.start + k as usize, weight)))
     }
 
     /// Has the processor fetch the list of a spike that is delivered soon: it lies anywhere in memory. Whole rows are long enough for the processor to see by itself what comes next.
