@@ -1,4 +1,4 @@
-"""A case of `strategies_gradient` as PyTorch leaves, its replay, and gradients to compare."""
+"""A case of `strategies_gradient` as PyTorch leaves, its replay, and the gradients of that."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import oracle_gradient as oracle
 import pytest
-from compare import build, run
 from strategies import Case
 from strategies_gradient import GradientCase
 
@@ -94,16 +92,6 @@ class Leaves:
         }
 
 
-def recorded(g: GradientCase) -> tuple[pa.Network, pa.Trace]:
-    network = build(g.case.net)
-    trace = run(g.case, network).trace
-    assert trace is not None
-    if g.replayed:
-        trace = run(g.case, network, schedule=pa.Replay(trace)).trace
-        assert trace is not None
-    return network, trace
-
-
 def differentiate(g: GradientCase, network: pa.Network, trace: pa.Trace) -> Gradients:
     """Gradients of the sum of the case's cotangents times what the replay gives."""
     leaves = Leaves(g.case, network)
@@ -135,27 +123,3 @@ def by_parameter(given: dict[str, Any], ours: Gradients) -> Gradients:
         rows = np.split(np.asarray(flat[name], np.float64).ravel(), max(1, like.size))
         shaped[name] = np.array([row.sum() for row in rows])[: like.size].reshape(like.shape)
     return shaped
-
-
-def assert_close(ours: Gradients, wanted: Gradients, scale: float, dtype: str) -> None:
-    relative = 1e-10 if dtype == "float64" else 2e-4
-    assert set(ours) == set(wanted)
-    for name, array in wanted.items():
-        size = max(scale, float(np.abs(array).max(initial=0.0)))
-        np.testing.assert_allclose(ours[name], array, relative, relative * size, err_msg=name)
-
-
-def oracles(g: GradientCase, network: pa.Network, trace: pa.Trace) -> dict[str, Any]:
-    c = g.case
-    return oracle.gradient(
-        c.net,
-        network.decay(c.dt),
-        c.spikes,
-        trace.to_steps(),
-        g.grad_counts,
-        g.grad_spike_counts,
-        g.grad_v,
-        layered=c.schedule.kind == "Layered",
-        at_once=c.options.input_mode == "at_once",
-        **g.options,
-    )

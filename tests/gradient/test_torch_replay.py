@@ -10,18 +10,11 @@ import pytest
 from compare import batch_of, build, run
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from native_case import BOTH, assert_close, expected, recorded
 from oracle import Options
 from oracle_network import Network, Population, Projection
 from oracle_schedules import Schedule
-from replay_case import (
-    Leaves,
-    assert_close,
-    by_parameter,
-    dense,
-    differentiate,
-    oracles,
-    recorded,
-)
+from replay_case import Leaves, by_parameter, dense, differentiate
 from strategies import Case, cases
 from strategies_gradient import SCOPES, GradientCase, gradient_cases
 
@@ -29,8 +22,6 @@ import pyasync as pa
 from pyasync.simulate import _input
 
 torch = pytest.importorskip("torch")
-
-BOTH = ("float64", "float64", "float32")
 
 
 @given(cases())
@@ -51,7 +42,7 @@ def test_it_gives_the_recorded_spikes_and_the_final_potentials(case: Case) -> No
 @given(gradient_cases(BOTH))
 def test_autograd_of_it_is_the_oracles_gradient(g: GradientCase) -> None:
     network, trace = recorded(g)
-    wanted = oracles(g, network, trace)
+    wanted = expected(g, network, trace)
     dtype = g.case.net.dtype
     assume(dtype == "float64" or wanted["scale"] < 1e6)
     ours = differentiate(g, network, trace)
@@ -144,7 +135,7 @@ def test_a_spike_batch_gives_the_gradients_of_the_dense_input(g: GradientCase) -
 def test_samples_of_a_batch_do_not_meet(g: GradientCase) -> None:
     network, trace = recorded(g)
     together = differentiate(g, network, trace)
-    scale = oracles(g, network, trace)["scale"]
+    scale = expected(g, network, trace)["scale"]
     b = len(trace) - 1
     alone = replace(
         g,

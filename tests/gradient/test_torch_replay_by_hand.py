@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from native_case import recorded
 from oracle import Options
 from oracle_network import Network, Population, Projection
 from oracle_schedules import Schedule
-from replay_case import Gradients, differentiate, recorded
+from replay_case import Gradients, differentiate
 from strategies import Case
 from strategies_gradient import SCOPES, GradientCase
 

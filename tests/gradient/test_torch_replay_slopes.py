@@ -10,7 +10,8 @@ import pytest
 from compare import build, run
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from replay_case import Gradients, Leaves, Surrogate, dense, differentiate, recorded
+from native_case import recorded
+from replay_case import Gradients, Leaves, Surrogate, dense, differentiate
 from strategies import Case
 from strategies_gradient import GradientCase, gradient_cases, layered_chains
 

@@ -1,0 +1,126 @@
+"""Bad arguments and foreign traces: the native reverse pass names the error, never panics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from native_case import BOTH, native, native_gradient, needs_native, recorded
+from strategies_gradient import GradientCase, gradient_cases
+
+import pyasync as pa
+
+
+def a_run() -> tuple[pa.Network, np.ndarray, pa.Trace]:
+    rng = np.random.default_rng(0)
+    network = pa.Network.sequential(
+        [pa.Linear(rng.normal(0.4, 0.6, (4, 3))), pa.Linear(rng.normal(0.4, 0.6, (2, 4)))],
+        pa.LIF(v_threshold=0.3),
+    )
+    x = rng.random((5, 3, 3)) < 0.5
+    trace = pa.simulate(network, x, pa.Fifo(2), dt=0.01, record=True).trace
+    assert trace is not None
+    return network, x, trace
+
+
+def test_the_run_that_is_spoiled_below_is_a_good_one() -> None:
+    _, _, trace = a_run()
+    assert trace.n_emitted > 10
+
+
+ONES = np.ones((5, 3, 2))
+SPOILED: dict[str, dict[str, Any]] = {
+    "counts of too few timesteps": {"grad_counts": ONES[:4]},
+    "counts of too few samples": {"grad_counts": ONES[:, :2]},
+    "counts of too many outputs": {"grad_counts": np.ones((5, 3, 3))},
+    "counts without axes": {"grad_counts": np.ones(30)},
+    "counts in float32": {"grad_counts": ONES.astype("float32")},
+    "counts in integers": {"grad_counts": ONES.astype(int)},
+    "counts as a list": {"grad_counts": ONES.tolist()},
+    "counts with a NaN": {"grad_counts": np.where(np.arange(30).reshape(5, 3, 2) == 7, np.nan, 1)},
+    "counts with infinity": {"grad_counts": ONES * np.inf},
+    "spike counts of outputs only": {"grad_spike_counts": np.ones((3, 2))},
+    "spike counts transposed": {"grad_spike_counts": np.ones((6, 3))},
+    "spike counts in float32": {"grad_spike_counts": np.ones((3, 6), "float32")},
+    "spike counts with a NaN": {"grad_spike_counts": np.full((3, 6), np.nan)},
+    "v of too few samples": {"grad_v": np.ones((2, 6))},
+    "v in float32": {"grad_v": np.ones((3, 6), "float32")},
+    "v with a NaN": {"grad_v": np.full((3, 6), np.nan)},
+    "initial_v of another shape": {"initial_v": np.zeros((3, 5))},
+    "initial_v in float32": {"initial_v": np.zeros((3, 6), "float32")},
+    "initial_v with a NaN": {"initial_v": np.full((3, 6), np.nan)},
+    "another dt": {"dt": 0.02},
+    "an unknown scope": {"scope": "everything"},
+    "an unknown surrogate": {"surrogate": ("heaviside", 1.0)},
+    "a surrogate of NaN": {"surrogate": ("atan", float("nan"))},
+    "input of more samples": {"x": np.zeros((5, 4, 3))},
+    "input of fewer timesteps": {"x": np.zeros((4, 3, 3))},
+}
+
+
+@needs_native
+@pytest.mark.parametrize("spoiled", SPOILED.values(), ids=SPOILED.keys())
+def test_bad_arguments_are_named(spoiled: dict[str, Any]) -> None:
+    network, x, trace = a_run()
+    arguments: dict[str, Any] = {"x": x, "dt": 0.01, "grad_counts": ONES, **spoiled}
+    with pytest.raises(pa.PyasyncError) as raised:
+        native_gradient(network, trace=trace, **arguments)
+    [name] = spoiled
+    if name not in ("x", "scope", "dt"):
+        assert name in str(raised.value)
+
+
+def other_networks() -> dict[str, Callable[[], pa.Network]]:
+    rng = np.random.default_rng(1)
+    w = [rng.normal(0.4, 0.6, shape) for shape in ((4, 3), (2, 4), (5, 3), (2, 5))]
+    lif = pa.LIF(v_threshold=0.3)
+    return {
+        "float32": lambda: pa.Network.sequential(
+            [pa.Linear(w[0]), pa.Linear(w[1])], lif, dtype="float32"
+        ),
+        "more neurons": lambda: pa.Network.sequential([pa.Linear(w[2]), pa.Linear(w[3])], lif),
+        "no hidden synapses": lambda: pa.Network.sequential(
+            [pa.Linear(w[0]), pa.Linear(0 * w[1])], lif
+        ),
+        "other populations": lambda: pa.Network.sequential(
+            [pa.Linear(w[0][:2]), pa.Linear(w[1].T[:, :2])], lif
+        ),
+    }
+
+
+@needs_native
+@pytest.mark.parametrize("other", other_networks().values(), ids=other_networks().keys())
+def test_a_trace_of_another_network_is_refused(other: Callable[[], pa.Network]) -> None:
+    network, x, trace = other(), *a_run()[1:]
+    with pytest.raises(pa.PyasyncError):
+        native_gradient(network, x, trace, ONES.astype(network.dtype), dt=0.01)
+
+
+@needs_native
+@given(gradient_cases(max_samples=2), gradient_cases(max_samples=2))
+def test_any_trace_with_any_network_gives_numbers_or_a_named_error(
+    g: GradientCase, other: GradientCase
+) -> None:
+    network, _ = recorded(g)
+    _, foreign = recorded(other)
+    try:
+        ours = native(g, network, foreign)
+    except pa.PyasyncError:
+        return
+    assert ours["initial_v"].shape == (len(g.case.spikes), g.case.net.n_neurons)
+
+
+@needs_native
+@given(gradient_cases(BOTH), st.integers(0, 2**32))
+def test_a_trace_of_other_input_gives_numbers_or_a_named_error(g: GradientCase, seed: int) -> None:
+    network, trace = recorded(g)
+    rng = np.random.default_rng(seed)
+    shape = (g.case.n_timesteps, len(g.case.spikes), int(np.prod(g.case.net.input_shape)))
+    try:
+        native(g, network, trace, x=rng.random(shape) < rng.random())
+    except pa.PyasyncError:
+        return
