@@ -66,8 +66,8 @@ def study(
     schedule: Annotated[
         list[str] | None,
         typer.Option(
-            help="layered, random, momentum, fifo, lifo, free: what to run under; may be repeated.  "
-            "\\[default: all but free]",
+            help="layered, random, momentum, fifo, lifo, free: what to run under; may be "
+            "repeated.  \\[default: all but free]",
             show_default=False,
         ),
     ] = None,

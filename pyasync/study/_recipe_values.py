@@ -52,7 +52,7 @@ def checked(name: str, given: Any) -> Any:
             return choice(InputError, name, given, LEARNING_RATE_SCHEDULES)
         case "epochs" | "batch_size":
             return integer(InputError, name, given, 1)
-        case "shift_timesteps" | "seed":
+        case "shift_timesteps" | "seed" | "output_sync_threshold":
             return integer(InputError, name, given)
         case "tau_mem":
             if given == math.inf or given == "inf":

@@ -92,7 +92,8 @@ def build(
         chain = list(_chain(recipe, model._input_shape, n_outputs))
         names = [f"hidden{number + 1}" for number in range(len(chain) - 1)] + ["output"]
         for name, (_, shape) in zip(names, chain, strict=True):
-            model.add(name, shape, _neuron(recipe, shape))
+            sync_threshold = recipe.output_sync_threshold if name == "output" else 0
+            model.add(name, shape, _neuron(recipe, shape, sync_threshold))
         for (source, target), (module, _) in zip(pairwise(["input", *names]), chain, strict=True):
             _initialise(module, recipe.weight_scale, chance)
             model.connect(source, target, module)
@@ -180,7 +181,7 @@ def _convolutions(recipe: Recipe, shape: Shape) -> Iterator[nn.Module]:
         yield nn.Sequential(convolution, nn.AvgPool2d(pool)) if pool > 1 else convolution
 
 
-def _neuron(recipe: Recipe, shape: Shape) -> LIF:
+def _neuron(recipe: Recipe, shape: Shape, sync_threshold: int) -> LIF:
     def values(number: float, learned: bool) -> float | npt.NDArray[np.float64]:
         return np.full(shape, number) if learned else number
 
@@ -189,6 +190,7 @@ def _neuron(recipe: Recipe, shape: Shape) -> LIF:
         tau_mem=values(recipe.tau_mem, recipe.learn_tau_mem),
         learn_tau_mem=recipe.learn_tau_mem,
         learn_threshold=recipe.learn_threshold,
+        sync_threshold=sync_threshold,
     )
 
 

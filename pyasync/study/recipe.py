@@ -41,6 +41,9 @@ class Recipe:
         Membrane time constant in seconds, at first; `inf` for neurons that do not leak.
     v_threshold : float
         Firing threshold, at first.
+    output_sync_threshold : int
+        Events that must have arrived at an output neuron in a timestep before one more lets it
+        fire. Output neurons then do not decide on the first spikes that happen to arrive.
     learn_tau_mem : bool
         Learn the time constant of each neuron.
     learn_threshold : bool
@@ -131,6 +134,7 @@ class Recipe:
     bias: bool = False
     tau_mem: float = 28e-3
     v_threshold: float = 0.3
+    output_sync_threshold: int = 0
     learn_tau_mem: bool = False
     learn_threshold: bool = False
     weight_scale: float = 1.0

@@ -74,6 +74,11 @@ def test_what_is_learned_of_neurons_is_learned_of_each() -> None:
     assert np.allclose(neuron.v_threshold, recipe.v_threshold)
 
 
+def test_only_output_neurons_wait_for_events() -> None:
+    network = build(Recipe(hidden=(5, 4), output_sync_threshold=7), 7, 3, 1e-3).network()
+    assert [each.neuron.sync_threshold for each in network.populations] == [0, 0, 7]
+
+
 def test_first_weights_are_glorots_and_the_seeds_alone() -> None:
     recipe = Recipe(hidden=(100,), weight_scale=3.0, recurrent=True, recurrent_scale=0.5, bias=True)
     state = torch.random.get_rng_state()
