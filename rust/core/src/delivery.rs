@@ -54,8 +54,7 @@ pub(crate) fn prefetch<T: Float>(network: &Network<T>, neuron: u32, state: &Stat
     if neuron as usize >= network.n_neurons() {
         return;
     }
-    let index = network.population_index(neuron);
-    let local = neuron - network.populations()[index].start as u32;
+    let (index, local) = network.place_of(neuron);
     for &number in &network.from_population[index].connections {
         network.connections[number].projection.prefetch(local, state.target(number));
     }
@@ -93,9 +92,8 @@ fn update_through_list<T: Float>(
     if source as usize >= network.n_neurons() {
         return false;
     }
-    let index = network.population_index(source);
+    let (index, local) = network.place_of(source);
     let &[number] = network.from_population[index].connections.as_slice() else { return false };
-    let local = source - network.populations()[index].start as u32;
     let Some(events) = network.connections[number].projection.list(local, state.target(number)) else {
         return false;
     };

@@ -214,15 +214,7 @@ impl<'a, T: Float> Worker<'a, T> {
     ) -> Result<(), Error> {
         let Run { network, options, .. } = self.run;
         self.v.clear();
-        let mut rest = self.fired.as_slice();
-        while let Some(&first) = rest.first() {
-            let index = network.population_index(first);
-            let population = &network.populations()[index];
-            let end = rest.partition_point(|&neuron| (neuron as usize) < population.end);
-            let (neurons, tail) = rest.split_at(end);
-            self.measures.sum_events += self.state.fire(&population.lif, index, neurons, &mut self.v);
-            rest = tail;
-        }
+        self.measures.sum_events += self.state.fire_all(network, &self.fired, &mut self.v);
         if options.keep_spike_counts {
             for &neuron in &self.fired {
                 slot.spike_counts[neuron as usize] += 1;

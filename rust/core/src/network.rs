@@ -70,7 +70,6 @@ pub struct Network<T> {
     pub(crate) from_population: Vec<FanOut>,
     /// Of several populations: each neuron's.
     population_of: Vec<u32>,
-    n_neurons: usize,
     pub(crate) tau_mem: Vec<f64>,
     pub(crate) threshold: Vec<T>,
     /// No population has two sources, so spikes of different sources never meet in one sum.
@@ -90,7 +89,7 @@ impl<T: Float> Network<T> {
 
     /// Number of neurons.
     pub fn n_neurons(&self) -> usize {
-        self.n_neurons
+        self.threshold.len()
     }
 
     /// The number of a neuron's population.
@@ -98,6 +97,13 @@ impl<T: Float> Network<T> {
     pub(crate) fn population_index(&self, neuron: u32) -> usize {
         // Neurons come in any order, so that each look into a large table waits for memory.
         if self.populations.len() == 1 { 0 } else { self.population_of[neuron as usize] as usize }
+    }
+
+    /// The number of a neuron's population, and the neuron's place in it.
+    #[inline]
+    pub(crate) fn place_of(&self, neuron: u32) -> (usize, u32) {
+        let index = self.population_index(neuron);
+        (index, neuron - self.populations[index].start as u32)
     }
 
     /// The populations, in the order of their ids.
@@ -252,7 +258,6 @@ impl<T: Float> NetworkBuilder<T> {
             biases: Vec::new(),
             from_input: FanOut::default(),
             from_population: vec![FanOut::default(); populations.len()],
-            n_neurons: population_of.len(),
             population_of: if populations.len() == 1 { Vec::new() } else { population_of },
             tau_mem,
             threshold,

@@ -338,6 +338,21 @@ impl<T: Float> State<T> {
         self.forget_step();
     }
 
+    /// Has neurons of any populations, in neuron order, fire; as `fire`.
+    #[inline]
+    pub(crate) fn fire_all(&mut self, network: &Network<T>, fired: &[u32], v: &mut Vec<T>) -> u64 {
+        let (mut rest, mut events) = (fired, 0);
+        while let Some(&first) = rest.first() {
+            let index = network.population_index(first);
+            let population = &network.populations()[index];
+            let end = rest.partition_point(|&neuron| (neuron as usize) < population.end);
+            let (neurons, tail) = rest.split_at(end);
+            events += self.fire(&population.lif, index, neurons, v);
+            rest = tail;
+        }
+        events
+    }
+
     /// Has neurons of one population fire: appends the potential `v'` of each to `v` and resets it.
     /// Gives the sum of the events that had arrived at them in the timestep.
     #[inline]

@@ -235,16 +235,7 @@ impl<'a, T: Float> Shard<'a, T> {
     fn settle(&mut self, at: Place, stops: &Stops<'_>) -> Result<(), Error> {
         let Run { network, options, .. } = self.run;
         self.potentials.clear();
-        let mut rest = self.fired.as_slice();
-        while let Some(&first) = rest.first() {
-            let index = network.population_index(first);
-            let population = &network.populations()[index];
-            let end = rest.partition_point(|&neuron| (neuron as usize) < population.end);
-            let (neurons, tail) = rest.split_at(end);
-            self.measures.sum_events +=
-                self.state.fire(&population.lif, index, neurons, &mut self.potentials);
-            rest = tail;
-        }
+        self.measures.sum_events += self.state.fire_all(network, &self.fired, &mut self.potentials);
         if let Some(dropout) = &options.dropout {
             let rests = |k| network.population(k).lif.refractory == Refractory::Timestep;
             self.fates.draw(dropout, at.sample_id, at.timestep as u32, &self.fired, rests);

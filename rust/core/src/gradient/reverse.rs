@@ -230,8 +230,7 @@ impl<T: Float> Walk<T> {
                 }
                 continue;
             }
-            let index = pass.network.population_index(source);
-            let local = source - pass.network.populations()[index].start as u32;
+            let (index, local) = pass.network.place_of(source);
             let mut term = T::ZERO;
             for &c in &pass.network.from_population[index].connections {
                 let (connection, target) = (&pass.network.connections[c], targets[c]);
@@ -250,8 +249,7 @@ impl<T: Float> Walk<T> {
 /// The sum of `w[k] * b[k]` over all synapses that leave neuron `j` for shards that take a later step.
 fn pulled<T: Float>(pass: &Pass<'_, T>, j: u32, b: &[T], later: &[bool]) -> T {
     let network = pass.network;
-    let index = network.population_index(j);
-    let local = j - network.populations()[index].start as u32;
+    let (index, local) = network.place_of(j);
     let mut sum = T::ZERO;
     for (shard, _) in pass.shards.iter().zip(later).filter(|(_, later)| **later) {
         for &c in &network.fan_out(Source::Population(index)).connections {

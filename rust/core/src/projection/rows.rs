@@ -173,7 +173,7 @@ impl<T: Float> Rows<T> {
     #[inline]
     pub(crate) fn events(&self, source: u32, target: Target) -> Option<impl Iterator<Item = (usize, T)>> {
         let source = source as usize;
-        if self.all_whole() || !self.is_sparse && self.number[source] != NOT_WHOLE {
+        if self.whole_row(source).is_some() {
             return None;
         }
         let list = self.list_in(source, target);
