@@ -16,16 +16,11 @@ from pyasync.errors import InputError, ScheduleError, expected
 from pyasync.events import SpikeBatch
 from pyasync.network import Network
 from pyasync.result import Result
-from pyasync.schedules import Fifo, FreeRunning, Layered, Lifo, Momentum, Random, Schedule
+from pyasync.schedules import FreeRunning, Layered, Schedule
 from pyasync.simulate import simulate
+from pyasync.study.plan import NAMED, named, run_label
 from pyasync.study.report import AuditReport, AuditRow, Example
 
-NAMED: dict[str, type[Random | Momentum | Fifo | Lifo]] = {
-    "random": Random,
-    "momentum": Momentum,
-    "fifo": Fifo,
-    "lifo": Lifo,
-}
 #: Free runs differ, so each is repeated.
 FREE_RUNS = 5
 _AT_ONCE = 500
@@ -121,7 +116,7 @@ def audit(
             ids = np.arange(first, first + len(part))
             keep = ("output_spikes",)
             parts.append(simulate(network, part, schedule, sample_ids=ids, keep=keep, **options))
-            bar.advance(len(part), _name(schedule))
+            bar.advance(len(part), run_label(schedule))
         return parts
 
     with Progress("audit", n_runs * len(batch), "samples", shown=progress) as bar:
@@ -168,7 +163,7 @@ def _report(
         ),
         anytime_spikes=grid,
         anytime_accuracy=np.stack([_curve(parts, labels, grid) for parts in results]),
-        example=Example(sample, int(labels[sample]), _name(shown), *events),
+        example=Example(sample, int(labels[sample]), run_label(shown), *events),
         network=network,
         n_samples=len(batch),
         n_timesteps=batch.n_timesteps,
@@ -187,13 +182,11 @@ def _runs(
     for each in ("random", "momentum", "fifo", "free") if schedules is None else schedules:
         if isinstance(each, Schedule):
             runs.append(each)
-        elif each == "free":
-            runs.append(FreeRunning(parallel="shards"))
-        elif each in NAMED:
-            if not forward_group_sizes:
+        elif each == "free" or each in NAMED:
+            if each != "free" and not forward_group_sizes:
                 given = "no size"
                 raise ScheduleError(expected("forward_group_sizes", given, "at least one"))
-            runs.extend(NAMED[each](size) for size in forward_group_sizes)
+            runs.extend(named(each, forward_group_sizes))
         else:
             raise ScheduleError(expected("schedules", repr(each), accepted))
     baseline = [each for each in runs if isinstance(each, Layered)] or [Layered()]
@@ -202,11 +195,6 @@ def _runs(
         given = f"{schedules!r} with forward_group_sizes={forward_group_sizes!r}"
         raise ScheduleError(expected("schedules", given, accepted))
     return [baseline[0], *asynchronous]
-
-
-def _name(schedule: Schedule) -> str:
-    size = getattr(schedule, "forward_group_size", None)
-    return schedule.name if size is None else f"{schedule.name}, F = {size}"
 
 
 def _joined(parts: list[Result], measure: str, *arguments: Any) -> npt.NDArray[Any]:

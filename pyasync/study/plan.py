@@ -12,7 +12,7 @@ from pyasync.schedules import Fifo, FreeRunning, Layered, Lifo, Momentum, Random
 from pyasync.study.recipe import Recipe
 
 SCHEDULES = ("layered", "random", "momentum", "fifo", "lifo")
-_GROUPED: dict[str, type[Random | Momentum | Fifo | Lifo]] = {
+NAMED: dict[str, type[Random | Momentum | Fifo | Lifo]] = {
     "random": Random,
     "momentum": Momentum,
     "fifo": Fifo,
@@ -90,12 +90,9 @@ class Plan:
             if name not in (*SCHEDULES, "free"):
                 accepted = ", ".join((*SCHEDULES, "free"))
                 raise ScheduleError(expected("schedules", shown(name), accepted))
-            if name == "free":
-                free = FreeRunning(parallel="shards")
-                runs.setdefault(run_label(free), free)
-            elif name != "layered":
-                for size in forward_group_sizes:
-                    runs.setdefault(run_label(each := _GROUPED[name](size)), each)
+            if name != "layered":
+                for each in named(name, forward_group_sizes):
+                    runs.setdefault(run_label(each), each)
         for recipe in recipes.values():
             own = as_trained(recipe)
             runs.setdefault(run_label(own), own)
@@ -128,6 +125,20 @@ class Plan:
         return recipe_title(trained, self.recipes[trained])
 
 
+def named(name: str, forward_group_sizes: Sequence[int]) -> list[Schedule]:
+    """Give the runs that an asynchronous schedule's name stands for: one for each F, or a free one.
+
+    Examples
+    --------
+    >>> from pyasync.study.plan import named
+    >>> named("fifo", [1, 8])
+    [Fifo(forward_group_size=1), Fifo(forward_group_size=8)]
+    """
+    if name == "free":
+        return [FreeRunning(parallel="shards")]
+    return [NAMED[name](size) for size in forward_group_sizes]
+
+
 def as_trained(recipe: Recipe) -> Schedule:
     """Give the schedule that a network was trained with, for running it.
 
@@ -146,7 +157,7 @@ def as_trained(recipe: Recipe) -> Schedule:
     size: Any = recipe.forward_group_size
     if not isinstance(size, int):
         size = min(max(_USUAL_GROUP, size[0]), size[1])
-    return _GROUPED.get(recipe.schedule, Random)(size)
+    return NAMED.get(recipe.schedule, Random)(size)
 
 
 def run_label(schedule: Schedule) -> str:
