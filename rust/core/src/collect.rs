@@ -6,7 +6,7 @@ use crate::engine::{Run, Worker};
 use crate::error::Error;
 use crate::float::Float;
 use crate::schedule::ScheduleSpec;
-use crate::trace::{Trace, TraceHeader};
+use crate::trace::{Piece, Trace, TraceHeader};
 
 /// One worker's ragged results: buffers, and where each sample that it ran ends in them.
 pub(crate) struct Ragged {
@@ -18,7 +18,6 @@ pub(crate) struct Ragged {
 }
 
 /// Where a sample ends in a worker's buffers.
-#[derive(Clone, Copy, Default)]
 pub(crate) struct End {
     sample: usize,
     bytes: usize,
@@ -44,10 +43,18 @@ impl Ragged {
         Self { bytes, v, output_spikes: worker.output_spikes, ends, error }
     }
 
-    /// Each sample's part of the buffers: where it starts and where it ends.
-    fn samples(&self) -> impl Iterator<Item = (End, End)> {
-        let starts = std::iter::once(End::default()).chain(self.ends.iter().copied());
-        starts.zip(self.ends.iter().copied())
+    fn output_spikes_of(&self, place: usize) -> &[(u32, u32)] {
+        let start = place.checked_sub(1).map_or(0, |before| self.ends[before].output_spikes);
+        &self.output_spikes[start..self.ends[place].output_spikes]
+    }
+
+    /// What the worker recorded.
+    fn into_piece(self) -> Piece {
+        let offsets = |end: fn(&End) -> usize| {
+            std::iter::once(0).chain(self.ends.iter().map(|e| end(e) as u64)).collect::<Vec<u64>>()
+        };
+        let (offsets, v_offsets) = (offsets(|end| end.bytes), offsets(|end| end.v));
+        Piece::new(self.bytes, offsets, self.v, v_offsets)
     }
 }
 
@@ -63,37 +70,21 @@ pub(crate) fn merge<T: Float>(
     if let Some((_, error)) = first {
         return Err(error);
     }
-    let record = run.options.record;
-    if let [part] = parts.as_mut_slice() {
-        // A single worker ran the samples in their order: nothing needs to be copied.
-        let ends = |end: fn(&End) -> usize| {
-            let ends = part.ends.iter().map(|e| end(e) as u64);
-            std::iter::once(0).chain(ends).collect::<Vec<u64>>()
-        };
-        let (offsets, v_offsets) = (ends(|end| end.bytes), ends(|end| end.v));
-        output.output_offsets = ends(|end| end.output_spikes);
-        output.output_spikes = std::mem::take(&mut part.output_spikes);
-        let (bytes, v) = (std::mem::take(&mut part.bytes), std::mem::take(&mut part.v));
-        output.trace = record.then(|| Trace::from_parts(header(run, spec), bytes, offsets, v, v_offsets));
-        return Ok(());
-    }
-    let mut trace = Trace::new(header(run, spec));
-    if record {
-        let total = |length: fn(&Ragged) -> usize| parts.iter().map(length).sum();
-        trace.reserve(total(|part| part.bytes.len()), total(|part| part.v.len()));
-    }
-    let mut samples: Vec<_> =
-        parts.iter().flat_map(|part| part.samples().map(move |(start, end)| (part, start, end))).collect();
-    samples.sort_unstable_by_key(|(_, _, end)| end.sample);
-    output.output_offsets.push(0);
-    for (part, start, end) in samples {
-        if record {
-            trace.push(&part.bytes[start.bytes..end.bytes], &part.v[start.v..end.v]);
+    let mut places = vec![(0, 0); output.measures.len()];
+    for (number, part) in parts.iter().enumerate() {
+        for (place, end) in part.ends.iter().enumerate() {
+            places[end.sample] = (number as u32, place as u32);
         }
-        output.output_spikes.extend_from_slice(&part.output_spikes[start.output_spikes..end.output_spikes]);
+    }
+    output.output_offsets.push(0);
+    for &(part, place) in &places {
+        output.output_spikes.extend_from_slice(parts[part as usize].output_spikes_of(place as usize));
         output.output_offsets.push(output.output_spikes.len() as u64);
     }
-    output.trace = record.then_some(trace);
+    if run.options.record {
+        let pieces = parts.into_iter().map(Ragged::into_piece).collect();
+        output.trace = Some(Trace::of_pieces(header(run, spec), pieces, places));
+    }
     Ok(())
 }
 

@@ -42,8 +42,9 @@ pub(crate) struct Worker<'a, T> {
     pub(crate) run: &'a Run<'a, T>,
     pub(crate) state: State<T>,
     pub(crate) measures: Measures,
-    /// Neurons that fired in the step at hand, and their potentials.
+    /// Neurons that fired in the step at hand.
     pub(crate) fired: Vec<u32>,
+    /// Potentials of the neurons that fired in the timestep at hand, in order.
     pub(crate) v: Vec<T>,
     /// The group at hand.
     pub(crate) group: Vec<Pending>,
@@ -183,6 +184,7 @@ impl<'a, T: Float> Worker<'a, T> {
 
     pub(crate) fn begin_timestep(&mut self) {
         self.state.begin_timestep(self.run.network, &self.run.beta);
+        self.v.clear();
         if self.run.has_fates {
             self.fates.begin_timestep(self.run.network.n_neurons());
         }
@@ -193,15 +195,21 @@ impl<'a, T: Float> Worker<'a, T> {
 
     /// Ends a timestep; true when the sample has ended with it.
     pub(crate) fn end_timestep<S: Schedule<T>>(&mut self, schedule: &mut S, ending: Ending) -> bool {
-        if self.run.options.record {
-            self.writer.end_timestep(ending);
-        }
+        self.record_ending(ending);
         self.state.end_timestep();
         if !matches!(ending, Ending::Carried(_)) {
             schedule.clear();
             self.waiting_inputs.clear();
         }
         matches!(ending, Ending::Stopped(_))
+    }
+
+    /// Records how the timestep ended, and the potentials of all that fired in it: together, because so few at a time cost more.
+    pub(crate) fn record_ending(&mut self, ending: Ending) {
+        if self.run.options.record {
+            self.writer.v.extend(self.v.iter().map(|v| v.to_f32()));
+            self.writer.end_timestep(ending);
+        }
     }
 
     /// Has the neurons in `fired` fire: state, counts, record, and the schedule's pending set.
@@ -213,7 +221,7 @@ impl<'a, T: Float> Worker<'a, T> {
         slot: &mut Slot<'_, T>,
     ) -> Result<(), Error> {
         let Run { network, options, .. } = self.run;
-        self.v.clear();
+        let first = self.v.len();
         self.measures.sum_events += self.state.fire_all(network, &self.fired, &mut self.v);
         if options.keep_spike_counts {
             for &neuron in &self.fired {
@@ -224,12 +232,12 @@ impl<'a, T: Float> Worker<'a, T> {
         if self.fired.last().is_some_and(|&last| last as usize >= output.start) {
             self.count_output_spikes(output, moment, slot);
         }
-        schedule.fired(moment, self.next_arrival, &self.fired, &self.v)?;
+        schedule.fired(moment, self.next_arrival, &self.fired, &self.v[first..])?;
         if self.run.has_fates {
             self.decide_fates(schedule, moment);
         }
         if options.record {
-            self.writer.step(self.shard, &self.group, &self.fired, &self.fates.flags, &self.v);
+            self.writer.step(self.shard, &self.group, &self.fired, &self.fates.flags);
         }
         self.take_arrivals(self.fired.len())?;
         self.measures.spikes += self.fired.len() as u64;

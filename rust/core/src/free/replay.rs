@@ -127,9 +127,7 @@ impl<T: Float> Worker<'_, T> {
                 moment.step += 1;
             };
             self.note_ending(ending);
-            if run.options.record {
-                self.writer.end_timestep(ending);
-            }
+            self.record_ending(ending);
             replay.states.iter_mut().for_each(State::end_timestep);
             if !matches!(ending, Ending::Carried(_)) {
                 replay.due.fill(0);

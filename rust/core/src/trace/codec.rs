@@ -13,7 +13,6 @@
 //! to a byte. Potentials at firing lie apart, as `f32`.
 
 use crate::error::Error;
-use crate::float::Float;
 use crate::options::Ending;
 use crate::schedule::Pending;
 
@@ -64,17 +63,9 @@ impl Writer {
         (self.bytes, self.v)
     }
 
-    #[inline]
-    pub(crate) fn step<T: Float>(
-        &mut self,
-        shard: usize,
-        emitted: &[Pending],
-        fired: &[u32],
-        fates: &[u8],
-        v: &[T],
-    ) {
+    #[inline(never)]
+    pub(crate) fn step(&mut self, shard: usize, emitted: &[Pending], fired: &[u32], fates: &[u8]) {
         self.step_of(shard, emitted.iter().map(|spike| spike.arrival()), emitted.len(), fired, fates);
-        self.v.extend(v.iter().map(|v| v.to_f32()));
     }
 
     #[inline]

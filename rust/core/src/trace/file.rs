@@ -5,7 +5,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Trace, TraceHeader};
+use super::{Piece, Trace, TraceHeader};
 use crate::error::Error;
 use crate::options::{InputMode, OnStop};
 
@@ -22,16 +22,15 @@ impl Trace {
         file.extend_from_slice(&VERSION.to_le_bytes());
         file.extend_from_slice(&(header.len() as u32).to_le_bytes());
         file.extend_from_slice(&header);
-        for length in [self.n_samples(), self.bytes.len(), self.v.len()] {
-            file.extend_from_slice(&(length as u64).to_le_bytes());
+        let samples = || (0..self.n_samples()).map(|sample| self.sample(sample));
+        let offsets = ends(samples().map(|(bytes, _)| bytes.len()));
+        let v_offsets = ends(samples().map(|(_, v)| v.len()));
+        let totals = [offsets[self.n_samples()], v_offsets[self.n_samples()]];
+        for number in [self.n_samples() as u64].iter().chain(&totals).chain(&offsets).chain(&v_offsets) {
+            file.extend_from_slice(&number.to_le_bytes());
         }
-        for offset in self.offsets.iter().chain(&self.v_offsets) {
-            file.extend_from_slice(&offset.to_le_bytes());
-        }
-        file.extend_from_slice(&self.bytes);
-        for v in &self.v {
-            file.extend_from_slice(&v.to_le_bytes());
-        }
+        samples().for_each(|(bytes, _)| file.extend_from_slice(bytes));
+        samples().flat_map(|(_, v)| v).for_each(|v| file.extend_from_slice(&v.to_le_bytes()));
         file.extend_from_slice(&xxh3_64(&file).to_le_bytes());
         file
     }
@@ -55,6 +54,15 @@ impl Trace {
         parse(&body[MAGIC.len() + 4..])
             .ok_or_else(|| wrong("a file whose header or sections are not those of a trace"))
     }
+}
+
+/// 0, and where each of the lengths ends.
+fn ends(lengths: impl Iterator<Item = usize>) -> Vec<u64> {
+    let ends = lengths.scan(0, |end, length| {
+        *end += length as u64;
+        Some(*end)
+    });
+    std::iter::once(0).chain(ends).collect()
 }
 
 /// Whether the header is one that a run can have written.
@@ -97,7 +105,7 @@ fn parse(mut body: &[u8]) -> Option<Trace> {
         .chunks_exact(4)
         .map(|b| f32::from_le_bytes(b.try_into().expect("four bytes")))
         .collect();
-    rest.is_empty().then_some(Trace { header, offsets, bytes, v_offsets, v })
+    rest.is_empty().then(|| Trace::of_piece(header, Piece::new(bytes, offsets, v, v_offsets)))
 }
 
 fn split<'a>(rest: &mut &'a [u8], n: usize) -> Option<&'a [u8]> {

@@ -50,45 +50,79 @@ pub struct TraceHeader {
 }
 
 /// The recorded ordering of a batch.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Trace {
     header: TraceHeader,
+    /// What each worker wrote stays as it is: to put all samples into one piece would cost a recording on many threads more than a single core writes.
+    pieces: Vec<Piece>,
+    /// The piece and the place in it of each sample.
+    samples: Vec<(u32, u32)>,
+}
+
+/// Samples one after the other.
+#[derive(Clone, Debug)]
+pub(crate) struct Piece {
     /// Sample `s` is `bytes[offsets[s]..offsets[s + 1]]`, and its potentials at firing are `v[v_offsets[s]..v_offsets[s + 1]]`.
-    offsets: Vec<u64>,
     bytes: Vec<u8>,
-    v_offsets: Vec<u64>,
+    offsets: Vec<u64>,
     v: Vec<f32>,
+    v_offsets: Vec<u64>,
+}
+
+impl Piece {
+    /// Offsets begin with 0 and end with the lengths.
+    pub(crate) fn new(mut bytes: Vec<u8>, offsets: Vec<u64>, mut v: Vec<f32>, v_offsets: Vec<u64>) -> Self {
+        bytes.shrink_to_fit();
+        v.shrink_to_fit();
+        Self { bytes, offsets, v, v_offsets }
+    }
+
+    fn sample(&self, sample: usize) -> (&[u8], &[f32]) {
+        let range = |offsets: &[u64]| offsets[sample] as usize..offsets[sample + 1] as usize;
+        (&self.bytes[range(&self.offsets)], &self.v[range(&self.v_offsets)])
+    }
+
+    fn nbytes(&self) -> usize {
+        self.bytes.len() + size_of_val(&*self.v) + size_of_val(&*self.offsets) + size_of_val(&*self.v_offsets)
+    }
+}
+
+/// The same run of the same samples, whichever worker recorded them.
+impl PartialEq for Trace {
+    fn eq(&self, other: &Self) -> bool {
+        let samples = |trace: &Self| trace.samples.len();
+        self.header == other.header
+            && samples(self) == samples(other)
+            && (0..samples(self)).all(|sample| self.sample(sample) == other.sample(sample))
+    }
 }
 
 impl Trace {
     /// A trace without samples.
     pub(crate) fn new(header: TraceHeader) -> Self {
-        Self { header, offsets: vec![0], bytes: Vec::new(), v_offsets: vec![0], v: Vec::new() }
+        Self::of_piece(header, Piece::new(Vec::new(), vec![0], Vec::new(), vec![0]))
     }
 
-    /// A trace of parts that are already in the order of the samples.
-    pub(crate) fn from_parts(
-        header: TraceHeader,
-        bytes: Vec<u8>,
-        offsets: Vec<u64>,
-        v: Vec<f32>,
-        v_offsets: Vec<u64>,
-    ) -> Self {
-        Self { header, offsets, bytes, v_offsets, v }
+    /// A trace of one piece, in its order.
+    pub(crate) fn of_piece(header: TraceHeader, piece: Piece) -> Self {
+        let samples = (0..piece.offsets.len() as u32 - 1).map(|sample| (0, sample)).collect();
+        Self { header, pieces: vec![piece], samples }
     }
 
-    /// Makes room for so many more bytes and potentials.
-    pub(crate) fn reserve(&mut self, n_bytes: usize, n_v: usize) {
-        self.bytes.reserve(n_bytes);
-        self.v.reserve(n_v);
+    /// A trace of samples that lie in several pieces; `samples` names the piece and the place in it of each.
+    pub(crate) fn of_pieces(header: TraceHeader, pieces: Vec<Piece>, samples: Vec<(u32, u32)>) -> Self {
+        Self { header, pieces, samples }
     }
 
     /// Appends a sample.
     pub(crate) fn push(&mut self, bytes: &[u8], v: &[f32]) {
-        self.bytes.extend_from_slice(bytes);
-        self.v.extend_from_slice(v);
-        self.offsets.push(self.bytes.len() as u64);
-        self.v_offsets.push(self.v.len() as u64);
+        let last = self.pieces.len() - 1;
+        let piece = &mut self.pieces[last];
+        self.samples.push((last as u32, piece.offsets.len() as u32 - 1));
+        piece.bytes.extend_from_slice(bytes);
+        piece.v.extend_from_slice(v);
+        piece.offsets.push(piece.bytes.len() as u64);
+        piece.v_offsets.push(piece.v.len() as u64);
     }
 
     /// What the trace is of.
@@ -98,12 +132,12 @@ impl Trace {
 
     /// Number of samples.
     pub fn n_samples(&self) -> usize {
-        self.offsets.len() - 1
+        self.samples.len()
     }
 
     /// Bytes in memory.
     pub fn nbytes(&self) -> usize {
-        self.bytes.len() + size_of_val(&*self.v) + size_of_val(&*self.offsets) + size_of_val(&*self.v_offsets)
+        size_of_val(&*self.samples) + self.pieces.iter().map(Piece::nbytes).sum::<usize>()
     }
 
     /// The samples at these positions, in this order.
@@ -131,7 +165,6 @@ impl Trace {
                     trace.header, first.header
                 )));
             }
-            all.reserve(trace.bytes.len(), trace.v.len());
             for sample in 0..trace.n_samples() {
                 let (bytes, v) = trace.sample(sample);
                 all.push(bytes, v);
@@ -142,8 +175,8 @@ impl Trace {
 
     /// A sample's bytes and its potentials at firing.
     pub(crate) fn sample(&self, sample: usize) -> (&[u8], &[f32]) {
-        let range = |offsets: &[u64]| offsets[sample] as usize..offsets[sample + 1] as usize;
-        (&self.bytes[range(&self.offsets)], &self.v[range(&self.v_offsets)])
+        let (piece, place) = self.samples[sample];
+        self.pieces[piece as usize].sample(place as usize)
     }
 
     /// Reads the samples' bytes.

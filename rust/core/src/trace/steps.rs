@@ -61,10 +61,11 @@ pub struct Events {
 impl Trace {
     /// The trace as columns.
     pub fn to_steps(&self) -> Result<Steps, Error> {
-        let mut columns = Steps { v: self.v.clone(), ..Steps::default() };
+        let mut columns = Steps::default();
         let mut cursor = self.cursor();
         for sample in 0..self.n_samples() {
-            let (bytes, _) = self.sample(sample);
+            let (bytes, v) = self.sample(sample);
+            columns.v.extend_from_slice(v);
             let sample = sample as u32;
             cursor.rewind();
             let (mut timestep, mut step) = (0, 0);
