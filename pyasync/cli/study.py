@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pyasync._checks import integer
+from pyasync._checks import choice, integer
 from pyasync.cli import options
 from pyasync.cli.audit import _check_targets
 from pyasync.cli.recipe_options import integers
@@ -50,6 +50,14 @@ def study(
         typer.Option(
             help="layered, random, momentum, fifo, lifo, mixed: how to train; may be repeated.  "
             "\\[default: the first three]",
+            show_default=False,
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Whose recipes to train: {', '.join(PRESETS)}.  \\[default: the data set's own]",
             show_default=False,
         ),
     ] = None,
@@ -120,9 +128,12 @@ def study(
     _check(json, figures)
     count = integer(InputError, "seeds", seeds, 1)
     first = integer(InputError, "seed", seed)
-    preset = PRESETS.get(source, PRESETS["npz"])
+    if preset is None:
+        numbers = PRESETS.get(source, PRESETS["npz"])
+    else:
+        numbers = PRESETS[choice(InputError, "preset", preset, tuple(PRESETS))]
     # Checked with any dt before the data are read, which may take a minute.
-    _recipes(preset, 1e-3, train, config, epochs)
+    _recipes(numbers, 1e-3, train, config, epochs)
     how = {
         "dt": dt,
         "n_timesteps": timesteps,
@@ -131,12 +142,12 @@ def study(
         "time_unit": time_unit,
         "input_shape": None if input_shape is None else integers("input_shape", input_shape),
     }
-    whole = read(source, data, test_data, preset, how)
+    whole = read(source, data, test_data, numbers, how)
     chosen = whole.few(
         None if train_samples is None else integer(InputError, "train_samples", train_samples, 1),
         None if samples is None else integer(InputError, "samples", samples, 1),
     )
-    recipes = _recipes(preset, chosen.dt, train, config, epochs)
+    recipes = _recipes(numbers, chosen.dt, train, config, epochs)
     drawn = find_spec("matplotlib") is not None if figures is None else figures
     teller = _Teller(out, json, drawn)
     print(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,12 @@ def test_every_command_explains_itself(command, capsys) -> None:
 def test_it_says_its_version(capsys) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"pyasync {pa.__version__}\n"
+
+
+def test_the_package_runs_as_a_module() -> None:
+    command = [sys.executable, "-m", "pyasync", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, f"pyasync {pa.__version__}\n")
 
 
 def test_info_says_what_a_report_of_a_bug_needs(files, capsys) -> None:

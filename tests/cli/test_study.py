@@ -76,6 +76,16 @@ def test_figures_of_an_earlier_study_are_not_shown_as_this_ones(toy: Path) -> No
     assert "anytime.png" not in Path("out/report.md").read_text(encoding="utf-8")
 
 
+def test_another_data_sets_recipes_can_be_had_for_a_file(toy: Path) -> None:
+    few = [*FEW, "--seeds", "1", "--train", "random"]
+    with Path("small.toml").open("a", encoding="utf-8") as file:
+        file.write("output_sync_threshold = 0\n")
+    assert main([*COMMAND, *few, "--preset", "shd"]) == 0
+    recipe = written()["recipes"]["random"]
+    assert (recipe["shift_channels"], recipe["refractory_dropout"]) == (5, 0.5)
+    assert (recipe["hidden"], recipe["epochs"]) == ([8], 2)
+
+
 def test_its_networks_can_be_audited(toy: Path) -> None:
     assert main([*COMMAND, *FEW, "--seeds", "1", "--train", "layered"]) == 0
     (network,) = Path("out/networks").glob("*.safetensors")
@@ -144,7 +154,7 @@ def test_a_data_set_of_tonic_is_named_by_its_class(toy: Path, monkeypatch) -> No
     ("name", "expected"),
     [
         ("nmnist", {"dt": 10e-3, "n_timesteps": 10}),
-        ("shd", {"dt": 10e-3, "n_timesteps": 100}),
+        ("shd", {"dt": 20e-3, "n_timesteps": 60}),
         ("dvsgesture", {"dt": 20e-3, "n_timesteps": 75}),
     ],
 )
@@ -180,6 +190,7 @@ BAD = {
     "folder without shd": ("shd --data .", 1, ["shd_train.h5"]),
     "folder without gestures": ("dvsgesture --data .", 1, ["."]),
     "folder for a file": ("toy.npz --data .", 2, ["--data"]),
+    "unknown preset": ("toy.npz --preset lottery", 1, ["preset", "lottery", "nmnist"]),
     "unknown training": ("toy.npz --train lottery", 1, ["schedule", "lottery"]),
     "unknown schedule": ("toy.npz --schedule lottery", 1, ["schedules", "lottery"]),
     "empty groups": ("toy.npz -F 0", 1, ["forward_group_size", "0"]),

@@ -1,0 +1,8 @@
+"""`python -m pyasync` is the command `pyasync`."""
+
+import sys
+
+from pyasync.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
