@@ -24,6 +24,7 @@ from timing import OtherWork, Ratio, cores, ratio
 
 TWO_WORKERS_AT_LEAST = 1.6
 ONE_WORKER_AT_MOST = 1.3
+RECORDING_AT_MOST = 1.15
 TIMES_BRIAN2 = 10
 BYTES_PER_SYNAPSE, BYTES_PER_NEURON = 8, 64
 GROUP_SIZES = (1, 16)  # for which the estimate for more cores is made
@@ -138,6 +139,10 @@ def compare_times(random: RandomNetwork, runs: Runs, threads: list[int]) -> list
             at_most=ONE_WORKER_AT_MOST,
         )
     ]
+    for n in threads:
+        recording = ratio(seconds[by.RECORDED, n], seconds[by.FREE, n])
+        what = f"{by.RECORDED} / {by.FREE}, {n} worker" + "s" * (n > 1)
+        rows.append(compared(what, recording, at_most=RECORDING_AT_MOST))
     if 2 in threads:
         for run, wanted in ((by.FREE, TWO_WORKERS_AT_LEAST), (by.FREE_16, None)):
             scaling = ratio(seconds[run, 1], seconds[run, 2])

@@ -26,6 +26,7 @@ import pyasync as pa
 
 FIFO, FREE, SHARDS = "pyasync Fifo(1)", "pyasync FreeRunning", "pyasync FreeRunning, 2 shards"
 FREE_16, LAYERED = "pyasync FreeRunning, F = 16", "pyasync Layered"
+RECORDED = "pyasync FreeRunning, recording"
 PEERS = {"Brian2": "brian2_network.py", "NEST": "nest_network.py"}
 INTERPRETERS = {"Brian2": "PYASYNC_BRIAN2_PYTHON", "NEST": "PYASYNC_NEST_PYTHON"}
 
@@ -48,15 +49,26 @@ class OwnRun:
     """A run by pyasync; `result` is the last one's."""
 
     def __init__(
-        self, network: pa.Network, x: pa.SpikeBatch, schedule: pa.Schedule, threads: int = 1
+        self,
+        network: pa.Network,
+        x: pa.SpikeBatch,
+        schedule: pa.Schedule,
+        threads: int = 1,
+        record: bool = False,
     ) -> None:
         self.network, self.x, self.schedule, self.threads = network, x, schedule, threads
+        self.record = record
         self.result: pa.Result
 
     def __call__(self) -> Measured:
         core, start = time.process_time(), time.perf_counter()
         self.result = pa.simulate(
-            self.network, self.x, self.schedule, threads=self.threads, keep=("spike_counts",)
+            self.network,
+            self.x,
+            self.schedule,
+            threads=self.threads,
+            record=self.record,
+            keep=("spike_counts",),
         )
         seconds, core = time.perf_counter() - start, time.process_time() - core
         return Measured(seconds, core, self.result.spike_counts[0])
@@ -99,9 +111,11 @@ def own_runs(random: RandomNetwork, threads: list[int]) -> dict[tuple[str, int],
     """Pyasync's runs by name and number of threads."""
     network, x = network_of(random), input_of(random)
 
-    def free(workers: int, group_size: int = 1, shards: int | None = None) -> OwnRun:
+    def free(
+        workers: int, group_size: int = 1, shards: int | None = None, record: bool = False
+    ) -> OwnRun:
         schedule = pa.FreeRunning(workers, group_size, shards, parallel="shards")
-        return OwnRun(network, x, schedule, workers)
+        return OwnRun(network, x, schedule, workers, record)
 
     runs = {
         (FIFO, 1): OwnRun(network, x, pa.Fifo(1)),
@@ -109,6 +123,7 @@ def own_runs(random: RandomNetwork, threads: list[int]) -> dict[tuple[str, int],
         (SHARDS, 1): free(1, shards=2),
     }
     runs |= {(FREE, n): free(n) for n in threads}
+    runs |= {(RECORDED, n): free(n, record=True) for n in threads}
     return runs | {(FREE_16, n): free(n, group_size=16) for n in threads}
 
 

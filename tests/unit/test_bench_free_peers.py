@@ -123,7 +123,8 @@ def test_the_report_says_what_was_measured_and_what_was_not(
     for peer in PEERS:
         assert f"{peer}: not measured; no-such-python" in text
     assert "Memory\n\nNot measured" in text
-    assert text.count("| 64 |") == 2
+    # Rows of 64 cores; any other column may hold the number too.
+    assert text.count("\n| 64 |") == 2
     assert text.count("The limit on 64 cores") == 2
     fifo, free = (
         next(r for r in measured["results"][0]["runs"] if r["run"] == name)
