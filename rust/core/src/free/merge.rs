@@ -112,7 +112,8 @@ struct At {
 struct Merge<'a, T> {
     run: &'a Run<'a, T>,
     partition: &'a Partition,
-    reach: &'a [u64],
+    /// By neuron, then by input channel: how many shards its spikes reach. Bytes, because they are looked up in no order.
+    n_reached: Vec<u8>,
     /// By group of samples and shard.
     at: Vec<Vec<At>>,
     writer: Writer,
@@ -121,6 +122,7 @@ struct Merge<'a, T> {
     /// The same of scheduled input spikes.
     input_arrivals: Vec<u32>,
     next_arrival: u32,
+    /// Arrival numbers of what the step at hand delivers.
     emitted: Vec<u32>,
     inputs: Vec<(u32, T)>,
     indices: Vec<u32>,
@@ -128,12 +130,13 @@ struct Merge<'a, T> {
 }
 
 impl<'a, T: Float> Merge<'a, T> {
-    fn new(run: &'a Run<'a, T>, partition: &'a Partition, reach: &'a [u64], n_groups: usize) -> Self {
+    fn new(run: &'a Run<'a, T>, partition: &'a Partition, reach: &[u64], n_groups: usize) -> Self {
         let n_shards = partition.n_shards();
+        let recorded = if run.options.record { reach } else { &[] };
         Self {
             run,
             partition,
-            reach,
+            n_reached: recorded.iter().map(|shards| shards.count_ones() as u8).collect(),
             at: vec![vec![At::default(); n_shards]; n_groups],
             writer: Writer::new(run.has_fates, n_shards),
             arrivals: vec![Vec::new(); n_shards],
@@ -174,6 +177,7 @@ impl<'a, T: Float> Merge<'a, T> {
             shards[0].log.samples[number] - if number == 0 { 0 } else { shards[0].log.samples[number - 1] };
         for timestep in 0..n_timesteps {
             for (shard, found) in shards.iter().enumerate() {
+                self.emitted.clear();
                 self.step(shard, found, &mut at[shard], &mut spikes, measures, output_spikes);
                 if shard + 1 == n_shards {
                     self.join_inputs(sample, timestep)?;
@@ -185,7 +189,7 @@ impl<'a, T: Float> Merge<'a, T> {
             loop {
                 let mut progressed = false;
                 for (shard, found) in shards.iter().enumerate() {
-                    if at[shard].step < ends[shard] && self.is_ready(found, at[shard]) {
+                    if at[shard].step < ends[shard] && self.find_emitted(found, at[shard]) {
                         self.step(shard, found, &mut at[shard], &mut spikes, measures, output_spikes);
                         self.note_pending(measures);
                         progressed = true;
@@ -211,15 +215,22 @@ impl<'a, T: Float> Merge<'a, T> {
         Ok(())
     }
 
-    /// Whether all that a shard's next step delivers has fired.
-    fn is_ready(&self, found: &Found<T>, at: At) -> bool {
+    /// Finds what a shard's next step delivers; false if some of it has not fired yet.
+    fn find_emitted(&mut self, found: &Found<T>, at: At) -> bool {
         let LoggedStep { n_delivered, .. } = found.log.steps[at.step];
-        let delivered = &found.log.delivered[at.delivered..at.delivered + n_delivered as usize];
         let n = self.run.network.n_neurons() as u32;
-        delivered.iter().all(|message| {
+        self.emitted.clear();
+        for message in &found.log.delivered[at.delivered..at.delivered + n_delivered as usize] {
             let serial = (message.serial() & !LOST_BIT) as usize;
-            message.source() >= n || serial < self.arrivals[self.partition.shard_of(message.source())].len()
-        })
+            let arrivals = if message.source() >= n {
+                &self.input_arrivals
+            } else {
+                &self.arrivals[self.partition.shard_of(message.source())]
+            };
+            let Some(&arrival) = arrivals.get(serial) else { return false };
+            self.emitted.push(arrival);
+        }
+        true
     }
 
     fn step(
@@ -231,28 +242,19 @@ impl<'a, T: Float> Merge<'a, T> {
         measures: &mut Measures,
         output_spikes: &mut Vec<(u32, u32)>,
     ) {
-        let n = self.run.network.n_neurons() as u32;
         let output = self.run.network.output();
         let step = found.log.steps[at.step];
-        let delivered = at.delivered..at.delivered + step.n_delivered as usize;
-        self.emitted.clear();
-        for message in &found.log.delivered[delivered.clone()] {
-            let serial = (message.serial() & !LOST_BIT) as usize;
-            self.emitted.push(if message.source() >= n {
-                self.input_arrivals[serial]
-            } else {
-                self.arrivals[self.partition.shard_of(message.source())][serial]
-            });
-        }
         let fired = at.fired..at.fired + step.n_fired as usize;
-        let (neurons, fates) = (&found.log.fired[fired.clone()], &found.log.fates[fired.clone()]);
+        let neurons = &found.log.fired[fired.clone()];
+        let fates = if self.run.has_fates { &found.log.fates[fired.clone()] } else { &[] };
         self.writer.step_of(shard, self.emitted.iter().copied(), self.emitted.len(), neurons, fates);
         self.writer.v.extend_from_slice(&found.log.v[fired.clone()]);
         self.pending -= u64::from(step.n_delivered);
-        for (&neuron, fate) in neurons.iter().zip(fates) {
+        for (at, &neuron) in neurons.iter().enumerate() {
             self.arrivals[shard].push(self.next_arrival);
             self.next_arrival += 1;
-            let shards = if fate & LOST == 0 { self.reach[neuron as usize].count_ones() } else { 1 };
+            let is_lost = fates.get(at).is_some_and(|fate| fate & LOST != 0);
+            let shards = if is_lost { 1 } else { self.n_reached[neuron as usize] };
             self.pending += u64::from(shards);
             if (output.start..output.end).contains(&(neuron as usize)) {
                 measures.latency.get_or_insert(*spikes);
@@ -260,7 +262,8 @@ impl<'a, T: Float> Merge<'a, T> {
             }
             *spikes += 1;
         }
-        *at = At { step: at.step + 1, delivered: delivered.end, fired: fired.end, ..*at };
+        let delivered = at.delivered + step.n_delivered as usize;
+        *at = At { step: at.step + 1, delivered, fired: fired.end, ..*at };
     }
 
     fn note_pending(&self, measures: &mut Measures) {
@@ -281,8 +284,7 @@ impl<'a, T: Float> Merge<'a, T> {
         for channel in channels {
             self.input_arrivals.push(self.next_arrival);
             self.next_arrival += 1;
-            let shards = self.reach[network.n_neurons() + channel as usize].count_ones();
-            self.pending += u64::from(shards);
+            self.pending += u64::from(self.n_reached[network.n_neurons() + channel as usize]);
         }
         Ok(())
     }

@@ -33,6 +33,7 @@ pub(super) struct Log {
     pub(super) delivered: Vec<Message>,
     pub(super) fired: Vec<u32>,
     pub(super) v: Vec<f32>,
+    /// One for each that fired; empty without dropouts.
     pub(super) fates: Vec<u8>,
     /// For each timestep that was run: where its steps end, and how it ended.
     pub(super) timesteps: Vec<(usize, Ending)>,
@@ -256,7 +257,6 @@ impl<'a, T: Float> Shard<'a, T> {
             log.fired.extend_from_slice(&self.fired);
             log.v.extend(self.potentials.iter().map(|v| v.to_f32()));
             log.fates.extend_from_slice(&self.fates.flags);
-            log.fates.resize(log.fired.len(), 0);
         }
         self.measures.spikes += self.fired.len() as u64;
         self.measures.forward_steps += 1;
