@@ -84,7 +84,7 @@ class Trace:
     >>> x = np.full((1, 1, 3), 2.0)
     >>> trace = pa.simulate(network, x, pa.Fifo(2), dt=1e-3, record=True).trace
     >>> trace
-    Trace(1 sample, 1 timestep, fifo F=2, 4 spikes emitted, 60 bytes)
+    Trace(1 sample, 1 timestep, fifo F=2, 4 spikes emitted, 68 bytes)
     >>> trace.validate(network)
     >>> for event in trace.to_events()[["step", "neuron", "v"]].tolist():
     ...     print(event)

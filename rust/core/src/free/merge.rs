@@ -248,7 +248,8 @@ impl<'a, T: Float> Merge<'a, T> {
         let neurons = &found.log.fired[fired.clone()];
         let fates = if self.run.has_fates { &found.log.fates[fired.clone()] } else { &[] };
         self.writer.step_of(shard, self.emitted.iter().copied(), self.emitted.len(), neurons, fates);
-        self.writer.v.extend_from_slice(&found.log.v[fired.clone()]);
+        // One by one: steps of a spike or two are the rule.
+        self.writer.v.extend(found.log.v[fired.clone()].iter().copied());
         self.pending -= u64::from(step.n_delivered);
         for (at, &neuron) in neurons.iter().enumerate() {
             self.arrivals[shard].push(self.next_arrival);
@@ -258,7 +259,9 @@ impl<'a, T: Float> Merge<'a, T> {
             self.pending += u64::from(shards);
             if (output.start..output.end).contains(&(neuron as usize)) {
                 measures.latency.get_or_insert(*spikes);
-                output_spikes.push((*spikes as u32, neuron - output.start as u32));
+                if self.run.options.keep_output_spikes {
+                    output_spikes.push((*spikes as u32, neuron - output.start as u32));
+                }
             }
             *spikes += 1;
         }

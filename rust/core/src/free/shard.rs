@@ -274,7 +274,9 @@ impl<'a, T: Float> Shard<'a, T> {
             return;
         }
         let options = self.run.options;
-        let others = stops.spikes_of_others(at, self.number);
+        // Read only where it is used: it lies in the other workers' caches.
+        let is_counted = self.measures.latency.is_none() || options.keep_output_spikes;
+        let others = if is_counted { stops.spikes_of_others(at, self.number) } else { 0 };
         for (before, &neuron) in (self.measures.spikes + others..).zip(&self.fired) {
             let neuron = neuron as usize;
             if !outputs.contains(&neuron) {
