@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any
 
 import report
-from program import SILENT_BELOW, begun, compared, judged, options, publish
+from program import SILENT_BELOW, begun, compared, counted, judged, options, publish
 from timing import OtherWork, cores, interleave, ratio
 from workloads import WORKLOADS, Workload
 
@@ -78,7 +78,7 @@ def compare_times(
         rows.append(compared(f"the same of {by.AT_ONCE}", ratio(twice, seconds[by.AT_ONCE, 2])))
     for n in threads:
         for run in (by.RECORDING, by.REPLAY, by.DENSE_INPUT, by.LAYERED):
-            what = f"{run} / pyasync, {n} thread" + "s" * (n > 1)
+            what = f"{run} / pyasync, {counted(n, 'thread')}"
             limit = RECORDING_AT_MOST if run == by.RECORDING else None
             rows.append(
                 compared(what, ratio(seconds[run, n], seconds[by.ENGINE, n]), at_most=limit)

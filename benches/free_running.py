@@ -19,7 +19,7 @@ import free_running_latency
 import free_running_scaling
 from free_running_network import NETWORKS, RandomNetwork
 from free_running_report import markdown
-from program import QUIET_BELOW, begun, compared, judged, options, publish
+from program import QUIET_BELOW, begun, compared, counted, judged, options, publish
 from timing import OtherWork, Ratio, cores, ratio
 
 TWO_WORKERS_AT_LEAST = 1.6
@@ -141,7 +141,7 @@ def compare_times(random: RandomNetwork, runs: Runs, threads: list[int]) -> list
     ]
     for n in threads:
         recording = ratio(seconds[by.RECORDED, n], seconds[by.FREE, n])
-        what = f"{by.RECORDED} / {by.FREE}, {n} worker" + "s" * (n > 1)
+        what = f"{by.RECORDED} / {by.FREE}, {counted(n, 'worker')}"
         rows.append(compared(what, recording, at_most=RECORDING_AT_MOST))
     if 2 in threads:
         for run, wanted in ((by.FREE, TWO_WORKERS_AT_LEAST), (by.FREE_16, None)):
@@ -155,7 +155,7 @@ def compare_times(random: RandomNetwork, runs: Runs, threads: list[int]) -> list
         for run in (by.FREE, by.FREE_16, by.LAYERED):
             if (run, n) in runs:
                 wanted = TIMES_BRIAN2 if (peer, run, n) == ("Brian2", by.FREE, 1) else None
-                what = f"events per second, {run} / {peer}, {n} thread" + "s" * (n > 1)
+                what = f"events per second, {run} / {peer}, {counted(n, 'thread')}"
                 against = _rates(random, runs[run, n], runs[peer, n])
                 rows.append(compared(what, against, at_least=wanted))
     return rows

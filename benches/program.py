@@ -29,6 +29,11 @@ def begun(**settings: Any) -> dict[str, Any]:
     return {"environment": environment(PACKAGES), **settings, "results": []}
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things in words."""
+    return f"{number} {noun}" + "s" * (number != 1)
+
+
 def compared(
     what: str,
     figure: tuple[float, float, float],

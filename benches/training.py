@@ -17,7 +17,7 @@ from typing import Any
 
 import report
 import training_contenders as by
-from program import SILENT_BELOW, begun, compared, judged, options, publish
+from program import SILENT_BELOW, begun, compared, counted, judged, options, publish
 from timing import OtherWork, Ratio, cores, interleave, ratio
 from workloads import WORKLOADS, Workload
 
@@ -89,7 +89,7 @@ def compare_times(
         rows.append(compared("1 thread / 2 threads", scaling))
     for run in (by.SPIKE_COST, by.LAYERED):
         against = ratio(seconds[run, most], seconds[by.ENGINE, most])
-        rows.append(compared(f"{run} / pyasync, {counted(most)}", against))
+        rows.append(compared(f"{run} / pyasync, {counted(most, 'thread')}", against))
     return rows
 
 
@@ -99,14 +99,9 @@ def compare_python(apart: dict[int, list[by.Parts]]) -> list[dict[str, Any]]:
     for n, each in apart.items():
         percent = [100 * step["python"] / step["step"] for step in each]
         figure = Ratio(median(percent), min(percent), max(percent))
-        what = f"pyasync's own Python, % of a step, {counted(n)}"
+        what = f"pyasync's own Python, % of a step, {counted(n, 'thread')}"
         rows.append(compared(what, figure, at_most=OWN_PYTHON_AT_MOST))
     return rows
-
-
-def counted(threads: int) -> str:
-    """A number of threads in words."""
-    return f"{threads} thread" + "s" * (threads > 1)
 
 
 def bytes_in_a_process(workload: Workload, run: str, threads: int) -> int | None:
@@ -163,7 +158,7 @@ def _memory_and_parts(result: dict[str, Any]) -> list[str]:
     lines.append("|---|---|---|---|---|")
     for p in result["milliseconds_of_a_step_of_pyasync"]:
         each = " | ".join(f"{p[part]:.2f}" for part in ("engine", "torch", "python", "step"))
-        lines.append(f"| {counted(p['threads'])} | {each} |")
+        lines.append(f"| {counted(p['threads'], 'thread')} | {each} |")
     return lines
 
 
@@ -174,8 +169,8 @@ def _epochs(trained: dict[str, Any]) -> list[str]:
     seconds = [epoch["seconds"] for epoch in trained["epochs"]]
     lines += [
         f"{median(seconds):.2f} s an epoch ({min(seconds):.2f} to {max(seconds):.2f}) on "
-        f"{counted(trained['threads'])}: batch 256, random selection with F = 8, input dropout "
-        "0.25, refractory dropout 0.8.",
+        f"{counted(trained['threads'], 'thread')}: batch 256, random selection with F = 8, "
+        "input dropout 0.25, refractory dropout 0.8.",
         *report.other_work(trained["cores_busy_with_other_work"]),
         "",
         "| epoch | s | training accuracy | spikes per sample |",

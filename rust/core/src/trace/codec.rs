@@ -63,7 +63,7 @@ impl Writer {
         (self.bytes, self.v)
     }
 
-    #[inline(never)]
+    #[inline(never)] // within a run's loop it would take registers from runs that record nothing
     pub(crate) fn step(&mut self, shard: usize, emitted: &[Pending], fired: &[u32], fates: &[u8]) {
         self.step_of(shard, emitted.iter().map(|spike| spike.arrival()), emitted.len(), fired, fates);
     }

@@ -86,10 +86,9 @@ impl Piece {
 /// The same run of the same samples, whichever worker recorded them.
 impl PartialEq for Trace {
     fn eq(&self, other: &Self) -> bool {
-        let samples = |trace: &Self| trace.samples.len();
         self.header == other.header
-            && samples(self) == samples(other)
-            && (0..samples(self)).all(|sample| self.sample(sample) == other.sample(sample))
+            && self.n_samples() == other.n_samples()
+            && (0..self.n_samples()).all(|sample| self.sample(sample) == other.sample(sample))
     }
 }
 
