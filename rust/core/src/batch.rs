@@ -321,6 +321,9 @@ where
                 }
                 measures[0] = worker.measures;
                 ends.push(End::of(&worker, sample));
+                if options.record {
+                    worker.writer.end_sample();
+                }
                 done.fetch_add(1, Ordering::Relaxed);
             }
         }

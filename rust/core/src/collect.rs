@@ -10,26 +10,22 @@ use crate::trace::{Piece, Trace, TraceHeader};
 
 /// One worker's ragged results: buffers, and where each sample that it ran ends in them.
 pub(crate) struct Ragged {
-    bytes: Vec<u8>,
-    v: Vec<f32>,
+    recorded: Piece,
     output_spikes: Vec<(u32, u32)>,
     ends: Vec<End>,
     error: Option<(usize, Error)>,
 }
 
-/// Where a sample ends in a worker's buffers.
+/// Where a sample's output spikes end among a worker's.
 pub(crate) struct End {
     sample: usize,
-    bytes: usize,
-    v: usize,
     output_spikes: usize,
 }
 
 impl End {
     /// The end of the sample that the worker has just run.
     pub(crate) fn of<T: Float>(worker: &Worker<'_, T>, sample: usize) -> Self {
-        let (bytes, v) = (worker.writer.len(), worker.writer.v.len());
-        Self { sample, bytes, v, output_spikes: worker.output_spikes.len() }
+        Self { sample, output_spikes: worker.output_spikes.len() }
     }
 }
 
@@ -39,22 +35,12 @@ impl Ragged {
         ends: Vec<End>,
         error: Option<(usize, Error)>,
     ) -> Self {
-        let (bytes, v) = worker.writer.finish();
-        Self { bytes, v, output_spikes: worker.output_spikes, ends, error }
+        Self { recorded: worker.writer.finish(), output_spikes: worker.output_spikes, ends, error }
     }
 
     fn output_spikes_of(&self, place: usize) -> &[(u32, u32)] {
         let start = place.checked_sub(1).map_or(0, |before| self.ends[before].output_spikes);
         &self.output_spikes[start..self.ends[place].output_spikes]
-    }
-
-    /// What the worker recorded.
-    fn into_piece(self) -> Piece {
-        let offsets = |end: fn(&End) -> usize| {
-            std::iter::once(0).chain(self.ends.iter().map(|e| end(e) as u64)).collect::<Vec<u64>>()
-        };
-        let (offsets, v_offsets) = (offsets(|end| end.bytes), offsets(|end| end.v));
-        Piece::new(self.bytes, offsets, self.v, v_offsets)
     }
 }
 
@@ -82,7 +68,7 @@ pub(crate) fn merge<T: Float>(
         output.output_offsets.push(output.output_spikes.len() as u64);
     }
     if run.options.record {
-        let pieces = parts.into_iter().map(Ragged::into_piece).collect();
+        let pieces = parts.into_iter().map(|part| part.recorded).collect();
         output.trace = Some(Trace::of_pieces(header(run, spec), pieces, places));
     }
     Ok(())

@@ -35,7 +35,7 @@ pub(super) fn merged<T: Float>(
         measures: vec![Measures::default(); n_samples],
         output_spikes: Vec::new(),
         output_offsets: vec![0],
-        trace: options.record.then(|| Trace::new(header(run, spec))),
+        trace: None,
     };
     let n_groups = groups.len();
     let mut merge = Merge::new(run, partition, reach, n_groups);
@@ -69,10 +69,9 @@ pub(super) fn merged<T: Float>(
             let start = if number == 0 { 0 } else { ends[number - 1] };
             spikes.extend_from_slice(&found.output_spikes[start..ends[number]]);
         }
-        if let Some(trace) = &mut all.trace {
+        if options.record {
             spikes.clear();
             merge.sample(sample, number, shards, measures, &mut spikes)?;
-            merge.append_to(trace);
         } else {
             spikes.sort_unstable();
         }
@@ -81,6 +80,7 @@ pub(super) fn merged<T: Float>(
         }
         all.output_offsets.push(all.output_spikes.len() as u64);
     }
+    all.trace = options.record.then(|| Trace::of_piece(header(run, spec), merge.writer.finish()));
     Ok(all)
 }
 
@@ -149,12 +149,6 @@ impl<'a, T: Float> Merge<'a, T> {
         }
     }
 
-    fn append_to(&mut self, trace: &mut Trace) {
-        let next = Writer::new(self.run.has_fates, self.partition.n_shards());
-        let (bytes, v) = std::mem::replace(&mut self.writer, next).finish();
-        trace.push(&bytes, &v);
-    }
-
     /// Merges the logs of a sample and takes from the merged order what depends on it.
     fn sample(
         &mut self,
@@ -212,6 +206,7 @@ impl<'a, T: Float> Merge<'a, T> {
             }
         }
         self.at[group] = at;
+        self.writer.end_sample();
         Ok(())
     }
 

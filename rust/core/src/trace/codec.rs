@@ -12,6 +12,7 @@
 //! from the one before. Where the header says that there are dropouts, the fates of those that fired follow, two bits each (1: skipped refractoriness, 2: lost), four
 //! to a byte. Potentials at firing lie apart, as `f32`.
 
+use super::Piece;
 use crate::error::Error;
 use crate::options::Ending;
 use crate::schedule::Pending;
@@ -32,6 +33,9 @@ pub(crate) struct Writer {
     bytes: Vec<u8>,
     len: usize,
     pub(crate) v: Vec<f32>,
+    /// Where each sample ends in both, after a 0.
+    offsets: Vec<u64>,
+    v_offsets: Vec<u64>,
     /// Spikes that have joined in this sample, and those among them that have been emitted or
     /// dropped.
     joined: u32,
@@ -44,7 +48,8 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(has_fates: bool, n_shards: usize) -> Self {
         let n_shards = if n_shards > 1 { n_shards } else { 0 };
-        Self { has_fates, next_of_shard: vec![0; n_shards], ..Self::default() }
+        let next_of_shard = vec![0; n_shards];
+        Self { has_fates, next_of_shard, offsets: vec![0], v_offsets: vec![0], ..Self::default() }
     }
 
     pub(crate) fn begin_sample(&mut self) {
@@ -52,15 +57,15 @@ impl Writer {
         self.next_of_shard.fill(0);
     }
 
-    /// Number of bytes written so far.
-    pub(crate) fn len(&self) -> usize {
-        self.len
+    pub(crate) fn end_sample(&mut self) {
+        self.offsets.push(self.len as u64);
+        self.v_offsets.push(self.v.len() as u64);
     }
 
-    /// The bytes and potentials of all samples.
-    pub(crate) fn finish(mut self) -> (Vec<u8>, Vec<f32>) {
+    /// All samples.
+    pub(crate) fn finish(mut self) -> Piece {
         self.bytes.truncate(self.len);
-        (self.bytes, self.v)
+        Piece::new(self.bytes, self.offsets, self.v, self.v_offsets)
     }
 
     #[inline(never)] // within a run's loop it would take registers from runs that record nothing
@@ -339,18 +344,20 @@ mod tests {
                 writer.step_of(number % n_shards, emitted.iter().copied(), emitted.len(), &neurons, &fates(fired.len()));
             }
             writer.end_timestep(Ending::Quiescent);
-            let (bytes, _) = writer.finish();
+            writer.end_sample();
+            let piece = writer.finish();
+            let (bytes, _) = piece.sample(0);
             let mut cursor = Cursor::new(has_fates, n_shards);
             for (number, (emitted, fired)) in steps.iter().enumerate() {
-                prop_assert_eq!(cursor.next(&bytes).unwrap(), Record::Step);
+                prop_assert_eq!(cursor.next(bytes).unwrap(), Record::Step);
                 prop_assert_eq!(cursor.shard, number % n_shards);
                 prop_assert_eq!(&cursor.emitted, emitted);
                 prop_assert!(cursor.fired.iter().eq(fired));
                 prop_assert_eq!(&cursor.fates, &fates(if has_fates { fired.len() } else { 0 }));
             }
-            prop_assert_eq!(cursor.peek_ending(&bytes), Some(Ending::Quiescent));
-            prop_assert_eq!(cursor.next(&bytes).unwrap(), Record::TimestepEnded(Ending::Quiescent));
-            prop_assert!(cursor.at_end(&bytes));
+            prop_assert_eq!(cursor.peek_ending(bytes), Some(Ending::Quiescent));
+            prop_assert_eq!(cursor.next(bytes).unwrap(), Record::TimestepEnded(Ending::Quiescent));
+            prop_assert!(cursor.at_end(bytes));
         }
 
         #[test]

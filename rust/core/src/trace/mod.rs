@@ -77,7 +77,7 @@ impl Piece {
         Self { bytes, offsets, v, v_offsets }
     }
 
-    fn sample(&self, sample: usize) -> (&[u8], &[f32]) {
+    pub(crate) fn sample(&self, sample: usize) -> (&[u8], &[f32]) {
         let range = |offsets: &[u64]| offsets[sample] as usize..offsets[sample + 1] as usize;
         (&self.bytes[range(&self.offsets)], &self.v[range(&self.v_offsets)])
     }

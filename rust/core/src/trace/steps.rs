@@ -126,7 +126,7 @@ impl Trace {
         if let Some(step) = columns.steps.iter().find(|step| step.shard as usize >= n_shards) {
             return Err(wrong(format!("shard {}", step.shard), "shards of the trace"));
         }
-        let mut trace = Self::new(self.header.clone());
+        let mut writer = Writer::new(self.header.dropouts, self.header.shards.len());
         let (mut emitted, mut fired, mut v, mut fates) =
             (&*columns.emitted, &*columns.fired, &*columns.v, &*columns.fates);
         let (mut steps, mut joined, mut endings) = (
@@ -135,7 +135,7 @@ impl Trace {
             columns.endings.iter().peekable(),
         );
         for sample in 0..self.n_samples() as u32 {
-            let mut writer = Writer::new(self.header.dropouts, self.header.shards.len());
+            writer.begin_sample();
             for timestep in 0.. {
                 let Some((_, _, ending)) = endings.next_if(|e| (e.0, e.1) == (sample, timestep)) else {
                     break;
@@ -182,11 +182,10 @@ impl Trace {
                 }
                 writer.end_timestep(*ending);
             }
-            let (bytes, v) = writer.finish();
-            trace.push(&bytes, &v);
+            writer.end_sample();
         }
         match (steps.peek(), joined.peek(), endings.peek()) {
-            (None, None, None) => Ok(trace),
+            (None, None, None) => Ok(Self::of_piece(self.header.clone(), writer.finish())),
             (step, joined, ending) => Err(wrong(
                 format!("step {step:?}, joined input {joined:?} or ending {ending:?} out of order"),
                 "samples, timesteps and steps in order and without a gap, each timestep with its ending",
