@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::fates::Dropout;
 use crate::float::Float;
 use crate::float_mode::DefaultFloatMode;
-use crate::free::{self, Partition, ShardedReplay};
+use crate::free::{self, ShardedReplay};
 use crate::input::Input;
 use crate::layered::{Emitted, VisitingOrder, visiting_order};
 use crate::measures::Measures;
@@ -196,10 +196,9 @@ fn sharded<'a, T: Float>(
     trace: &Arc<Trace>,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Output<T>, Error> {
-    let partition = Arc::new(Partition::from_ends(run.network, &run.shards)?);
-    let reach = Arc::new(partition.reach(run.network));
+    let division = run.network.divisions.with_ends(run.network, &run.shards)?;
     over_samples(run, spec, progress, || {
-        let mut replay = ShardedReplay::new(run.network, trace, &partition, &reach);
+        let mut replay = ShardedReplay::new(run.network, trace, &division);
         move |worker: &mut Worker<'a, T>, sample: usize, slot: &mut Slot<'_, T>, watch: &mut Watch<'_>| {
             worker.sharded_sample(&mut replay, sample, slot, watch)
         }

@@ -48,15 +48,26 @@ pub(crate) fn deliver_run_to<T: Float>(
     }
 }
 
-/// Has the processor fetch what a neuron's spike that is delivered soon needs.
+/// Has the processor fetch what the next spike needs, and of the one after it what says where that lies.
 #[inline]
-pub(crate) fn prefetch<T: Float>(network: &Network<T>, neuron: u32, state: &State<T>) {
-    if neuron as usize >= network.n_neurons() {
-        return;
+pub(crate) fn prefetch<T: Float>(
+    network: &Network<T>,
+    [next, after_next]: [Option<u32>; 2],
+    state: &State<T>,
+) {
+    let n = network.n_neurons();
+    let is_neuron = |neuron: &u32| (*neuron as usize) < n;
+    if let Some(neuron) = after_next.filter(is_neuron) {
+        let (index, local) = network.place_of(neuron);
+        for &number in &network.from_population[index].connections {
+            network.connections[number].projection.prefetch_place(local);
+        }
     }
-    let (index, local) = network.place_of(neuron);
-    for &number in &network.from_population[index].connections {
-        network.connections[number].projection.prefetch(local, state.target(number));
+    if let Some(neuron) = next.filter(is_neuron) {
+        let (index, local) = network.place_of(neuron);
+        for &number in &network.from_population[index].connections {
+            network.connections[number].projection.prefetch(local, state.target(number));
+        }
     }
 }
 

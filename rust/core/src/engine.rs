@@ -151,9 +151,7 @@ impl<'a, T: Float> Worker<'a, T> {
                 moment.step += 1;
                 self.group.clear();
                 schedule.select(moment, &mut self.group)?;
-                if let Some(next) = schedule.likely_next() {
-                    prefetch(network, next, &self.state);
-                }
+                prefetch(network, schedule.upcoming(), &self.state);
                 let waiting = &self.waiting_inputs;
                 let multiplicity = |arrival| {
                     waiting[waiting

@@ -1,7 +1,8 @@
 //! What the shards found, put together: results by sample, and one order of all deliveries that respects what happened (each shard's own order, and that a spike is delivered after it fired).
 
-use super::partition::Partition;
+use super::division::Division;
 use super::shard::{Found, LOST_BIT, LoggedStep};
+use super::worker::DELIVERIES_AT_A_TIME;
 use crate::batch::{Output, zeros};
 use crate::collect::header;
 use crate::engine::Run;
@@ -17,8 +18,7 @@ use crate::trace::{Trace, Writer};
 pub(super) fn merged<T: Float>(
     run: &Run<'_, T>,
     spec: &ScheduleSpec,
-    partition: &Partition,
-    reach: &[u64],
+    division: &Division,
     mut groups: Vec<Vec<Found<T>>>,
 ) -> Result<Output<T>, Error> {
     let Run { network, input, options, .. } = run;
@@ -38,7 +38,7 @@ pub(super) fn merged<T: Float>(
         trace: None,
     };
     let n_groups = groups.len();
-    let mut merge = Merge::new(run, partition, reach, n_groups);
+    let mut merge = Merge::new(run, division, n_groups);
     for sample in 0..n_samples {
         let (shards, number) = (&mut groups[sample % n_groups], sample / n_groups);
         let mut spikes = Vec::new();
@@ -46,7 +46,7 @@ pub(super) fn merged<T: Float>(
         *measures = Measures { reached_quiescence: true, ..Measures::default() };
         for (shard, found) in shards.iter().enumerate() {
             add(measures, &found.measures[number]);
-            let neurons = partition.neurons(shard);
+            let neurons = division.partition.neurons(shard);
             if options.keep_spike_counts {
                 let own = &found.spike_counts[number * neurons.len()..][..neurons.len()];
                 all.spike_counts[sample * n..][neurons.clone()].copy_from_slice(own);
@@ -111,9 +111,7 @@ struct At {
 /// Merges the logs of one sample after the other.
 struct Merge<'a, T> {
     run: &'a Run<'a, T>,
-    partition: &'a Partition,
-    /// By neuron, then by input channel: how many shards its spikes reach. Bytes, because they are looked up in no order.
-    n_reached: Vec<u8>,
+    division: &'a Division,
     /// By group of samples and shard.
     at: Vec<Vec<At>>,
     writer: Writer,
@@ -130,13 +128,11 @@ struct Merge<'a, T> {
 }
 
 impl<'a, T: Float> Merge<'a, T> {
-    fn new(run: &'a Run<'a, T>, partition: &'a Partition, reach: &[u64], n_groups: usize) -> Self {
-        let n_shards = partition.n_shards();
-        let recorded = if run.options.record { reach } else { &[] };
+    fn new(run: &'a Run<'a, T>, division: &'a Division, n_groups: usize) -> Self {
+        let n_shards = division.partition.n_shards();
         Self {
             run,
-            partition,
-            n_reached: recorded.iter().map(|shards| shards.count_ones() as u8).collect(),
+            division,
             at: vec![vec![At::default(); n_shards]; n_groups],
             writer: Writer::new(run.has_fates, n_shards),
             arrivals: vec![Vec::new(); n_shards],
@@ -183,8 +179,10 @@ impl<'a, T: Float> Merge<'a, T> {
             loop {
                 let mut progressed = false;
                 for (shard, found) in shards.iter().enumerate() {
-                    if at[shard].step < ends[shard] && self.find_emitted(found, at[shard]) {
-                        self.step(shard, found, &mut at[shard], &mut spikes, measures, output_spikes);
+                    let at = &mut at[shard];
+                    let end = ends[shard].min(at.step + DELIVERIES_AT_A_TIME);
+                    while at.step < end && self.find_emitted(found, *at) {
+                        self.step(shard, found, at, &mut spikes, measures, output_spikes);
                         self.note_pending(measures);
                         progressed = true;
                     }
@@ -220,7 +218,7 @@ impl<'a, T: Float> Merge<'a, T> {
             let arrivals = if message.source() >= n {
                 &self.input_arrivals
             } else {
-                &self.arrivals[self.partition.shard_of(message.source())]
+                &self.arrivals[self.division.partition.shard_of(message.source())]
             };
             let Some(&arrival) = arrivals.get(serial) else { return false };
             self.emitted.push(arrival);
@@ -240,18 +238,19 @@ impl<'a, T: Float> Merge<'a, T> {
         let output = self.run.network.output();
         let step = found.log.steps[at.step];
         let fired = at.fired..at.fired + step.n_fired as usize;
-        let neurons = &found.log.fired[fired.clone()];
+        let spikes_of_step = &found.log.fired[fired.clone()];
         let fates = if self.run.has_fates { &found.log.fates[fired.clone()] } else { &[] };
-        self.writer.step_of(shard, self.emitted.iter().copied(), self.emitted.len(), neurons, fates);
-        // One by one: steps of a spike or two are the rule.
-        self.writer.v.extend(found.log.v[fired.clone()].iter().copied());
+        let neurons = spikes_of_step.iter().map(|(neuron, _)| *neuron);
+        self.writer.step_of(shard, self.emitted.iter().copied(), neurons, fates);
         self.pending -= u64::from(step.n_delivered);
-        for (at, &neuron) in neurons.iter().enumerate() {
+        // In one loop: steps of a spike or two are the rule, and where a loop ends is a guess of the processor's.
+        for (at, &(neuron, v)) in spikes_of_step.iter().enumerate() {
+            self.writer.v.push(v);
             self.arrivals[shard].push(self.next_arrival);
             self.next_arrival += 1;
             let is_lost = fates.get(at).is_some_and(|fate| fate & LOST != 0);
-            let shards = if is_lost { 1 } else { self.n_reached[neuron as usize] };
-            self.pending += u64::from(shards);
+            let n_shards = if is_lost { 1 } else { self.division.reach.n_shards(neuron) };
+            self.pending += n_shards;
             if (output.start..output.end).contains(&(neuron as usize)) {
                 measures.latency.get_or_insert(*spikes);
                 if self.run.options.keep_output_spikes {
@@ -282,7 +281,7 @@ impl<'a, T: Float> Merge<'a, T> {
         for channel in channels {
             self.input_arrivals.push(self.next_arrival);
             self.next_arrival += 1;
-            self.pending += u64::from(self.n_reached[network.n_neurons() + channel as usize]);
+            self.pending += self.division.reach.n_shards(network.n_neurons() as u32 + channel);
         }
         Ok(())
     }

@@ -4,9 +4,11 @@
 //! wait for each other only at the end of a timestep. What happens depends on the machine; each shard writes down the order of its own deliveries, and the record, merged when the run is
 //! over, replays bit for bit. `PROTOCOL.md` states the protocol and why it is right.
 
+mod division;
 mod merge;
 mod partition;
 mod quiescence;
+mod reach;
 mod replay;
 mod ring;
 mod shard;
@@ -16,7 +18,8 @@ mod stops;
 mod verify;
 mod worker;
 
-pub(crate) use partition::{Divisions, Partition};
+pub(crate) use division::{Division, Divisions};
+pub(crate) use partition::Partition;
 pub(crate) use replay::ShardedReplay;
 
 use crate::batch::Output;
@@ -27,7 +30,7 @@ use crate::float_mode::DefaultFloatMode;
 use crate::schedule::ScheduleSpec;
 use crate::sync::{AtomicUsize, Ordering};
 use crate::workers::{Caller, MOST_THREADS, Watch, on_threads};
-use partition::{Division, MOST_SHARDS};
+use partition::MOST_SHARDS;
 use shard::Found;
 use worker::{Shared, Worker};
 
@@ -92,7 +95,7 @@ pub(crate) fn simulate<T: Float>(
 ) -> Result<Output<T>, Error> {
     let (workers, threads, n_shards) = free.layout(run);
     let division = run.network.divisions.of(run.network, n_shards);
-    let Division { partition, reach } = &*division;
+    let partition = &division.partition;
     let workers = workers.min(partition.n_shards());
     let groups = (threads / workers).clamp(1, run.input.n_samples());
     if partition.n_shards() > 1 {
@@ -101,7 +104,7 @@ pub(crate) fn simulate<T: Float>(
     let run = &*run;
     let most_neurons = (0..partition.n_shards()).map(|s| partition.neurons(s).len()).max();
     let slots = most_neurons.unwrap_or(1).next_power_of_two().min(MOST_SLOTS);
-    let group = |group| Shared::new(run, partition, reach, free.group_size, workers, (group, groups), slots);
+    let group = |group| Shared::new(run, &division, free.group_size, workers, (group, groups), slots);
     let shared: Vec<_> = (0..groups).map(group).collect();
     let (tickets, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let work = |watch: &mut Watch<'_>| {
@@ -129,5 +132,5 @@ pub(crate) fn simulate<T: Float>(
         return Err(error);
     }
     let found = found.into_iter().map(|group| group.into_iter().flatten().collect()).collect();
-    merge::merged(run, spec, partition, reach, found)
+    merge::merged(run, spec, &division, found)
 }

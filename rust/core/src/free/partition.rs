@@ -1,9 +1,8 @@
 //! Which shard owns which neurons, and which shards a spike must reach.
 
-use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
 
+use super::reach::Reach;
 use crate::error::Error;
 use crate::float::Float;
 use crate::network::{Network, Source};
@@ -19,35 +18,6 @@ const SLACK: f64 = 0.1;
 pub(crate) struct Partition {
     /// Where each shard's neurons end; they start where those of the one before end.
     pub(crate) ends: Vec<usize>,
-}
-
-/// A partition, and what [`Partition::reach`] says of it.
-#[derive(Debug)]
-pub(crate) struct Division {
-    pub(crate) partition: Partition,
-    pub(crate) reach: Vec<u64>,
-}
-
-/// The divisions that a network was last run with, by the number of shards that was asked for: to balance one looks at every synapse.
-#[derive(Debug, Default)]
-pub(crate) struct Divisions(Mutex<VecDeque<(usize, Arc<Division>)>>);
-
-impl Divisions {
-    const MOST: usize = 4;
-
-    pub(crate) fn of<T: Float>(&self, network: &Network<T>, n_shards: usize) -> Arc<Division> {
-        let lock = || self.0.lock().expect("nothing panics while it holds the lock");
-        if let Some((_, known)) = lock().iter().find(|(n, _)| *n == n_shards) {
-            return Arc::clone(known);
-        }
-        let partition = Partition::balanced(network, n_shards);
-        let reach = partition.reach(network);
-        let division = Arc::new(Division { partition, reach });
-        let mut known = lock();
-        known.truncate(Self::MOST - 1);
-        known.push_front((n_shards, Arc::clone(&division)));
-        division
-    }
 }
 
 impl Partition {
@@ -103,11 +73,11 @@ impl Partition {
         self.ends.partition_point(|end| *end <= neuron as usize)
     }
 
-    /// For each neuron, then for each input channel: the shards in which it has a synapse, as bits. One without any reaches its own shard, an input channel the first: it takes a slot, as every spike does.
-    pub(crate) fn reach<T: Float>(&self, network: &Network<T>) -> Vec<u64> {
+    /// Where the network's spikes go. Those of a neuron without synapses go to its own shard and those of such an input channel to the first: they take a slot, as every spike does.
+    pub(crate) fn reach<T: Float>(&self, network: &Network<T>) -> Reach {
         let n = network.n_neurons();
         if self.n_shards() == 1 {
-            return vec![1; n + network.n_inputs()];
+            return Reach::One;
         }
         let mut reach = vec![0; n + network.n_inputs()];
         for connection in &network.connections {
@@ -134,7 +104,7 @@ impl Partition {
         for shards in reach[n..].iter_mut().filter(|shards| **shards == 0) {
             *shards = 1;
         }
-        reach
+        Reach::new(reach, self.n_shards())
     }
 
     /// A shard's part of a projection's target.
@@ -248,6 +218,9 @@ mod tests {
         let partition = Partition::balanced(&network, 2);
         let reach = partition.reach(&network);
         // Hidden neurons reach the second half, outputs have no synapses, inputs reach the first half.
-        assert_eq!(reach, [2, 2, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1]);
+        assert_eq!(
+            (0..12).map(|source| reach.shards(source)).collect::<Vec<_>>(),
+            [2, 2, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1]
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::partition::Partition;
+use super::division::Division;
 use crate::delivery::{Buffers, deliver_biases, deliver_group, deliver_run};
 use crate::engine::{Slot, Worker};
 use crate::error::Error;
@@ -16,8 +16,7 @@ use crate::workers::Watch;
 
 /// One worker's buffers.
 pub(crate) struct ShardedReplay<T> {
-    partition: Arc<Partition>,
-    reach: Arc<Vec<u64>>,
+    division: Arc<Division>,
     states: Vec<State<T>>,
     replay: Replay,
     buffers: Buffers<T>,
@@ -29,15 +28,10 @@ pub(crate) struct ShardedReplay<T> {
 }
 
 impl<T: Float> ShardedReplay<T> {
-    pub(crate) fn new(
-        network: &Network<T>,
-        trace: &Arc<Trace>,
-        partition: &Arc<Partition>,
-        reach: &Arc<Vec<u64>>,
-    ) -> Self {
+    pub(crate) fn new(network: &Network<T>, trace: &Arc<Trace>, division: &Arc<Division>) -> Self {
+        let partition = &division.partition;
         Self {
-            partition: Arc::clone(partition),
-            reach: Arc::clone(reach),
+            division: Arc::clone(division),
             states: (0..partition.n_shards()).map(|s| State::of(network, partition.neurons(s))).collect(),
             replay: Replay::new(Arc::clone(trace)),
             buffers: Buffers::new(),
@@ -49,7 +43,7 @@ impl<T: Float> ShardedReplay<T> {
 
     fn begin_sample(&mut self, initial_v: Option<&[T]>) {
         for (shard, state) in self.states.iter_mut().enumerate() {
-            state.begin_sample(initial_v.map(|v| &v[self.partition.neurons(shard)]));
+            state.begin_sample(initial_v.map(|v| &v[self.division.partition.neurons(shard)]));
         }
         self.due.clear();
         self.n_due = 0;
@@ -92,7 +86,7 @@ impl<T: Float> Worker<'_, T> {
         self.begin_sample(sample);
         replay.begin_sample(run.input.initial_v(sample));
         Schedule::<T>::begin_sample(&mut replay.replay, sample)?;
-        let n_shards = replay.partition.n_shards();
+        let n_shards = replay.division.partition.n_shards();
         for timestep in 0..run.input.n_timesteps() {
             (moment.timestep, moment.step) = (timestep as u32, 0);
             run.input.timestep(sample, timestep, &mut self.inputs, &mut self.indices)?;
@@ -141,7 +135,7 @@ impl<T: Float> Worker<'_, T> {
         self.measures.neuron_updates = replay.states.iter().map(|state| state.updates).sum();
         if run.options.keep_v {
             for (shard, state) in replay.states.iter().enumerate() {
-                slot.v[replay.partition.neurons(shard)].copy_from_slice(state.v());
+                slot.v[replay.division.partition.neurons(shard)].copy_from_slice(state.v());
             }
         }
         Schedule::<T>::end_sample(&mut replay.replay, moment)
@@ -189,13 +183,13 @@ impl<T: Float> Worker<'_, T> {
         replay.states[shard].update(self.run.network, &mut self.fired);
         self.settle_shard(&mut replay.states[shard], &mut replay.replay, shard, moment, slot)?;
         let flags = &self.fates.flags;
-        let reach = Arc::clone(&replay.reach);
+        let division = Arc::clone(&replay.division);
         let lost = |at: usize| flags.get(at).is_some_and(|flag| flag & crate::fates::LOST != 0);
         let shards = self
             .fired
             .iter()
             .enumerate()
-            .map(|(at, &neuron)| if lost(at) { 1 << shard } else { reach[neuron as usize] });
+            .map(|(at, &neuron)| if lost(at) { 1 << shard } else { division.reach.shards(neuron) });
         replay.joined(shards);
         Ok(())
     }
@@ -213,8 +207,8 @@ impl<T: Float> Worker<'_, T> {
             let channels: Vec<u32> = self.inputs.iter().map(|input| input.0).collect();
             self.writer.inputs_joined(&channels);
         }
-        let reach = Arc::clone(&replay.reach);
-        replay.joined(sources.iter().map(|source| reach[*source as usize]));
+        let division = Arc::clone(&replay.division);
+        replay.joined(sources.iter().map(|source| division.reach.shards(*source)));
         self.take_arrivals(sources.len())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::reach::Reach;
 use super::ring::Message;
 use super::stops::Stops;
 use crate::delivery::{Buffers, deliver_biases, deliver_run, forward_step, prefetch};
@@ -31,8 +32,8 @@ pub(super) struct LoggedStep {
 pub(super) struct Log {
     pub(super) steps: Vec<LoggedStep>,
     pub(super) delivered: Vec<Message>,
-    pub(super) fired: Vec<u32>,
-    pub(super) v: Vec<f32>,
+    /// The neuron, and its potential when it fired.
+    pub(super) fired: Vec<(u32, f32)>,
     /// One for each that fired; empty without dropouts.
     pub(super) fates: Vec<u8>,
     /// For each timestep that was run: where its steps end, and how it ended.
@@ -189,7 +190,7 @@ impl<'a, T: Float> Shard<'a, T> {
     }
 
     /// Has scheduled input spikes join, after what step 0 fired; gives how many wait here.
-    pub(super) fn join_inputs(&mut self, inputs: &[(u32, T)], reach: &[u64]) -> usize {
+    pub(super) fn join_inputs(&mut self, inputs: &[(u32, T)], reach: &Reach) -> usize {
         if self.run.options.input_mode != InputMode::Scheduled {
             return 0;
         }
@@ -198,7 +199,7 @@ impl<'a, T: Float> Shard<'a, T> {
         for &(channel, multiplicity) in inputs {
             let serial = self.multiplicities.len() as u32;
             self.multiplicities.push(multiplicity);
-            if reach[(n + channel) as usize] >> self.number & 1 == 1 {
+            if reach.shards(n + channel) >> self.number & 1 == 1 {
                 self.waiting.push_back(Message::new(serial, n + channel));
             }
         }
@@ -215,9 +216,8 @@ impl<'a, T: Float> Shard<'a, T> {
                 self.found.log.delivered.push(message);
             }
         }
-        if let Some(next) = self.waiting.front() {
-            prefetch(self.run.network, next.source(), &self.state);
-        }
+        let upcoming = [0, 1].map(|at| self.waiting.get(at).map(|message| message.source()));
+        prefetch(self.run.network, upcoming, &self.state);
         let multiplicities = &self.multiplicities;
         forward_step(
             self.run.network,
@@ -254,9 +254,13 @@ impl<'a, T: Float> Shard<'a, T> {
             let log = &mut self.found.log;
             log.steps
                 .push(LoggedStep { n_delivered: self.group.len() as u32, n_fired: self.fired.len() as u32 });
-            log.fired.extend_from_slice(&self.fired);
-            log.v.extend(self.potentials.iter().map(|v| v.to_f32()));
-            log.fates.extend_from_slice(&self.fates.flags);
+            // One by one: mostly it is one or none.
+            for (&neuron, v) in self.fired.iter().zip(&self.potentials) {
+                log.fired.push((neuron, v.to_f32()));
+            }
+            if self.run.has_fates {
+                log.fates.extend_from_slice(&self.fates.flags);
+            }
         }
         self.measures.spikes += self.fired.len() as u64;
         self.measures.forward_steps += 1;
@@ -299,13 +303,13 @@ impl<'a, T: Float> Shard<'a, T> {
     }
 
     /// Names each neuron that has just fired as a message, with the shards that it goes to.
-    pub(super) fn send(&mut self, reach: &[u64], mut to: impl FnMut(u64, Message)) {
+    pub(super) fn send(&mut self, reach: &Reach, mut to: impl FnMut(u64, Message)) {
         for (at, &neuron) in self.fired.iter().enumerate() {
             let is_lost = self.fates.flags.get(at).is_some_and(|flags| flags & LOST != 0);
             let (serial, shards) = if is_lost {
                 (self.serial | LOST_BIT, 1 << self.number)
             } else {
-                (self.serial, reach[neuron as usize])
+                (self.serial, reach.shards(neuron))
             };
             self.serial += 1;
             to(shards, Message::new(serial, neuron));

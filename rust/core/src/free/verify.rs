@@ -6,8 +6,9 @@ use std::time::Instant;
 use loom::cell::UnsafeCell;
 use loom::thread;
 
-use super::partition::Partition;
+use super::division::Division;
 use super::quiescence::Quiescence;
+use super::reach::Reach;
 use super::ring::{Message, Ring};
 use super::shard::Log;
 use super::sleep::Sleep;
@@ -312,7 +313,7 @@ impl Toy {
         self,
         preemptions: usize,
         stopped: Option<usize>,
-        found: impl Fn(Results, &[u64]) + Send + Sync + 'static,
+        found: impl Fn(Results, &Reach) + Send + Sync + 'static,
     ) {
         let n_workers = self.shards.len();
         let network: &Network<f32> = Box::leak(Box::new(self.network()));
@@ -322,11 +323,10 @@ impl Toy {
         let beta = network.decay(options.dt).unwrap();
         let run = Run { network, input, options, beta, has_fates: false, shards: self.shards.to_vec() };
         let run: &Run<'_, f32> = Box::leak(Box::new(run));
-        let partition: &Partition = Box::leak(Box::new(Partition::from_ends(network, self.shards).unwrap()));
-        let reach: &[u64] = partition.reach(network).leak();
+        let division: &Division = Arc::leak(network.divisions.with_ends(network, self.shards).unwrap());
         let slots = self.slots;
         check(Some(preemptions), move || {
-            let shared = Arc::new(Shared::new(run, partition, reach, 1, n_workers, (0, 1), slots));
+            let shared = Arc::new(Shared::new(run, division, 1, n_workers, (0, 1), slots));
             let flags: Vec<_> = (0..n_workers).map(|_| Arc::new(AtomicBool::new(false))).collect();
             let work = |number: usize| {
                 let (shared, flag) = (Arc::clone(&shared), Arc::clone(&flags[number]));
@@ -338,7 +338,7 @@ impl Toy {
             }
             let mut results = vec![work(0)()];
             results.extend(others.into_iter().map(|other| other.join().unwrap()));
-            found(results, reach);
+            found(results, &division.reach);
         });
     }
 
@@ -358,11 +358,15 @@ impl Toy {
             let nothing_dropped = endings.iter().all(|ending| *ending == Ending::Quiescent);
             for (to, log) in logs.iter().enumerate() {
                 for from in &logs {
-                    let fired = (0..).zip(&from.fired).map(|(serial, neuron)| Message::new(serial, *neuron));
+                    let fired =
+                        (0..).zip(&from.fired).map(|(serial, (neuron, _))| Message::new(serial, *neuron));
                     let sent: Vec<_> =
-                        fired.filter(|spike| reach[spike.source() as usize] >> to & 1 == 1).collect();
-                    let delivered: Vec<_> =
-                        log.delivered.iter().filter(|spike| from.fired.contains(&spike.source())).collect();
+                        fired.filter(|spike| reach.shards(spike.source()) >> to & 1 == 1).collect();
+                    let delivered: Vec<_> = log
+                        .delivered
+                        .iter()
+                        .filter(|spike| from.fired.iter().any(|(neuron, _)| *neuron == spike.source()))
+                        .collect();
                     let mut rest = sent.iter();
                     assert!(
                         delivered.iter().all(|spike| rest.any(|sent| sent == *spike)),
@@ -384,7 +388,7 @@ fn fired(logs: &[Log]) -> Vec<Vec<u32>> {
         for (log, (step, fired)) in logs.iter().zip(&mut at) {
             let (steps, end) = (*step, log.timesteps[number].0);
             let n: usize = log.steps[steps..end].iter().map(|step| step.n_fired as usize).sum();
-            all.extend_from_slice(&log.fired[*fired..*fired + n]);
+            all.extend(log.fired[*fired..*fired + n].iter().map(|(neuron, _)| *neuron));
             (*step, *fired) = (end, *fired + n);
         }
         all.sort_unstable();

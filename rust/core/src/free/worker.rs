@@ -1,6 +1,6 @@
 //! A worker: it runs its shards, hands spikes to other workers' shards, and waits when there is nothing to do. The protocol is in `PROTOCOL.md`.
 
-use super::partition::Partition;
+use super::division::Division;
 use super::quiescence::Quiescence;
 use super::ring::{Message, Ring};
 use super::shard::{Found, Place, Shard};
@@ -14,7 +14,7 @@ use crate::sync::{AtomicBool, Ordering, yield_now};
 use crate::workers::Watch;
 
 /// Deliveries of one shard before the worker looks at its other shards and hands on what they sent.
-const DELIVERIES_AT_A_TIME: usize = 32;
+pub(super) const DELIVERIES_AT_A_TIME: usize = 32;
 /// Looks for something to do before a worker gives up its core, and before it sleeps. In a model checker it sleeps at once: looking again only repeats what it saw.
 const LOOKS_BEFORE_YIELD: u32 = if cfg!(any(loom, shuttle)) { 1 } else { 200 };
 const LOOKS_BEFORE_SLEEP: u32 = if cfg!(any(loom, shuttle)) { 1 } else { 220 };
@@ -22,9 +22,7 @@ const LOOKS_BEFORE_SLEEP: u32 = if cfg!(any(loom, shuttle)) { 1 } else { 220 };
 /// What the workers of one group share.
 pub(super) struct Shared<'a, T> {
     pub(super) run: &'a Run<'a, T>,
-    pub(super) partition: &'a Partition,
-    /// By neuron, then by input channel: the shards that its spikes go to.
-    pub(super) reach: &'a [u64],
+    pub(super) division: &'a Division,
     pub(super) group_size: usize,
     pub(super) n_workers: usize,
     /// The samples of this group: every `n_groups`-th from `group` on.
@@ -42,20 +40,18 @@ pub(super) struct Shared<'a, T> {
 impl<'a, T: Float> Shared<'a, T> {
     pub(super) fn new(
         run: &'a Run<'a, T>,
-        partition: &'a Partition,
-        reach: &'a [u64],
+        division: &'a Division,
         group_size: usize,
         n_workers: usize,
         (group, n_groups): (usize, usize),
         ring_slots: usize,
     ) -> Self {
-        let n_shards = partition.n_shards();
+        let n_shards = division.partition.n_shards();
         let ring =
             |writer: usize, shard: usize| Ring::new(if shard % n_workers == writer { 1 } else { ring_slots });
         Self {
             run,
-            partition,
-            reach,
+            division,
             group_size,
             n_workers,
             group,
@@ -68,8 +64,12 @@ impl<'a, T: Float> Shared<'a, T> {
         }
     }
 
+    fn n_shards(&self) -> usize {
+        self.division.partition.n_shards()
+    }
+
     fn ring(&self, writer: usize, shard: usize) -> &Ring {
-        &self.rings[writer * self.partition.n_shards() + shard]
+        &self.rings[writer * self.n_shards() + shard]
     }
 
     /// The worker that owns a shard.
@@ -115,10 +115,11 @@ pub(super) type FoundByShard<T> = Vec<(usize, Found<T>)>;
 
 impl<'s, 'a, T: Float> Worker<'s, 'a, T> {
     pub(super) fn new(shared: &'s Shared<'a, T>, number: usize) -> Self {
-        let n_shards = shared.partition.n_shards();
+        let n_shards = shared.n_shards();
         let own = (number..n_shards).step_by(shared.n_workers);
-        let new =
-            |number| Shard::new(shared.run, number, shared.partition.neurons(number), shared.group_size);
+        let new = |number| {
+            Shard::new(shared.run, number, shared.division.partition.neurons(number), shared.group_size)
+        };
         Self {
             shared,
             number,
@@ -174,13 +175,13 @@ impl<'s, 'a, T: Float> Worker<'s, 'a, T> {
 
     /// Forward step 0 of every shard.
     fn begin_timestep(&mut self, at: Place) -> Result<(), Error> {
-        let Shared { run, reach, stops, .. } = self.shared;
+        let Shared { run, division, stops, .. } = self.shared;
         self.looks = 0;
         run.input.timestep(at.sample, at.timestep, &mut self.inputs, &mut self.indices)?;
         for index in 0..self.shards.len() {
             self.sent += self.shards[index].begin_timestep(at, &self.inputs, stops)? as u64;
             self.send(index);
-            self.sent += self.shards[index].join_inputs(&self.inputs, reach) as u64;
+            self.sent += self.shards[index].join_inputs(&self.inputs, &division.reach) as u64;
             self.shards[index].after_step(at, stops);
             self.completed += 1;
         }
@@ -193,7 +194,7 @@ impl<'s, 'a, T: Float> Worker<'s, 'a, T> {
         let Self { shards, outgoing, sent, .. } = self;
         let number = shards[index].number;
         let mut own = std::mem::take(&mut outgoing[number]);
-        shards[index].send(self.shared.reach, |mut to, spike| {
+        shards[index].send(&self.shared.division.reach, |mut to, spike| {
             *sent += u64::from(to.count_ones());
             if to >> number & 1 == 1 {
                 own.push(spike);
@@ -326,7 +327,7 @@ impl<'s, 'a, T: Float> Worker<'s, 'a, T> {
             let has_mail = || {
                 let to_mine = |ring: (usize, &Ring)| {
                     let (at, ring) = ring;
-                    self.shared.owner(at % self.shared.partition.n_shards()) == self.number && ring.has_some()
+                    self.shared.owner(at % self.shared.n_shards()) == self.number && ring.has_some()
                 };
                 self.shared.rings.iter().enumerate().any(to_mine)
             };
@@ -363,7 +364,8 @@ mod tests {
         }
         let network = builder.build().unwrap();
         let input = Input::dense_u8(&[1, 1], 1, 2, 1).unwrap();
-        let (options, partition) = (Options::new(0.01), Partition { ends: vec![1, 2, 3] });
+        let (options, division) =
+            (Options::new(0.01), network.divisions.with_ends(&network, &[1, 2, 3]).unwrap());
         let beta = network.decay(0.01).unwrap();
         let run = Run {
             network: &network,
@@ -373,8 +375,7 @@ mod tests {
             has_fates: false,
             shards: Vec::new(),
         };
-        let reach = partition.reach(&network);
-        let shared = Shared::new(&run, &partition, &reach, 1, 3, (0, 1), 4);
+        let shared = Shared::new(&run, &division, 1, 3, (0, 1), 4);
         let stopped = AtomicBool::new(false);
         let work = |number| {
             let (shared, stopped) = (&shared, &stopped);

@@ -63,14 +63,25 @@ impl Target {
     }
 }
 
+/// Neurons of a list among which a bound is looked for without a branch.
+const WINDOW: usize = 16;
+
 /// How many neurons of a sorted list, drawn from `n`, have an id below `bound`. Looked for where it would be if they were spread evenly, which is near enough in most
 /// networks: halving a long list would wait for memory at every look.
 fn place(neurons: &[u32], bound: usize, n: usize) -> usize {
     if bound == 0 || bound >= n {
         return if bound == 0 { 0 } else { neurons.len() };
     }
-    let is_below = |k: &u32| (*k as usize) < bound;
+    let id = bound as u32;
+    let is_below = |k: &u32| *k < id;
     let guess = neurons.len() * bound / n;
+    let start = guess.saturating_sub(WINDOW / 2);
+    if let Some(window) = neurons[start..].first_chunk::<WINDOW>() {
+        let n_below = window.iter().map(|k| u32::from(is_below(k))).sum::<u32>() as usize;
+        if 0 < n_below && n_below < WINDOW {
+            return start + n_below;
+        }
+    }
     let (below, rest) = neurons.split_at(guess);
     let mut reach = 1;
     if rest.first().is_some_and(is_below) {
@@ -143,6 +154,14 @@ impl<T: Float> Projection<T> {
     #[inline]
     pub(crate) fn list(&self, source: u32, target: Target) -> Option<impl Iterator<Item = (usize, T)>> {
         if let Map::Rows(rows) = &self.map { rows.events(source, target) } else { None }
+    }
+
+    /// Has the processor fetch what says where that lies which `prefetch` asks for.
+    #[inline]
+    pub(crate) fn prefetch_place(&self, source: u32) {
+        if let Map::Rows(rows) = &self.map {
+            rows.prefetch_place(source);
+        }
     }
 
     /// Has the processor fetch what a spike that is delivered soon needs.

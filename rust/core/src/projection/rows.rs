@@ -1,7 +1,7 @@
 //! Linear and sparse projections: for each source neuron one row of weights. A row without a zero is stored whole and added with vector instructions; any other
 //! is a list of (target, weight).
 
-use super::Target;
+use super::{Target, WINDOW};
 use crate::error::Error;
 use crate::float::Float;
 use crate::prefetch::prefetch;
@@ -157,6 +157,9 @@ impl<T: Float> Rows<T> {
             return;
         }
         for (at, &(source, m)) in spikes.iter().enumerate() {
+            if let Some(&(after_next, _)) = spikes.get(at + 2) {
+                self.prefetch_place(after_next);
+            }
             if let Some(&(next, _)) = spikes.get(at + 1) {
                 self.prefetch(next, target);
             }
@@ -181,6 +184,14 @@ impl<T: Float> Rows<T> {
         Some(synapses.map(move |(&k, &weight)| (target.start + k as usize, weight)))
     }
 
+    /// Has the processor fetch where a spike's list begins.
+    #[inline]
+    pub(crate) fn prefetch_place(&self, source: u32) {
+        if !self.all_whole() {
+            prefetch(&self.starts[source as usize..][..1]);
+        }
+    }
+
     /// Has the processor fetch the list of a spike that is delivered soon: it lies anywhere in memory. Whole rows are long enough for the processor to see by itself what comes next.
     #[inline]
     pub(crate) fn prefetch(&self, source: u32, target: Target) {
@@ -188,9 +199,10 @@ impl<T: Float> Rows<T> {
             return;
         }
         let list = self.list(source as usize);
-        // Where the part is if targets are spread evenly; what is fetched in vain costs little.
-        let (first, end) = (list.len() * target.first / self.n_out, list.len() * target.end / self.n_out);
-        let end = end.min(first + MOST_PREFETCHED);
+        // Where the part is if targets are spread evenly, and where its ends are looked for; what is fetched in vain costs little.
+        let place = |bound: usize| list.len() * bound / self.n_out;
+        let first = place(target.first).saturating_sub(WINDOW / 2);
+        let end = (place(target.end) + WINDOW / 2).min(list.len()).min(first + MOST_PREFETCHED);
         prefetch(&self.targets[list.start + first..list.start + end]);
         prefetch(&self.weights[list.start + first..list.start + end]);
     }

@@ -39,8 +39,8 @@ impl<T: Float> Schedule<T> for Fifo {
         Ok(())
     }
 
-    fn likely_next(&self) -> Option<u32> {
-        self.pending.front().map(|spike| spike.source())
+    fn upcoming(&self) -> [Option<u32>; 2] {
+        [0, 1].map(|at| self.pending.get(at).map(|spike| spike.source()))
     }
 
     fn clear(&mut self) {

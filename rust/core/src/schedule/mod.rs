@@ -92,9 +92,9 @@ pub(crate) trait Schedule<T: Float>: Send {
     fn pending(&self) -> usize;
     /// Moves the next group, one spike or more, from the pending set to `group` (given empty), in arrival order.
     fn select(&mut self, moment: Moment, group: &mut Vec<Pending>) -> Result<(), Error>;
-    /// A neuron whose spike is likely among the next group; only a hint.
-    fn likely_next(&self) -> Option<u32> {
-        None
+    /// Neurons whose spikes are likely to be selected next; only a hint.
+    fn upcoming(&self) -> [Option<u32>; 2] {
+        [None; 2]
     }
     /// Drops all pending spikes.
     fn clear(&mut self);

@@ -70,31 +70,31 @@ impl Writer {
 
     #[inline(never)] // within a run's loop it would take registers from runs that record nothing
     pub(crate) fn step(&mut self, shard: usize, emitted: &[Pending], fired: &[u32], fates: &[u8]) {
-        self.step_of(shard, emitted.iter().map(|spike| spike.arrival()), emitted.len(), fired, fates);
+        self.step_of(shard, emitted.iter().map(|spike| spike.arrival()), fired.iter().copied(), fates);
     }
 
     #[inline]
     pub(crate) fn step_of(
         &mut self,
         shard: usize,
-        emitted: impl Iterator<Item = u32>,
-        n_emitted: usize,
-        fired: &[u32],
+        emitted: impl ExactSizeIterator<Item = u32>,
+        fired: impl ExactSizeIterator<Item = u32>,
         fates: &[u8],
     ) {
         let is_sharded = !self.next_of_shard.is_empty();
         let mut resolved = if is_sharded { self.next_of_shard[shard] } else { self.resolved };
         let fates = if self.has_fates { fates } else { &[] };
-        self.write(4 + n_emitted + fired.len() + fates.len(), |out| {
-            out.byte((n_emitted.min(MANY_EMITTED) << 4 | fired.len().min(MANY_FIRED)) as u8);
+        let (n_emitted, n_fired) = (emitted.len(), fired.len());
+        self.write(4 + n_emitted + n_fired + fates.len(), |out| {
+            out.byte((n_emitted.min(MANY_EMITTED) << 4 | n_fired.min(MANY_FIRED)) as u8);
             if is_sharded {
                 out.varint(shard as u32);
             }
             if n_emitted >= MANY_EMITTED {
                 out.varint((n_emitted - MANY_EMITTED) as u32);
             }
-            if fired.len() >= MANY_FIRED {
-                out.varint((fired.len() - MANY_FIRED) as u32);
+            if n_fired >= MANY_FIRED {
+                out.varint((n_fired - MANY_FIRED) as u32);
             }
             for arrival in emitted {
                 let distance = arrival.wrapping_sub(resolved) as i32;
@@ -110,14 +110,14 @@ impl Writer {
             Some(next) => *next = resolved,
             None => self.resolved = resolved,
         }
-        self.joined += fired.len() as u32;
+        self.joined += n_fired as u32;
     }
 
     pub(crate) fn inputs_joined(&mut self, channels: &[u32]) {
         self.write(2 + channels.len(), |out| {
             out.byte(CONTROL | INPUTS);
             out.varint(channels.len() as u32);
-            out.ascending(channels);
+            out.ascending(channels.iter().copied());
         });
         self.joined += channels.len() as u32;
     }
@@ -157,9 +157,9 @@ impl Bytes<'_> {
     }
 
     #[inline]
-    fn ascending(&mut self, ids: &[u32]) {
+    fn ascending(&mut self, ids: impl Iterator<Item = u32>) {
         let mut next = 0;
-        for &id in ids {
+        for id in ids {
             self.varint(id - next);
             next = id + 1;
         }
@@ -341,7 +341,7 @@ mod tests {
             let fates = |n: usize| (0..n).map(|at| (at % 4) as u8).collect::<Vec<_>>();
             for (number, (emitted, fired)) in steps.iter().enumerate() {
                 let neurons = fired.iter().copied().collect::<Vec<_>>();
-                writer.step_of(number % n_shards, emitted.iter().copied(), emitted.len(), &neurons, &fates(fired.len()));
+                writer.step_of(number % n_shards, emitted.iter().copied(), neurons.iter().copied(), &fates(fired.len()));
             }
             writer.end_timestep(Ending::Quiescent);
             writer.end_sample();

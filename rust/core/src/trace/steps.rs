@@ -156,8 +156,7 @@ impl Trace {
                     writer.step_of(
                         step.shard as usize,
                         now_emitted.iter().copied(),
-                        now_emitted.len(),
-                        now_fired,
+                        now_fired.iter().copied(),
                         now_fates,
                     );
                     writer.v.extend_from_slice(split(&mut v, step.n_fired));

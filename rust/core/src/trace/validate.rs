@@ -1,13 +1,14 @@
 //! The proof that a trace is one of a network: conservation, group sizes, numbering and causality.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{Cursor, Record, Trace};
 use crate::delivery::{Buffers, deliver_biases, deliver_group};
 use crate::error::Error;
 use crate::fates::{Fates, LOST, SKIPPED};
 use crate::float::Float;
-use crate::free::Partition;
+use crate::free::Division;
 use crate::layered::visiting_order;
 use crate::network::Network;
 use crate::neuron::Refractory;
@@ -28,9 +29,7 @@ impl Trace {
 struct Check<'a, T> {
     trace: &'a Trace,
     network: &'a Network<T>,
-    partition: Partition,
-    /// By source: the shards that its spikes go to.
-    reach: Vec<u64>,
+    division: Arc<Division>,
     /// By shard.
     states: Vec<State<T>>,
     /// Arrival number of the last spike that a shard delivered, by the shard that it came from; checked where there are several.
@@ -52,18 +51,12 @@ struct Check<'a, T> {
 
 impl<'a, T: Float> Check<'a, T> {
     fn new(trace: &'a Trace, network: &'a Network<T>) -> Result<Self, Error> {
-        let partition = if trace.is_sharded() {
-            Partition::from_ends(network, &trace.header.shards)?
+        let division = if trace.is_sharded() {
+            network.divisions.with_ends(network, &trace.header.shards)?
         } else {
-            Partition { ends: vec![network.n_neurons()] }
+            network.divisions.of(network, 1)
         };
-        let n_shards = partition.n_shards();
-        // One shard needs no such table: it is where everything goes.
-        let reach = if n_shards > 1 {
-            partition.reach(network)
-        } else {
-            vec![1; network.n_neurons() + network.n_inputs()]
-        };
+        let n_shards = division.partition.n_shards();
         let mut state = State::new(network);
         deliver_biases(network, None, &mut state);
         if trace.header.input_mode == InputMode::AtOnce {
@@ -80,10 +73,9 @@ impl<'a, T: Float> Check<'a, T> {
         Ok(Self {
             trace,
             network,
-            states: (0..n_shards).map(|s| State::of(network, partition.neurons(s))).collect(),
+            states: (0..n_shards).map(|s| State::of(network, division.partition.neurons(s))).collect(),
             last_from: vec![vec![None; n_shards]; n_shards],
-            partition,
-            reach,
+            division,
             cursor: trace.cursor(),
             fates: Fates::default(),
             pending: BTreeMap::new(),
@@ -143,7 +135,7 @@ impl<'a, T: Float> Check<'a, T> {
                         (arrival..)
                             .zip(&self.cursor.fired)
                             .map(|(arrival, channel)| (arrival, n_neurons + channel))
-                            .map(|(arrival, source)| (arrival, (source, self.reach[source as usize]))),
+                            .map(|(arrival, source)| (arrival, (source, self.division.reach.shards(source)))),
                     );
                     arrival += self.cursor.fired.len() as u32;
                 }
@@ -212,7 +204,7 @@ impl<'a, T: Float> Check<'a, T> {
             }
             group.push(Pending::new(arrival, source));
             if (source as usize) < self.network.n_neurons() {
-                let last = &mut self.last_from[shard][self.partition.shard_of(source)];
+                let last = &mut self.last_from[shard][self.division.partition.shard_of(source)];
                 if n_shards > 1 && last.replace(arrival).is_some_and(|last| last > arrival) {
                     return Err((
                         format!("spike {arrival} after one that its shard sent later"),
@@ -246,7 +238,7 @@ impl<'a, T: Float> Check<'a, T> {
                 ));
             }
             let shard = self.cursor.shard;
-            if !self.partition.neurons(shard).contains(&k) {
+            if !self.division.partition.neurons(shard).contains(&k) {
                 return Err((
                     format!("neuron {neuron} firing in shard {shard}"),
                     "the shard's neurons".into(),
@@ -281,7 +273,7 @@ impl<'a, T: Float> Check<'a, T> {
             }
             self.output_fired |= (self.network.output().start..self.network.output().end).contains(&k);
             let is_lost = self.fates.flags.get(at).is_some_and(|flags| flags & LOST != 0);
-            let shards = if is_lost { 1 << shard } else { self.reach[k] };
+            let shards = if is_lost { 1 << shard } else { self.division.reach.shards(neuron) };
             self.pending.insert(arrival, (neuron, shards));
         }
         self.states[self.cursor.shard].drop_events();
