@@ -156,3 +156,30 @@ proptest! {
         prop_assert_eq!(&free.spike_counts, &fifo.spike_counts);
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(15))]
+
+    /// Threads merge a long record a stretch of timesteps each; where spikes are carried from one timestep to the next, whole samples.
+    #[test]
+    fn a_long_record_is_the_same_however_many_threads_merge_it(
+        case in cases(), n_samples in 1..4_usize, shards in 2..5_usize, stops: bool, carries: bool,
+    ) {
+        const TIMESTEPS: usize = 10_000;
+        let x: Vec<u8> = case.x.iter().copied().cycle().take(TIMESTEPS * n_samples * 8).collect();
+        let input = Input::dense_u8(&x, TIMESTEPS, n_samples, 8).unwrap();
+        let run = |threads| {
+            let options = Options {
+                max_forward_steps: if stops { 3 } else { Options::new(0.01).max_forward_steps },
+                on_stop: if carries { OnStop::Carry } else { OnStop::Discard },
+                ..case.options(threads)
+            };
+            let schedule = free(case.group_size, shards, Parallel::Samples);
+            simulate(&case.network(), &input, &schedule, &options, &mut |_| true).unwrap()
+        };
+        let (one, several) = (run(1), run(4));
+        assert_same(&one, &several)?;
+        prop_assert!(one.trace == several.trace);
+        one.trace.unwrap().validate(&case.network()).unwrap();
+    }
+}

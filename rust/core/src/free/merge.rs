@@ -1,280 +1,287 @@
-//! What the shards found, put together: results by sample, and one order of all deliveries that respects what happened (each shard's own order, and that a spike is delivered after it fired).
+//! One order of all deliveries of a run that respects what happened: each shard's own order, and that a spike is delivered after it fired.
+
+use std::ops::Range;
 
 use super::division::Division;
-use super::shard::{Found, LOST_BIT, LoggedStep};
+use super::log::{Found, LoggedStep, Mark};
+use super::shard::LOST_BIT;
 use super::worker::DELIVERIES_AT_A_TIME;
-use crate::batch::{Output, zeros};
-use crate::collect::header;
 use crate::engine::Run;
 use crate::error::Error;
 use crate::fates::LOST;
 use crate::float::Float;
-use crate::measures::Measures;
-use crate::options::{Ending, InputMode};
-use crate::schedule::ScheduleSpec;
-use crate::trace::{Trace, Writer};
+use crate::options::{Ending, InputMode, OnStop};
+use crate::sync::{AtomicUsize, Ordering};
+use crate::trace::{Piece, Writer};
+use crate::workers::{Caller, Watch, on_threads};
 
-/// Puts together what the shards of all groups found; group `g` of `n` ran the samples `g, g + n, ...`.
-pub(super) fn merged<T: Float>(
+/// Forward steps that are worth a thread.
+const STEPS_A_THREAD: usize = 1 << 13;
+
+/// A sample's order, or a stretch of it, and what depends on it.
+#[derive(Debug, Default)]
+pub(super) struct Merged {
+    pub(super) piece: Piece,
+    pub(super) latency: Option<u64>,
+    pub(super) max_pending: u64,
+    pub(super) sum_pending: u64,
+    /// (spikes before it in the sample, output neuron).
+    pub(super) output_spikes: Vec<(u32, u32)>,
+}
+
+impl Merged {
+    /// Appends the stretch that follows.
+    fn append(&mut self, next: Self) {
+        self.piece.append(&next.piece);
+        self.latency = self.latency.or(next.latency);
+        self.max_pending = self.max_pending.max(next.max_pending);
+        self.sum_pending += next.sum_pending;
+        self.output_spikes.extend(next.output_spikes);
+    }
+}
+
+/// Some of a sample's timesteps. Shards wait for each other where a timestep ends, so that each can be merged by itself.
+struct Stretch {
+    sample: usize,
+    timesteps: Range<usize>,
+}
+
+/// Merges the logs of every sample.
+pub(super) fn merge_all<T: Float>(
     run: &Run<'_, T>,
-    spec: &ScheduleSpec,
     division: &Division,
-    mut groups: Vec<Vec<Found<T>>>,
-) -> Result<Output<T>, Error> {
-    let Run { network, input, options, .. } = run;
-    let (n_samples, n) = (input.n_samples(), network.n_neurons());
-    let output = network.output();
-    let n_output = output.end - output.start;
-    let kept = |keep: bool, width: usize| if keep { width } else { 0 };
-    let n_counts = kept(options.keep_counts, input.n_timesteps() * n_output);
-    let n_spike_counts = kept(options.keep_spike_counts, n);
-    let mut all = Output {
-        counts: zeros("counts", n_samples, n_counts)?,
-        spike_counts: zeros("spike_counts", n_samples, n_spike_counts)?,
-        v: zeros("v", n_samples, kept(options.keep_v, n))?,
-        measures: vec![Measures::default(); n_samples],
-        output_spikes: Vec::new(),
-        output_offsets: vec![0],
-        trace: None,
+    groups: &[Vec<Found<T>>],
+    progress: &mut dyn FnMut(usize) -> bool,
+) -> Result<Vec<Merged>, Error> {
+    let n_steps: usize = groups.iter().flatten().map(|found| found.log.steps.len()).sum();
+    let threads = run.options.threads.min(n_steps / STEPS_A_THREAD).max(1);
+    let stretches = stretches(run, groups, threads);
+    let (tickets, done) = (AtomicUsize::new(0), AtomicUsize::new(run.input.n_samples()));
+    let work = |watch: &mut Watch<'_>| {
+        let mut merged = Vec::new();
+        loop {
+            // Relaxed: only the number matters.
+            let ticket = tickets.fetch_add(1, Ordering::Relaxed);
+            let Some(stretch) = stretches.get(ticket) else { return Ok(merged) };
+            merged.push((ticket, Merge::new(run, division, groups, stretch).run(watch)?));
+        }
     };
-    let n_groups = groups.len();
-    let mut merge = Merge::new(run, division, n_groups);
-    for sample in 0..n_samples {
-        let (shards, number) = (&mut groups[sample % n_groups], sample / n_groups);
-        let mut spikes = Vec::new();
-        let measures = &mut all.measures[sample];
-        *measures = Measures { reached_quiescence: true, ..Measures::default() };
-        for (shard, found) in shards.iter().enumerate() {
-            add(measures, &found.measures[number]);
-            let neurons = division.partition.neurons(shard);
-            if options.keep_spike_counts {
-                let own = &found.spike_counts[number * neurons.len()..][..neurons.len()];
-                all.spike_counts[sample * n..][neurons.clone()].copy_from_slice(own);
-            }
-            if options.keep_v {
-                let own = &found.v[number * neurons.len()..][..neurons.len()];
-                all.v[sample * n..][neurons.clone()].copy_from_slice(own);
-            }
-            let outputs =
-                output.start.clamp(neurons.start, neurons.end)..output.end.clamp(neurons.start, neurons.end);
-            if options.keep_counts && !outputs.is_empty() {
-                let width = outputs.len();
-                let own = &found.counts[number * input.n_timesteps() * width..];
-                for timestep in 0..input.n_timesteps() {
-                    let to = sample * n_counts + timestep * n_output + outputs.start - output.start;
-                    all.counts[to..to + width].copy_from_slice(&own[timestep * width..][..width]);
-                }
-            }
-            let ends = &found.output_ends;
-            let start = if number == 0 { 0 } else { ends[number - 1] };
-            spikes.extend_from_slice(&found.output_spikes[start..ends[number]]);
+    let parts: Result<Vec<_>, Error> =
+        on_threads(threads, Caller::Works, &work, &done, progress)?.into_iter().collect();
+    let mut merged: Vec<_> = parts?.into_iter().flatten().collect();
+    merged.sort_unstable_by_key(|(ticket, _)| *ticket);
+    let mut samples: Vec<Merged> = Vec::with_capacity(run.input.n_samples());
+    for (stretch, (_, merged)) in stretches.iter().zip(merged) {
+        match samples.get_mut(stretch.sample) {
+            Some(sample) => sample.append(merged),
+            None => samples.push(merged),
         }
-        if options.record {
-            spikes.clear();
-            merge.sample(sample, number, shards, measures, &mut spikes)?;
-        } else {
-            spikes.sort_unstable();
-        }
-        if options.keep_output_spikes {
-            all.output_spikes.extend_from_slice(&spikes);
-        }
-        all.output_offsets.push(all.output_spikes.len() as u64);
     }
-    all.trace = options.record.then(|| Trace::of_piece(header(run, spec), merge.writer.finish()));
-    Ok(all)
+    Ok(samples)
 }
 
-fn add(sum: &mut Measures, part: &Measures) {
-    sum.spikes += part.spikes;
-    sum.forward_steps += part.forward_steps;
-    sum.synaptic_operations += part.synaptic_operations;
-    sum.neuron_updates += part.neuron_updates;
-    sum.max_pending = sum.max_pending.max(part.max_pending);
-    sum.sum_pending += part.sum_pending;
-    sum.sum_events += part.sum_events;
-    sum.latency = [sum.latency, part.latency].into_iter().flatten().min();
-    sum.reached_quiescence &= part.reached_quiescence;
-    if !part.reached_quiescence {
-        sum.stopped_by = part.stopped_by;
-    }
+/// All timesteps, in stretches of whole samples or, where those are fewer than threads, of about as many steps each.
+fn stretches<T: Float>(run: &Run<'_, T>, groups: &[Vec<Found<T>>], threads: usize) -> Vec<Stretch> {
+    let n_samples = run.input.n_samples();
+    // A spike that is carried over is delivered in another timestep than that in which it fired.
+    let at_most = if run.options.on_stop == OnStop::Carry { 1 } else { threads.div_ceil(n_samples) };
+    let of_sample = |sample: usize| {
+        let (shards, number) = (&groups[sample % groups.len()], sample / groups.len());
+        let all = shards[0].log.timesteps_of(number);
+        let steps_before =
+            |timestep: usize| shards.iter().map(|found| found.log.mark(timestep).steps).sum::<usize>();
+        let (first, total) = (steps_before(all.start), steps_before(all.end) - steps_before(all.start));
+        let timesteps: Vec<usize> = all.clone().collect();
+        let cut = |part: usize| {
+            let aim = first + total * part / at_most;
+            all.start + timesteps.partition_point(|timestep| steps_before(*timestep) < aim)
+        };
+        let cuts: Vec<usize> = (0..at_most).map(cut).chain([all.end]).collect();
+        (0..at_most).map(move |part| Stretch { sample, timesteps: cuts[part]..cuts[part + 1] })
+    };
+    (0..n_samples).flat_map(of_sample).collect()
 }
 
-/// Where the merge stands in a shard's log.
-#[derive(Clone, Copy, Debug, Default)]
-struct At {
-    step: usize,
-    delivered: usize,
-    fired: usize,
-    timestep: usize,
-}
-
-/// Merges the logs of one sample after the other.
+/// The merge of one stretch.
 struct Merge<'a, T> {
     run: &'a Run<'a, T>,
     division: &'a Division,
-    /// By group of samples and shard.
-    at: Vec<Vec<At>>,
-    writer: Writer,
-    /// By shard: the arrival number of each spike that it fired in the sample.
+    stretch: &'a Stretch,
+    shards: &'a [Found<T>],
+    /// The sample's first timestep in the logs.
+    sample_start: usize,
+    /// By shard: where the merge stands in its log.
+    at: Vec<Mark>,
+    /// By shard: neurons that had fired in the sample before the stretch.
+    fired_before: Vec<usize>,
+    /// By shard: the arrival number of each spike that it fired in the stretch.
     arrivals: Vec<Vec<u32>>,
     /// The same of scheduled input spikes.
+    inputs_before: usize,
     input_arrivals: Vec<u32>,
     next_arrival: u32,
+    /// Spikes in the sample so far.
+    spikes: u64,
+    pending: u64,
     /// Arrival numbers of what the step at hand delivers.
     emitted: Vec<u32>,
-    inputs: Vec<(u32, T)>,
-    indices: Vec<u32>,
-    pending: u64,
+    writer: Writer,
+    merged: Merged,
 }
 
 impl<'a, T: Float> Merge<'a, T> {
-    fn new(run: &'a Run<'a, T>, division: &'a Division, n_groups: usize) -> Self {
-        let n_shards = division.partition.n_shards();
+    fn new(
+        run: &'a Run<'a, T>,
+        division: &'a Division,
+        groups: &'a [Vec<Found<T>>],
+        stretch: &'a Stretch,
+    ) -> Self {
+        let shards = &groups[stretch.sample % groups.len()];
+        let sample_start = shards[0].log.timesteps_of(stretch.sample / groups.len()).start;
+        let at = stretch.timesteps.start;
+        let mark = |found: &Found<T>| found.log.mark(at);
+        let fired_before: Vec<_> =
+            shards.iter().map(|found| mark(found).fired - found.log.mark(sample_start).fired).collect();
+        let inputs_before = if at == sample_start { 0 } else { mark(&shards[0]).inputs };
+        let spikes: usize = fired_before.iter().sum();
+        let joined = (spikes + inputs_before) as u32;
+        let mut writer = Writer::new(run.has_fates, shards.len());
+        writer.begin_stretch(joined);
         Self {
             run,
             division,
-            at: vec![vec![At::default(); n_shards]; n_groups],
-            writer: Writer::new(run.has_fates, n_shards),
-            arrivals: vec![Vec::new(); n_shards],
+            stretch,
+            shards,
+            sample_start,
+            at: shards.iter().map(mark).collect(),
+            fired_before,
+            arrivals: vec![Vec::new(); shards.len()],
+            inputs_before,
             input_arrivals: Vec::new(),
-            next_arrival: 0,
-            emitted: Vec::new(),
-            inputs: Vec::new(),
-            indices: Vec::new(),
+            next_arrival: joined,
+            spikes: spikes as u64,
             pending: 0,
+            emitted: Vec::new(),
+            writer,
+            merged: Merged::default(),
         }
     }
 
-    /// Merges the logs of a sample and takes from the merged order what depends on it.
-    fn sample(
-        &mut self,
-        sample: usize,
-        number: usize,
-        shards: &mut [Found<T>],
-        measures: &mut Measures,
-        output_spikes: &mut Vec<(u32, u32)>,
-    ) -> Result<(), Error> {
-        let n_shards = shards.len();
-        let group = sample % self.at.len();
-        let mut at = std::mem::take(&mut self.at[group]);
-        self.arrivals.iter_mut().for_each(Vec::clear);
-        self.input_arrivals.clear();
-        (self.next_arrival, self.pending) = (0, 0);
-        (measures.latency, measures.max_pending, measures.sum_pending) = (None, 0, 0);
-        let mut spikes = 0;
-        self.writer.begin_sample();
-        let n_timesteps =
-            shards[0].log.samples[number] - if number == 0 { 0 } else { shards[0].log.samples[number - 1] };
-        for timestep in 0..n_timesteps {
-            for (shard, found) in shards.iter().enumerate() {
+    fn run(mut self, watch: &mut Watch<'_>) -> Result<Merged, Error> {
+        for timestep in self.stretch.timesteps.clone() {
+            if !watch.go_on() {
+                return Err(Error::Interrupted);
+            }
+            for shard in 0..self.shards.len() {
                 self.emitted.clear();
-                self.step(shard, found, &mut at[shard], &mut spikes, measures, output_spikes);
-                if shard + 1 == n_shards {
-                    self.join_inputs(sample, timestep)?;
+                self.step(shard);
+                if shard + 1 == self.shards.len() {
+                    self.join_inputs(timestep - self.sample_start)?;
                 }
-                self.note_pending(measures);
+                self.note_pending();
             }
-            let ends: Vec<usize> =
-                shards.iter().zip(&at).map(|(f, at)| f.log.timesteps[at.timestep].0).collect();
-            loop {
-                let mut progressed = false;
-                for (shard, found) in shards.iter().enumerate() {
-                    let at = &mut at[shard];
-                    let end = ends[shard].min(at.step + DELIVERIES_AT_A_TIME);
-                    while at.step < end && self.find_emitted(found, *at) {
-                        self.step(shard, found, at, &mut spikes, measures, output_spikes);
-                        self.note_pending(measures);
-                        progressed = true;
-                    }
-                }
-                if !progressed {
-                    break;
-                }
-            }
-            if at.iter().zip(&ends).any(|(at, end)| at.step < *end) {
-                return Err(Error::Panic("a spike was delivered that nobody fired".into()));
-            }
-            let ending = shards[0].log.timesteps[at[0].timestep].1;
+            self.until_quiescent(timestep)?;
+            let ending = self.shards[0].log.timesteps[timestep].1;
             self.writer.end_timestep(ending);
             if !matches!(ending, Ending::Carried(_)) {
                 self.pending = 0;
             }
-            for at in &mut at {
-                at.timestep += 1;
+        }
+        self.writer.end_sample();
+        self.merged.piece = self.writer.finish();
+        Ok(self.merged)
+    }
+
+    /// Merges what the shards did in a timestep after their steps 0: of each in turn as many steps as a worker takes at a time, as far as what they deliver has fired.
+    fn until_quiescent(&mut self, timestep: usize) -> Result<(), Error> {
+        let ends: Vec<_> = self.shards.iter().map(|found| found.log.mark(timestep + 1).steps).collect();
+        loop {
+            let mut progressed = false;
+            for (shard, end) in ends.iter().enumerate() {
+                let end = *end.min(&(self.at[shard].steps + DELIVERIES_AT_A_TIME));
+                while self.at[shard].steps < end && self.find_emitted(shard) {
+                    self.step(shard);
+                    self.note_pending();
+                    progressed = true;
+                }
+            }
+            if !progressed {
+                break;
             }
         }
-        self.at[group] = at;
-        self.writer.end_sample();
+        if self.at.iter().zip(&ends).any(|(at, end)| at.steps < *end) {
+            return Err(Error::Panic("a spike was delivered that nobody fired".into()));
+        }
         Ok(())
     }
 
     /// Finds what a shard's next step delivers; false if some of it has not fired yet.
-    fn find_emitted(&mut self, found: &Found<T>, at: At) -> bool {
-        let LoggedStep { n_delivered, .. } = found.log.steps[at.step];
+    #[inline]
+    fn find_emitted(&mut self, shard: usize) -> bool {
+        let (log, at) = (&self.shards[shard].log, self.at[shard]);
+        let LoggedStep { n_delivered, .. } = log.steps[at.steps];
         let n = self.run.network.n_neurons() as u32;
         self.emitted.clear();
-        for message in &found.log.delivered[at.delivered..at.delivered + n_delivered as usize] {
+        for message in &log.delivered[at.delivered..at.delivered + n_delivered as usize] {
             let serial = (message.serial() & !LOST_BIT) as usize;
-            let arrivals = if message.source() >= n {
-                &self.input_arrivals
+            let (arrivals, before) = if message.source() >= n {
+                (&self.input_arrivals, self.inputs_before)
             } else {
-                &self.arrivals[self.division.partition.shard_of(message.source())]
+                let from = self.division.partition.shard_of(message.source());
+                (&self.arrivals[from], self.fired_before[from])
             };
-            let Some(&arrival) = arrivals.get(serial) else { return false };
+            let Some(&arrival) = arrivals.get(serial.wrapping_sub(before)) else { return false };
             self.emitted.push(arrival);
         }
         true
     }
 
-    fn step(
-        &mut self,
-        shard: usize,
-        found: &Found<T>,
-        at: &mut At,
-        spikes: &mut u64,
-        measures: &mut Measures,
-        output_spikes: &mut Vec<(u32, u32)>,
-    ) {
-        let output = self.run.network.output();
-        let step = found.log.steps[at.step];
-        let fired = at.fired..at.fired + step.n_fired as usize;
-        let spikes_of_step = &found.log.fired[fired.clone()];
-        let fates = if self.run.has_fates { &found.log.fates[fired.clone()] } else { &[] };
-        let neurons = spikes_of_step.iter().map(|(neuron, _)| *neuron);
+    #[inline]
+    fn step(&mut self, shard: usize) {
+        let Run { network, options, has_fates, .. } = self.run;
+        let (log, at) = (&self.shards[shard].log, self.at[shard]);
+        let output = network.output().start..network.output().end;
+        let step = log.steps[at.steps];
+        let range = at.fired..at.fired + step.n_fired as usize;
+        let fired = &log.fired[range.clone()];
+        let fates = if *has_fates { &log.fates[range] } else { &[] };
+        let neurons = fired.iter().map(|(neuron, _)| *neuron);
         self.writer.step_of(shard, self.emitted.iter().copied(), neurons, fates);
         self.pending -= u64::from(step.n_delivered);
         // In one loop: steps of a spike or two are the rule, and where a loop ends is a guess of the processor's.
-        for (at, &(neuron, v)) in spikes_of_step.iter().enumerate() {
+        for (at, &(neuron, v)) in fired.iter().enumerate() {
             self.writer.v.push(v);
             self.arrivals[shard].push(self.next_arrival);
             self.next_arrival += 1;
             let is_lost = fates.get(at).is_some_and(|fate| fate & LOST != 0);
-            let n_shards = if is_lost { 1 } else { self.division.reach.n_shards(neuron) };
-            self.pending += n_shards;
-            if (output.start..output.end).contains(&(neuron as usize)) {
-                measures.latency.get_or_insert(*spikes);
-                if self.run.options.keep_output_spikes {
-                    output_spikes.push((*spikes as u32, neuron - output.start as u32));
+            self.pending += if is_lost { 1 } else { self.division.reach.n_shards(neuron) };
+            if output.contains(&(neuron as usize)) {
+                self.merged.latency.get_or_insert(self.spikes);
+                if options.keep_output_spikes {
+                    self.merged.output_spikes.push((self.spikes as u32, neuron - output.start as u32));
                 }
             }
-            *spikes += 1;
+            self.spikes += 1;
         }
-        let delivered = at.delivered + step.n_delivered as usize;
-        *at = At { step: at.step + 1, delivered, fired: fired.end, ..*at };
+        let at = &mut self.at[shard];
+        at.steps += 1;
+        at.delivered += step.n_delivered as usize;
+        at.fired += step.n_fired as usize;
     }
 
-    fn note_pending(&self, measures: &mut Measures) {
-        measures.max_pending = measures.max_pending.max(self.pending);
-        measures.sum_pending += self.pending;
+    fn note_pending(&mut self) {
+        self.merged.max_pending = self.merged.max_pending.max(self.pending);
+        self.merged.sum_pending += self.pending;
     }
 
-    fn join_inputs(&mut self, sample: usize, timestep: usize) -> Result<(), Error> {
+    fn join_inputs(&mut self, timestep: usize) -> Result<(), Error> {
         let Run { input, options, network, .. } = self.run;
         if options.input_mode != InputMode::Scheduled {
             return Ok(());
         }
-        input.timestep(sample, timestep, &mut self.inputs, &mut self.indices)?;
-        let channels: Vec<u32> = self.inputs.iter().map(|input| input.0).collect();
+        let (mut inputs, mut indices) = (Vec::new(), Vec::new());
+        input.timestep(self.stretch.sample, timestep, &mut inputs, &mut indices)?;
+        let channels: Vec<u32> = inputs.iter().map(|input| input.0).collect();
         if !channels.is_empty() {
             self.writer.inputs_joined(&channels);
         }

@@ -5,11 +5,13 @@
 //! over, replays bit for bit. `PROTOCOL.md` states the protocol and why it is right.
 
 mod division;
+mod log;
 mod merge;
 mod partition;
 mod quiescence;
 mod reach;
 mod replay;
+mod results;
 mod ring;
 mod shard;
 mod sleep;
@@ -30,8 +32,8 @@ use crate::float_mode::DefaultFloatMode;
 use crate::schedule::ScheduleSpec;
 use crate::sync::{AtomicUsize, Ordering};
 use crate::workers::{Caller, MOST_THREADS, Watch, on_threads};
+use log::Found;
 use partition::MOST_SHARDS;
-use shard::Found;
 use worker::{Shared, Worker};
 
 /// Synapses that keep one more worker busy, where the number of workers for a sample is chosen by size.
@@ -131,6 +133,6 @@ pub(crate) fn simulate<T: Float>(
     if let Some((_, error)) = first {
         return Err(error);
     }
-    let found = found.into_iter().map(|group| group.into_iter().flatten().collect()).collect();
-    merge::merged(run, spec, &division, found)
+    let found: Vec<Vec<_>> = found.into_iter().map(|group| group.into_iter().flatten().collect()).collect();
+    results::gathered(run, spec, &division, &found, progress)
 }

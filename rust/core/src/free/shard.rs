@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::log::{Found, Log, LoggedStep, Mark};
 use super::reach::Reach;
 use super::ring::Message;
 use super::stops::Stops;
@@ -19,41 +20,6 @@ use crate::state::State;
 
 /// Marks the serial number of a spike that delivers nothing.
 pub(super) const LOST_BIT: u32 = 1 << 31;
-
-/// A forward step of the shard: how many spikes it delivered, and how many neurons fired in it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct LoggedStep {
-    pub(super) n_delivered: u32,
-    pub(super) n_fired: u32,
-}
-
-/// The order of one shard's deliveries, written by its worker alone and merged when the run is over.
-#[derive(Debug, Default)]
-pub(super) struct Log {
-    pub(super) steps: Vec<LoggedStep>,
-    pub(super) delivered: Vec<Message>,
-    /// The neuron, and its potential when it fired.
-    pub(super) fired: Vec<(u32, f32)>,
-    /// One for each that fired; empty without dropouts.
-    pub(super) fates: Vec<u8>,
-    /// For each timestep that was run: where its steps end, and how it ended.
-    pub(super) timesteps: Vec<(usize, Ending)>,
-    /// Where each sample's timesteps end.
-    pub(super) samples: Vec<usize>,
-}
-
-/// What a shard found out in the samples that it ran, one after the other.
-#[derive(Debug)]
-pub(super) struct Found<T> {
-    pub(super) counts: Vec<f32>,
-    pub(super) spike_counts: Vec<u32>,
-    pub(super) v: Vec<T>,
-    pub(super) measures: Vec<Measures>,
-    /// (spikes before it as far as this shard could see, output neuron).
-    pub(super) output_spikes: Vec<(u32, u32)>,
-    pub(super) output_ends: Vec<usize>,
-    pub(super) log: Log,
-}
 
 /// A shard at work.
 pub(super) struct Shard<'a, T> {
@@ -371,7 +337,9 @@ impl<'a, T: Float> Shard<'a, T> {
         }
         if self.run.options.record {
             let log = &mut self.found.log;
-            log.timesteps.push((log.steps.len(), ending));
+            let inputs = self.multiplicities.len();
+            let (steps, delivered, fired) = (log.steps.len(), log.delivered.len(), log.fired.len());
+            log.timesteps.push((Mark { steps, delivered, fired, inputs }, ending));
         }
     }
 

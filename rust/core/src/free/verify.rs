@@ -7,10 +7,10 @@ use loom::cell::UnsafeCell;
 use loom::thread;
 
 use super::division::Division;
+use super::log::Log;
 use super::quiescence::Quiescence;
 use super::reach::Reach;
 use super::ring::{Message, Ring};
-use super::shard::Log;
 use super::sleep::Sleep;
 use super::worker::{FoundByShard, Shared, Worker};
 use crate::engine::Run;
@@ -323,7 +323,8 @@ impl Toy {
         let beta = network.decay(options.dt).unwrap();
         let run = Run { network, input, options, beta, has_fates: false, shards: self.shards.to_vec() };
         let run: &Run<'_, f32> = Box::leak(Box::new(run));
-        let division: &Division = Arc::leak(network.divisions.with_ends(network, self.shards).unwrap());
+        let division = network.divisions.with_ends(network, self.shards).unwrap();
+        let division: &Division = Box::leak(Box::new(division));
         let slots = self.slots;
         check(Some(preemptions), move || {
             let shared = Arc::new(Shared::new(run, division, 1, n_workers, (0, 1), slots));
@@ -386,7 +387,7 @@ fn fired(logs: &[Log]) -> Vec<Vec<u32>> {
     let mut timestep = |number: usize| {
         let mut all = Vec::new();
         for (log, (step, fired)) in logs.iter().zip(&mut at) {
-            let (steps, end) = (*step, log.timesteps[number].0);
+            let (steps, end) = (*step, log.mark(number + 1).steps);
             let n: usize = log.steps[steps..end].iter().map(|step| step.n_fired as usize).sum();
             all.extend(log.fired[*fired..*fired + n].iter().map(|(neuron, _)| *neuron));
             (*step, *fired) = (end, *fired + n);

@@ -1,9 +1,10 @@
 //! A worker: it runs its shards, hands spikes to other workers' shards, and waits when there is nothing to do. The protocol is in `PROTOCOL.md`.
 
 use super::division::Division;
+use super::log::Found;
 use super::quiescence::Quiescence;
 use super::ring::{Message, Ring};
-use super::shard::{Found, Place, Shard};
+use super::shard::{Place, Shard};
 use super::sleep::Sleep;
 use super::stops::Stops;
 use crate::engine::Run;

@@ -53,8 +53,13 @@ impl Writer {
     }
 
     pub(crate) fn begin_sample(&mut self) {
-        (self.joined, self.resolved) = (0, 0);
-        self.next_of_shard.fill(0);
+        self.begin_stretch(0);
+    }
+
+    /// Begins a sample at a timestep before which so many spikes have joined and none is left.
+    pub(crate) fn begin_stretch(&mut self, joined: u32) {
+        (self.joined, self.resolved) = (joined, joined);
+        self.next_of_shard.fill(joined);
     }
 
     pub(crate) fn end_sample(&mut self) {

@@ -77,9 +77,24 @@ impl Piece {
         Self { bytes, offsets, v, v_offsets }
     }
 
+    /// Appends all of another piece to the last sample.
+    pub(crate) fn append(&mut self, other: &Self) {
+        self.bytes.extend_from_slice(&other.bytes);
+        self.v.extend_from_slice(&other.v);
+        for (offsets, len) in [(&mut self.offsets, self.bytes.len()), (&mut self.v_offsets, self.v.len())] {
+            *offsets.last_mut().expect("offsets begin with 0") = len as u64;
+        }
+    }
+
     pub(crate) fn sample(&self, sample: usize) -> (&[u8], &[f32]) {
         let range = |offsets: &[u64]| offsets[sample] as usize..offsets[sample + 1] as usize;
         (&self.bytes[range(&self.offsets)], &self.v[range(&self.v_offsets)])
+    }
+}
+
+impl Default for Piece {
+    fn default() -> Self {
+        Self::new(Vec::new(), vec![0], Vec::new(), vec![0])
     }
 }
 
@@ -95,7 +110,7 @@ impl PartialEq for Trace {
 impl Trace {
     /// A trace without samples.
     pub(crate) fn new(header: TraceHeader) -> Self {
-        Self::of_piece(header, Piece::new(Vec::new(), vec![0], Vec::new(), vec![0]))
+        Self::of_piece(header, Piece::default())
     }
 
     /// A trace of one piece, in its order.
