@@ -49,15 +49,8 @@ class Result:
         Touched neurons, summed over forward steps.
     max_pending : int64 [B]
         Longest queue of pending spikes after a forward step.
-    mean_pending : float64 [B]
-        Its mean length after a forward step.
-    events_before_firing : float64 [B]
-        Mean number of events that had arrived at a neuron in the timestep when it fired; NaN when
-        none fired.
     latency : float64 [B]
         Spikes fired before the first output spike; NaN when there was none.
-    spike_density : float64 [B]
-        Spikes per neuron and timestep.
     reached_quiescence : bool [B]
         Whether every timestep ran until no spike was pending.
     stopped_by : int64 [B]
@@ -98,14 +91,32 @@ class Result:
         self.synaptic_operations: npt.NDArray[np.int64] = arrays["synaptic_operations"]
         self.neuron_updates: npt.NDArray[np.int64] = arrays["neuron_updates"]
         self.max_pending: npt.NDArray[np.int64] = arrays["max_pending"]
-        self.mean_pending: npt.NDArray[np.float64] = arrays["sum_pending"] / self.forward_steps
-        fired = np.where(self.spikes > 0, self.spikes, np.nan)
-        self.events_before_firing: npt.NDArray[np.float64] = arrays["sum_events"] / fired
         self.latency: npt.NDArray[np.float64] = arrays["latency"]
-        self.spike_density: npt.NDArray[np.float64] = self.spikes / network.n_neurons / n_timesteps
         self.reached_quiescence: npt.NDArray[np.bool_] = arrays["reached_quiescence"]
         self.stopped_by: npt.NDArray[np.int64] = arrays["stopped_by"]
         self.trace: Trace | None = None if trace is None else Trace(trace)
+
+    @property
+    def mean_pending(self) -> npt.NDArray[np.float64]:
+        """Mean length of the queue of pending spikes after a forward step, float64 [B]."""
+        mean: npt.NDArray[np.float64] = self._arrays["sum_pending"] / self.forward_steps
+        return mean
+
+    @property
+    def events_before_firing(self) -> npt.NDArray[np.float64]:
+        """Mean number of events that had arrived at a neuron in the timestep when it fired.
+
+        float64 [B]; NaN where none fired.
+        """
+        fired = np.where(self.spikes > 0, self.spikes, np.nan)
+        mean: npt.NDArray[np.float64] = self._arrays["sum_events"] / fired
+        return mean
+
+    @property
+    def spike_density(self) -> npt.NDArray[np.float64]:
+        """Spikes per neuron and timestep, float64 [B]."""
+        density: npt.NDArray[np.float64] = self.spikes / self.n_neurons / self.n_timesteps
+        return density
 
     def _must_be_kept(self, name: str) -> None:
         if name not in self._keep:

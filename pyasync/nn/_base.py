@@ -16,10 +16,11 @@ from pyasync.events import SpikeBatch
 from pyasync.network import Network
 from pyasync.nn._activity import watch
 from pyasync.nn._dropout import drop
-from pyasync.nn._function import Call, Spikes, refuse
+from pyasync.nn._function import Call, Spikes
 from pyasync.nn._limits import (
     number_type,
     numpy_dtype,
+    refuse,
     refuse_autocast,
     refuse_transforms,
     uncompiled,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any, NoReturn
 
 import numpy as np
@@ -10,9 +11,9 @@ import numpy.typing as npt
 import torch
 
 from pyasync import _core
-from pyasync.errors import GradientError, expected
 from pyasync.events import SpikeBatch
 from pyasync.network import Network
+from pyasync.nn._limits import refuse, transforms
 from pyasync.nn._plan import Plan
 from pyasync.nn._surrogates import Surrogate
 from pyasync.projections import Conv1d, Conv2d
@@ -97,7 +98,8 @@ class Spikes(torch.autograd.Function):
         if all(grad is None for grad in grads):
             return (None,) * len(ctx.needs_input_grad)
         # A function of its own, whose backward says what is missing: the second derivative.
-        x, initial_v, beta, v_threshold, *tensors = Reverse.apply(
+        reverse = Reverse.apply if torch.is_grad_enabled() or transforms() else Reverse.forward
+        x, initial_v, beta, v_threshold, *tensors = reverse(
             ctx.call, needs, *grads, *ctx.saved_tensors
         )
         return None, x, initial_v, beta, None, v_threshold, *tensors
@@ -147,9 +149,8 @@ class Reverse(torch.autograd.Function):
         )
 
 
-def refuse(given: str, accepted: str) -> NoReturn:
-    """Say by name what there is no derivative for."""
-    raise GradientError(expected("gradient", given, accepted))
+# PyTorch asks for it in every call, and `inspect` would make it anew.
+Spikes.forward.__signature__ = signature(Spikes.forward)  # type: ignore[attr-defined]
 
 
 def by_engine(

@@ -5,15 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 import torch
 
 from pyasync.errors import GradientError, InputError, expected
-from pyasync.nn._function import refuse
 
 Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def refuse(given: str, accepted: str) -> NoReturn:
+    """Say by name what there is no derivative for."""
+    raise GradientError(expected("gradient", given, accepted))
 
 
 def uncompiled(method: Method) -> Method:
@@ -64,10 +68,14 @@ def refuse_autocast(device: torch.device) -> None:
         raise GradientError(expected("gradient", "autocast", accepted))
 
 
-def refuse_transforms() -> None:
-    """Refuse vmap here: its tensors have no numbers to look at, and all else would fail oddly."""
+def transforms() -> list[str]:
+    """The function transforms (`torch.func`, batched gradients) that a call is inside of."""
     functorch = getattr(torch._C, "_functorch", None)
     stack = getattr(functorch, "get_interpreter_stack", lambda: None)() or ()
-    names = {str(each.key()) for each in stack}
-    if any(name.endswith("Vmap") for name in names):
+    return [str(each.key()) for each in stack]
+
+
+def refuse_transforms() -> None:
+    """Refuse vmap here: its tensors have no numbers to look at, and all else would fail oddly."""
+    if any(name.endswith("Vmap") for name in transforms()):
         refuse("vmap", "a batch: x [T, B, ...] holds all samples of a call")

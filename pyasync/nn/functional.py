@@ -78,8 +78,10 @@ def timestep_cross_entropy(counts: torch.Tensor, y: Any) -> torch.Tensor:
     >>> pa.nn.functional.timestep_cross_entropy(counts, [0, 3])
     tensor(1.3863)
     """
-    y = _labels(counts, y)
-    return nn.functional.cross_entropy(counts.flatten(0, 1), y.repeat(len(counts)))
+    y = _labels(counts, y).expand(counts.shape[:2])
+    # Over the second of three dimensions: over a last one of ten classes it is five times slower.
+    by_class = nn.functional.log_softmax(counts.transpose(1, 2), 1).transpose(1, 2)
+    return nn.functional.nll_loss(by_class.flatten(0, 1), y.flatten())
 
 
 def latency_cross_entropy(
@@ -230,9 +232,10 @@ def _labels(counts: Any, y: Any) -> torch.Tensor:
     if labels.shape != (n_samples,):
         raise InputError(expected("y", f"shape {tuple(labels.shape)}", accepted))
     labels = labels.to(counts.device, torch.int64)
-    outside = (labels < 0) | (labels >= n_outputs)
-    if bool(outside.any()):
-        raise InputError(expected("y", f"class {int(labels[outside][0])}", accepted))
+    if n_samples:
+        for extreme in torch.aminmax(labels):
+            if not 0 <= int(extreme) < n_outputs:
+                raise InputError(expected("y", f"class {int(extreme)}", accepted))
     return labels
 
 

@@ -19,17 +19,14 @@ pub(super) struct Step {
 /// The forward steps of one sample.
 #[derive(Debug, Default)]
 pub(super) struct Sample {
+    /// It holds the emitted spikes, the neurons that fired and, in a run with dropouts, their fates.
     cursor: Cursor,
+    has_fates: bool,
     steps: Vec<Step>,
     /// Where each timestep's steps end.
     timestep_ends: Vec<usize>,
     /// Arrival number of the first spike that joined after each timestep.
     arrival_ends: Vec<u32>,
-    /// Arrival numbers of the emitted spikes.
-    emitted: Vec<u32>,
-    fired: Vec<u32>,
-    /// One for each that fired; all 0 without dropouts.
-    fates: Vec<u8>,
     /// By arrival number: the neuron, or the number of neurons plus the input channel; whether it is lost.
     pub(super) sources: Vec<(u32, bool)>,
     /// Place in the record of the step that is read next.
@@ -38,7 +35,7 @@ pub(super) struct Sample {
 
 impl Sample {
     pub(super) fn new(trace: &Trace) -> Self {
-        Self { cursor: trace.cursor(), ..Self::default() }
+        Self { cursor: trace.cursor(), has_fates: trace.header().dropouts, ..Self::default() }
     }
 
     /// Reads a sample; what no run can have recorded is an error.
@@ -54,11 +51,13 @@ impl Sample {
         let (bytes, v) = trace.sample(sample);
         self.clear(network.n_neurons() as u32);
         while !self.cursor.at_end(bytes) {
-            match self.cursor.next(bytes)? {
-                Record::Step => self.step(),
+            let n_fired = self.cursor.fired.len();
+            match self.cursor.append(bytes)? {
+                Record::Step => self.step(n_fired),
                 Record::InputsJoined => {
                     let n = self.n_neurons;
-                    self.sources.extend(self.cursor.fired.iter().map(|&channel| (n + channel, false)));
+                    self.sources
+                        .extend(self.cursor.fired.drain(n_fired..).map(|channel| (n + channel, false)));
                 }
                 Record::TimestepEnded(_) => {
                     self.timestep_ends.push(self.steps.len());
@@ -66,7 +65,8 @@ impl Sample {
                 }
             }
         }
-        if self.fired.iter().any(|neuron| *neuron >= self.n_neurons) || v.len() != self.fired.len() {
+        let fired = &self.cursor.fired;
+        if fired.iter().any(|neuron| *neuron >= self.n_neurons) || v.len() != fired.len() {
             return wrong("neurons that the network does not have, or too few potentials", "a valid trace");
         }
         if self.timestep_ends.last().copied().unwrap_or(0) != self.steps.len()
@@ -88,7 +88,7 @@ impl Sample {
         let mut first = 0;
         for step in &self.steps {
             // A spike that fires in a step can be emitted by a later one at the earliest; inputs that joined after it too.
-            let emitted = &self.emitted[first..step.emitted_end];
+            let emitted = &self.cursor.emitted[first..step.emitted_end];
             if emitted.iter().any(|arrival| *arrival as usize >= self.sources.len()) {
                 return wrong("an emitted spike that never joined", "a valid trace");
             }
@@ -99,26 +99,25 @@ impl Sample {
 
     fn clear(&mut self, n_neurons: u32) {
         self.cursor.rewind();
+        self.cursor.clear();
         self.n_neurons = n_neurons;
         self.steps.clear();
         self.timestep_ends.clear();
         self.arrival_ends.clear();
-        self.emitted.clear();
-        self.fired.clear();
-        self.fates.clear();
         self.sources.clear();
     }
 
-    fn step(&mut self) {
+    /// Takes note of the step that was read after so many neurons had fired.
+    fn step(&mut self, n_fired: usize) {
         let first_arrival = self.sources.len() as u32;
-        self.emitted.extend_from_slice(&self.cursor.emitted);
-        self.fired.extend_from_slice(&self.cursor.fired);
-        self.fates.extend_from_slice(&self.cursor.fates);
-        self.fates.resize(self.fired.len(), 0);
-        let fates = &self.fates[self.fired.len() - self.cursor.fired.len()..];
-        let sources = self.cursor.fired.iter().zip(fates).map(|(&k, fate)| (k, fate & LOST != 0));
-        self.sources.extend(sources);
-        let (emitted_end, fired_end) = (self.emitted.len(), self.fired.len());
+        let Cursor { emitted, fired, fates, .. } = &mut self.cursor;
+        if !self.has_fates {
+            fates.resize(fired.len(), 0);
+        }
+        for (&neuron, fate) in fired[n_fired..].iter().zip(&fates[n_fired..]) {
+            self.sources.push((neuron, fate & LOST != 0));
+        }
+        let (emitted_end, fired_end) = (emitted.len(), fired.len());
         self.steps.push(Step { emitted_end, fired_end, first_arrival, shard: self.cursor.shard });
     }
 
@@ -145,7 +144,7 @@ impl Sample {
     /// Arrival numbers of the spikes that the step emitted.
     pub(super) fn emitted(&self, step: usize) -> &[u32] {
         let start = if step == 0 { 0 } else { self.steps[step - 1].emitted_end };
-        &self.emitted[start..self.steps[step].emitted_end]
+        &self.cursor.emitted[start..self.steps[step].emitted_end]
     }
 
     /// Place of the first neuron that fired in the step among all that fired in the sample.
@@ -156,7 +155,7 @@ impl Sample {
     /// The neurons that fired in the step, with their fates and arrival numbers.
     pub(super) fn fired(&self, step: usize) -> (&[u32], &[u8], u32) {
         let range = self.fired_start(step)..self.steps[step].fired_end;
-        (&self.fired[range.clone()], &self.fates[range], self.steps[step].first_arrival)
+        (&self.cursor.fired[range.clone()], &self.cursor.fates[range], self.steps[step].first_arrival)
     }
 
     /// The neurons that fired in the timestep, with their fates.
@@ -164,6 +163,6 @@ impl Sample {
         let steps = self.timestep(timestep);
         let end = if steps.is_empty() { 0 } else { self.steps[steps.end - 1].fired_end };
         let start = if steps.is_empty() { 0 } else { self.fired_start(steps.start) };
-        self.fired[start..end].iter().copied().zip(self.fates[start..end].iter().copied())
+        self.cursor.fired[start..end].iter().copied().zip(self.cursor.fates[start..end].iter().copied())
     }
 }

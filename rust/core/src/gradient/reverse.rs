@@ -261,13 +261,16 @@ fn pulled<T: Float>(pass: &Pass<'_, T>, j: u32, b: &[T], later: &[bool]) -> T {
 }
 
 /// Refuses a record in which a neuron fired that, with these weights and this input, was not above its threshold.
+#[inline]
 pub(super) fn check_fired<T: Float>(x: T, neuron: u32) -> Result<(), Error> {
-    if x > T::ZERO {
-        return Ok(());
-    }
-    Err(Error::Trace(format!(
+    if x > T::ZERO { Ok(()) } else { Err(does_not_fire(neuron)) }
+}
+
+#[cold]
+fn does_not_fire(neuron: u32) -> Error {
+    Error::Trace(format!(
         "got neuron {neuron} firing, which here does not; accepted: the trace of this network, with its weights and input"
-    )))
+    ))
 }
 
 /// The part of `b` that belongs to a projection's target.

@@ -233,6 +233,19 @@ impl Cursor {
 
     /// The next record.
     pub(crate) fn next(&mut self, bytes: &[u8]) -> Result<Record, Error> {
+        self.clear();
+        self.append(bytes)
+    }
+
+    /// Forgets what has been read.
+    pub(crate) fn clear(&mut self) {
+        self.emitted.clear();
+        self.fired.clear();
+        self.fates.clear();
+    }
+
+    /// The next record, whose spikes follow those that have been read.
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<Record, Error> {
         let first = self.byte(bytes)?;
         if first < CONTROL {
             let mut n_emitted = usize::from(first >> 4);
@@ -250,7 +263,6 @@ impl Cursor {
             if n_fired == MANY_FIRED {
                 n_fired += self.varint(bytes)? as usize;
             }
-            self.emitted.clear();
             for _ in 0..n_emitted {
                 let zigzag = self.varint(bytes)?;
                 let arrival = self.resolved.wrapping_add(zigzag >> 1 ^ (zigzag & 1).wrapping_neg());
@@ -261,7 +273,6 @@ impl Cursor {
                 *next = self.resolved;
             }
             self.ascending(bytes, n_fired)?;
-            self.fates.clear();
             for first in (0..if self.has_fates { n_fired } else { 0 }).step_by(4) {
                 let byte = self.byte(bytes)?;
                 self.fates.extend((0..4.min(n_fired - first)).map(|at| byte >> (2 * at) & 3));
@@ -288,7 +299,6 @@ impl Cursor {
     }
 
     fn ascending(&mut self, bytes: &[u8], n: usize) -> Result<(), Error> {
-        self.fired.clear();
         let mut next = 0_u32;
         for _ in 0..n {
             let id = next.checked_add(self.varint(bytes)?).filter(|id| *id < u32::MAX);
@@ -311,7 +321,19 @@ impl Cursor {
         Ok(byte)
     }
 
+    /// Nearly all numbers are one byte.
+    #[inline]
     fn varint(&mut self, bytes: &[u8]) -> Result<u32, Error> {
+        match bytes.get(self.at) {
+            Some(&byte) if byte < 0x80 => {
+                self.at += 1;
+                Ok(byte.into())
+            }
+            _ => self.long_varint(bytes),
+        }
+    }
+
+    fn long_varint(&mut self, bytes: &[u8]) -> Result<u32, Error> {
         let (mut value, mut shift) = (0_u64, 0);
         loop {
             let byte = self.byte(bytes)?;
