@@ -97,11 +97,17 @@ class Spikes(torch.autograd.Function):
         needs = (x, initial_v, beta, v_threshold, *tensors)
         if all(grad is None for grad in grads):
             return (None,) * len(ctx.needs_input_grad)
-        # A function of its own, whose backward says what is missing: the second derivative.
+        # Where more could be asked for, a function of its own: it says that it has no second
+        # derivative and takes one cotangent at a time.
         reverse = Reverse.apply if torch.is_grad_enabled() or transforms() else Reverse.forward
-        x, initial_v, beta, v_threshold, *tensors = reverse(
-            ctx.call, needs, *grads, *ctx.saved_tensors
-        )
+        try:
+            x, initial_v, beta, v_threshold, *tensors = reverse(
+                ctx.call, needs, *grads, *ctx.saved_tensors
+            )
+        except RuntimeError as error:  # is_grads_batched has no public sign that it is at work
+            if "Batching rule" not in str(error):
+                raise
+            refuse("vmap over the backward", "one backward for each cotangent")
         return None, x, initial_v, beta, None, v_threshold, *tensors
 
     @staticmethod
