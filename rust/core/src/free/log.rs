@@ -64,6 +64,11 @@ pub(super) struct Found<T> {
     pub(super) log: Log,
 }
 
+/// What the shards found that ran a sample, and which of their samples it was: group `g` of `n` ran the samples `g, g + n, ...`.
+pub(super) fn found_in<T>(groups: &[Vec<Found<T>>], sample: usize) -> (&[Found<T>], usize) {
+    (&groups[sample % groups.len()], sample / groups.len())
+}
+
 impl<T> Found<T> {
     /// The output spikes of the `number`-th sample.
     pub(super) fn output_spikes_of(&self, number: usize) -> &[(u32, u32)] {

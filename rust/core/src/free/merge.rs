@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::division::Division;
-use super::log::{Found, LoggedStep, Mark};
+use super::log::{Found, LoggedStep, Mark, found_in};
 use super::shard::LOST_BIT;
 use super::worker::DELIVERIES_AT_A_TIME;
 use crate::engine::Run;
@@ -86,7 +86,7 @@ fn stretches<T: Float>(run: &Run<'_, T>, groups: &[Vec<Found<T>>], threads: usiz
     // A spike that is carried over is delivered in another timestep than that in which it fired.
     let at_most = if run.options.on_stop == OnStop::Carry { 1 } else { threads.div_ceil(n_samples) };
     let of_sample = |sample: usize| {
-        let (shards, number) = (&groups[sample % groups.len()], sample / groups.len());
+        let (shards, number) = found_in(groups, sample);
         let all = shards[0].log.timesteps_of(number);
         let steps_before =
             |timestep: usize| shards.iter().map(|found| found.log.mark(timestep).steps).sum::<usize>();
@@ -136,8 +136,8 @@ impl<'a, T: Float> Merge<'a, T> {
         groups: &'a [Vec<Found<T>>],
         stretch: &'a Stretch,
     ) -> Self {
-        let shards = &groups[stretch.sample % groups.len()];
-        let sample_start = shards[0].log.timesteps_of(stretch.sample / groups.len()).start;
+        let (shards, number) = found_in(groups, stretch.sample);
+        let sample_start = shards[0].log.timesteps_of(number).start;
         let at = stretch.timesteps.start;
         let mark = |found: &Found<T>| found.log.mark(at);
         let fired_before: Vec<_> =

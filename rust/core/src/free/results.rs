@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::division::Division;
-use super::log::Found;
+use super::log::{Found, found_in};
 use super::merge::merge_all;
 use crate::batch::{Output, zeros};
 use crate::collect::header;
@@ -14,7 +14,7 @@ use crate::measures::Measures;
 use crate::schedule::ScheduleSpec;
 use crate::trace::Trace;
 
-/// Puts together what the shards of all groups found; group `g` of `n` ran the samples `g, g + n, ...`.
+/// Puts together what the shards of all groups found.
 pub(super) fn gathered<T: Float>(
     run: &Run<'_, T>,
     spec: &ScheduleSpec,
@@ -35,9 +35,8 @@ pub(super) fn gathered<T: Float>(
         output_offsets: vec![0],
         trace: None,
     };
-    let shards_of = |sample: usize| (&groups[sample % groups.len()], sample / groups.len());
     for sample in 0..n_samples {
-        let (shards, number) = shards_of(sample);
+        let (shards, number) = found_in(groups, sample);
         for (shard, found) in shards.iter().enumerate() {
             all.add(run, &division.partition.neurons(shard), found, (sample, number));
         }
@@ -57,7 +56,7 @@ pub(super) fn gathered<T: Float>(
         return Ok(all);
     }
     for sample in 0..n_samples {
-        let (shards, number) = shards_of(sample);
+        let (shards, number) = found_in(groups, sample);
         let first = all.output_spikes.len();
         all.output_spikes.extend(shards.iter().flat_map(|found| found.output_spikes_of(number)));
         all.output_spikes[first..].sort_unstable();

@@ -29,7 +29,6 @@ pub(super) struct Sample {
     arrival_ends: Vec<u32>,
     /// By arrival number: the neuron, or the number of neurons plus the input channel; whether it is lost.
     pub(super) sources: Vec<(u32, bool)>,
-    /// Place in the record of the step that is read next.
     n_neurons: u32,
 }
 
