@@ -108,13 +108,13 @@ class Plan:
                 )
                 for (source, target, link), weight, bias in pairs
             ]
-        built = _core.Network(
-            dtype.name,
-            self.template.n_inputs,
-            self._populations(learned),
-            projections,
-            index[self.template.output],
-        )
+        populations = self._populations(learned)
+        sizes = dtype.name, self.template.n_inputs
+        try:
+            built = _core.Network(*sizes, populations, projections, index[self.template.output])
+        except NetworkError:
+            _check_neurons(populations)
+            raise
         network = copy.copy(self.template)
         network._dtype, network._complete, network._built = dtype, True, built
         return network
@@ -126,15 +126,6 @@ class Plan:
                 values_of(own if values is None else values[each.start : each.stop]).reshape(-1)
                 for own, values in zip((lif.tau_mem, lif.v_threshold), learned, strict=True)
             )
-            for name, values, fine in (
-                ("tau_mem", tau_mem, tau_mem > 0),
-                ("v_threshold", v_threshold, np.isfinite(v_threshold)),
-            ):
-                if not fine.all():
-                    given = f"{values[~fine][0]} in population {each.name!r}"
-                    accepted = "seconds > 0" if name == "tau_mem" else "finite numbers"
-                    advice = f"{accepted} (did training diverge? lower the learning rate)"
-                    raise NetworkError(expected(name, given, advice))
             sizes = each.name, each.stop - each.start
             rest = lif.reset, lif.refractory, lif.sync_threshold
             populations.append((*sizes, tau_mem, v_threshold, *rest))
@@ -155,3 +146,17 @@ class Plan:
         v_threshold = joined([lif.v_threshold.double() for lif in self.neurons])
         beta = torch.exp(-dt / tau_mem)
         return [beta.to(dtype), tau_mem.detach(), v_threshold.to(dtype)]
+
+
+def _check_neurons(populations: list[Any]) -> None:
+    """Say in which population the numbers are that the engine refuses, and why they may be so."""
+    for population, _, tau_mem, v_threshold, *_ in populations:
+        for name, values, fine in (
+            ("tau_mem", tau_mem, tau_mem > 0),
+            ("v_threshold", v_threshold, np.isfinite(v_threshold)),
+        ):
+            if not fine.all():
+                given = f"{values[~fine][0]} in population {population!r}"
+                accepted = "seconds > 0" if name == "tau_mem" else "finite numbers"
+                advice = f"{accepted} (did training diverge? lower the learning rate)"
+                raise NetworkError(expected(name, given, advice))
