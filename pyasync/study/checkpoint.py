@@ -17,7 +17,8 @@ from pyasync.errors import FileError, expected
 from pyasync.events import SpikeBatch
 from pyasync.study.recipe import Recipe
 
-FORMAT, VERSION = "pyasync.Training", 1
+# Version 1 had Adam, of which weight decay meant something else.
+FORMAT, VERSION = "pyasync.Training", 2
 ACCEPTED = f"a whole checkpoint of a pyasync training, version {VERSION}"
 # What torch.load raises for a file that is cut, altered, or of something else.
 UNREADABLE = (

@@ -92,7 +92,7 @@ class Loop:
             {"params": list(self.model.projections.parameters())},
             {"params": list(self.model.neurons.parameters()), "weight_decay": 0.0},
         ]
-        self.optimiser = torch.optim.Adam(groups, weight_decay=recipe.weight_decay)
+        self.optimiser = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
         self.n_batches = math.ceil(len(self.x) / recipe.batch_size)
         self.history: list[Epoch] = []
         self.path: Path | None = None

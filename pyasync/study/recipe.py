@@ -77,13 +77,14 @@ class Recipe:
     batch_size : int
         Samples in a step of the optimiser.
     learning_rate : float
-        Of Adam, for a step.
+        Of AdamW, for a step.
     learning_rate_schedule : {"constant", "cosine"}
         "cosine" lets the rate fall to 0 along half a cosine.
     learning_rate_warmup : float
         Fraction of a "cosine" training's steps in which the rate first rises linearly.
     weight_decay : float
-        L2 penalty of Adam on weights and biases.
+        Weights and biases shrink by the learning rate times this in each step, whatever their
+        gradient (AdamW).
     gradient_clip : float, optional
         Largest norm of the gradient of all parameters together. None: any.
     loss : {"timestep", "rate"}

@@ -18,7 +18,7 @@ from pyasync.study.samples import Samples
 if TYPE_CHECKING:
     from pyasync.study.training import Epoch
 
-FORMAT, VERSION = "pyasync.study.Training", 1
+FORMAT, VERSION = "pyasync.study.Training", 2
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:

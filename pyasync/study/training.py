@@ -61,7 +61,7 @@ def train(
 ) -> Training:
     """Train a network as a recipe says.
 
-    Adam on cross-entropy, with the surrogate gradient of the order in which spikes were delivered.
+    AdamW on cross-entropy, with the surrogate gradient of the order in which spikes were delivered.
     All that is random is a function of `recipe.seed` and the position in the training: with the
     same recipe, samples and version of PyTorch the weights are the same to the bit, with any number
     of threads and however often the training was interrupted. PyTorch's own generators are neither

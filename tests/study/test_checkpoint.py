@@ -152,7 +152,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(kind, tmp_path, monkeypatch) ->
         case "array":
             torch.save(torch.zeros(3), path)
         case "later":
-            torch.save({**whole, "version": 2}, path)
+            torch.save({**whole, "version": whole["version"] + 1}, path)
         case "pickle":
             path.write_bytes(pickle.dumps(Malicious()))
     before = path.read_bytes()

@@ -98,7 +98,7 @@ def test_it_is_what_a_plain_loop_does() -> None:
     )
     training = train(recipe, X, Y)
     model = build(recipe, X.input_shape, 3, X.dt)
-    optimiser = torch.optim.Adam(model.parameters(), lr=0.02, weight_decay=1e-2)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=0.02, weight_decay=1e-2)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=3)
     losses = []
     for _ in range(3):
