@@ -42,15 +42,15 @@ def with_recipe(command: Command) -> Command:
     return command
 
 
-def recipe_of(config: Path | None, values: dict[str, Any]) -> Recipe:
-    """The recipe of a TOML file, if there is one, with the values of the options that were given.
+def recipe_of(base: Recipe, config: Path | None, values: dict[str, Any]) -> Recipe:
+    """A recipe with the values of a TOML file, if there is one, and of the options given.
 
     Raises
     ------
     FileError, InputError
         If the file or a value is not as `Recipe` describes.
     """
-    recipe = Recipe() if config is None else Recipe.from_toml(config)
+    recipe = base if config is None else Recipe.from_toml(config, base)
     given = {
         name: integers(name, value) if name in NUMBERS else value
         for name, value in values.items()

@@ -233,10 +233,7 @@ def _recipes(
     made = preset.recipes(dt)
     other = made["random"]
     if train is not None:
-        made = {
-            name: made[name] if name in made else other.replace(schedule=name)
-            for name in dict.fromkeys(train)
-        }
+        made = {name: preset.training(name, dt) for name in dict.fromkeys(train)}
     if config is not None:
         accepted = "a TOML file of recipe values, such as epochs = 20, and tables of them"
         try:

@@ -13,13 +13,14 @@ import numpy.typing as npt
 import typer
 
 import pyasync as pa
-from pyasync._checks import integer
+from pyasync._checks import choice, integer
 from pyasync.cli import options
 from pyasync.cli.audit import _check_targets
 from pyasync.cli.files import write_json
 from pyasync.cli.recipe_options import integers, recipe_of, with_recipe
 from pyasync.errors import FileError, InputError, MissingDependencyError, expected
 from pyasync.study import Recipe
+from pyasync.study.presets import PRESETS
 
 Format: TypeAlias = Literal["npz", "nmnist", "shd", "dvsgesture"]
 Samples: TypeAlias = tuple[pa.SpikeBatch, npt.NDArray[np.int64]]
@@ -37,9 +38,19 @@ def train(
         ),
     ],
     *,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Start from what the study trains on {', '.join(PRESETS)}, with its timesteps.",
+        ),
+    ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.toml", help="A recipe; options given here take precedence."),
+        typer.Option(
+            metavar="FILE.toml",
+            help="Values of the recipe; options given here take precedence.",
+        ),
     ] = None,
     checkpoint: Annotated[
         Path | None,
@@ -82,7 +93,12 @@ def train(
     Ctrl-C stops within a second. With --checkpoint the same command then goes on where it was, and
     ends with the same bits as if it had never stopped.
     """
-    recipe = recipe_of(config, values)
+    recipe = recipe_of(Recipe(), config, values)
+    start = (
+        None if preset is None else PRESETS[choice(InputError, "preset", preset, tuple(PRESETS))]
+    )
+    if start is not None and data != DIGITS:
+        dt, timesteps = dt or start.dt, timesteps or start.n_timesteps
     _check_targets(json, None, save_network)
     _check_targets(checkpoint, None, None)
     if save_network is not None and find_spec("safetensors") is None:
@@ -105,6 +121,8 @@ def train(
     }
     x, y = read_labelled(data, format, "train", **read)
     held_out = None if validation is None else read_labelled(validation, format, "test", **read)
+    if start is not None and x.dt is not None:
+        recipe = recipe_of(start.training(recipe.schedule, x.dt), config, values)
     report: dict[str, Any] = {
         "pyasync": pa.__version__,
         "data": data,

@@ -246,8 +246,14 @@ class Recipe:
         return cls(**values)
 
     @classmethod
-    def from_toml(cls, path: str | os.PathLike[str]) -> Recipe:
+    def from_toml(cls, path: str | os.PathLike[str], base: Recipe | None = None) -> Recipe:
         r"""Read a recipe from a TOML file of `name = value` lines.
+
+        Parameters
+        ----------
+        path : path
+        base : Recipe, optional
+            Has the values that are not in the file; the defaults if not given.
 
         Raises
         ------
@@ -269,7 +275,7 @@ class Recipe:
         accepted = "a TOML file of recipe values, such as epochs = 20"
         try:
             text = Path(path).read_text(encoding="utf-8")
-            return cls.from_dict(_toml().loads(text))
+            return (cls() if base is None else base).replace(**_toml().loads(text))
         except OSError as error:
             given = f"{path} ({error.strerror or error})"
             raise FileError(expected("path", given, accepted)) from error

@@ -18,6 +18,7 @@ from toys import QUICK, bits, toy
 import pyasync as pa
 from pyasync.cli import main
 from pyasync.study import Recipe
+from pyasync.study.presets import PRESETS
 
 pytest.importorskip("torch")
 
@@ -54,6 +55,17 @@ def test_it_trains_as_the_function_does(data, capsys) -> None:
     assert shown[-2] == "written: net.safetensors, out.json"
     assert shown[-1] == "to audit it: pyasync audit net.safetensors --data data.npz"
     assert main(shown[-1].split()[4:]) == 0, "what it says can be done"
+
+
+@pytest.mark.parametrize("schedule", ["random", "layered", "mixed"])
+def test_a_preset_is_what_the_study_trains(data, schedule) -> None:
+    Path("recipe.toml").write_text("hidden = [5]\nepochs = 2\n")
+    command = ["train", data, "--preset", "npz", "--config", "recipe.toml", "--epochs", "1"]
+    assert main([*command, "--schedule", schedule, "--json", "out.json"]) == 0
+    recipe = PRESETS["npz"].training(schedule, X.dt).replace(hidden=(5,), epochs=1)
+    assert Recipe.from_dict(json.loads(Path("out.json").read_text())["recipe"]) == recipe
+    assert recipe.tau_mem == 2.8 * 10e-3
+    assert recipe.refractory_dropout == (None if schedule == "layered" else 0.8)
 
 
 def test_options_take_precedence_over_the_file(data) -> None:
@@ -114,6 +126,7 @@ def test_the_built_in_digits_are_trained_on_by_name(tmp_path, monkeypatch, capsy
         (["--hidden", "64;64"], 1, ["hidden", "64;64"]),
         (["--schedule", "lottery"], 2, ["lottery"]),
         (["--config", "none.toml"], 1, ["none.toml"]),
+        (["--preset", "cifar"], 1, ["preset: got 'cifar'", "'nmnist'"]),
         (["--format", "tar"], 2, ["tar"]),
         (["--json", "none/out.json"], 1, ["none/out.json"]),
         (["--checkpoint", "none/c"], 1, ["none/c"]),
