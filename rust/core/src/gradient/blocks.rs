@@ -16,10 +16,12 @@ use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
 use crate::trace::Trace;
 use crate::workers::{Caller, Watch, on_threads};
 
-/// Fewer blocks would leave threads without work, more would take memory for copies of the gradient.
+/// Fewer blocks would leave threads without work, more would take time to add them up.
 const FEWEST_BLOCKS: usize = 8;
 const MOST_BLOCKS: usize = 64;
-/// Bytes that small gradients may take together.
+/// Blocks come in multiples of this, so that 2, 4 or 8 threads have as many each and end together.
+const BLOCKS_STEP: usize = 8;
+/// Bytes of all blocks' gradients together, where that is not too few or too many blocks.
 const BLOCKS_BYTES: usize = 8 << 20;
 
 /// The gradient of a loss through a recorded run, given the loss's derivatives with respect to what the run gave. `progress` is as in [`crate::simulate`].
@@ -150,7 +152,8 @@ impl<T: Float> Total<T> {
 fn n_blocks<T: Float>(network: &Network<T>, n_samples: usize) -> usize {
     let numbers: usize = network.connections.iter().map(|c| c.projection.gradient_len()).sum();
     let bytes = (numbers + network.n_neurons()) * size_of::<T>();
-    (BLOCKS_BYTES / bytes.max(1)).clamp(FEWEST_BLOCKS, MOST_BLOCKS).min(n_samples)
+    let nearest = (BLOCKS_BYTES / bytes.max(1) + BLOCKS_STEP / 2) / BLOCKS_STEP * BLOCKS_STEP;
+    nearest.clamp(FEWEST_BLOCKS, MOST_BLOCKS).min(n_samples)
 }
 
 /// Splits samples, and what is written for each, into blocks of nearly the same size.
