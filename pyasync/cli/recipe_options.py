@@ -13,6 +13,7 @@ import typer
 
 from pyasync.errors import InputError, expected
 from pyasync.study import Recipe
+from pyasync.study.recipe import values_of_toml
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 PANEL = "Recipe"
@@ -42,15 +43,15 @@ def with_recipe(command: Command) -> Command:
     return command
 
 
-def recipe_of(base: Recipe, config: Path | None, values: dict[str, Any]) -> Recipe:
-    """A recipe with the values of a TOML file, if there is one, and of the options given.
+def changes_of(config: Path | None, values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a TOML file, if there is one, and of the options given, which take precedence.
 
     Raises
     ------
     FileError, InputError
         If the file or a value is not as `Recipe` describes.
     """
-    recipe = base if config is None else Recipe.from_toml(config, base)
+    changes = {} if config is None else values_of_toml(config)
     given = {
         name: integers(name, value) if name in NUMBERS else value
         for name, value in values.items()
@@ -59,7 +60,7 @@ def recipe_of(base: Recipe, config: Path | None, values: dict[str, Any]) -> Reci
     for name in ("forward_group_size", "shift_channels"):
         if len(given.get(name, ())) == 1:
             (given[name],) = given[name]
-    return recipe.replace(**given)
+    return changes | given
 
 
 def integers(name: str, text: str) -> tuple[int, ...]:

@@ -230,10 +230,11 @@ def _recipes(
     preset: Preset, dt: float, train: list[str] | None, config: Path | None, epochs: int | None
 ) -> dict[str, Recipe]:
     """The preset's recipes, those asked for, with what the TOML file and the options change."""
-    made = preset.recipes(dt)
-    other = made["random"]
-    if train is not None:
+    if train is None:
+        made = preset.recipes(dt)
+    else:
         made = {name: preset.training(name, dt) for name in dict.fromkeys(train)}
+    other = preset.training("random", dt)
     if config is not None:
         accepted = "a TOML file of recipe values, such as epochs = 20, and tables of them"
         try:

@@ -23,19 +23,16 @@ def read(
     source: str, data: Path | None, test_data: Path | None, preset: Preset, how: dict[str, Any]
 ) -> Samples:
     """Read what was named, for training and for testing."""
-    times: dict[str, Any] = {
-        "dt": how["dt"] or preset.dt,
-        "n_timesteps": how["n_timesteps"] or preset.n_timesteps,
-    }
     if source == "digits":
         if how["dt"] or how["n_timesteps"]:
             raise typer.BadParameter("digits have timesteps of their own: no --dt, --timesteps")
         print("preparing the built-in digits", flush=True)
         parts = [pa.data.digits(part) for part in _PARTS]
     elif source.startswith(_TONIC):
+        times = {name: how[name] or preset.times.get(name) for name in ("dt", "n_timesteps")}
         return _from_tonic(source.removeprefix(_TONIC), _needed(source, data), **times)
     elif source in ("nmnist", "shd", "dvsgesture"):
-        given = {**how, **times, "samples": None}
+        given = {**how, "samples": None, "preset": preset}
         folder = str(_needed(source, data))
         parts = [read_labelled(folder, source, part, **given) for part in _PARTS]  # type: ignore[arg-type]
     else:

@@ -17,10 +17,10 @@ from pyasync._checks import choice, integer
 from pyasync.cli import options
 from pyasync.cli.audit import _check_targets
 from pyasync.cli.files import write_json
-from pyasync.cli.recipe_options import integers, recipe_of, with_recipe
+from pyasync.cli.recipe_options import changes_of, integers, with_recipe
 from pyasync.errors import FileError, InputError, MissingDependencyError, expected
 from pyasync.study import Recipe
-from pyasync.study.presets import PRESETS
+from pyasync.study.presets import PRESETS, Preset
 
 Format: TypeAlias = Literal["npz", "nmnist", "shd", "dvsgesture"]
 Samples: TypeAlias = tuple[pa.SpikeBatch, npt.NDArray[np.int64]]
@@ -93,12 +93,14 @@ def train(
     Ctrl-C stops within a second. With --checkpoint the same command then goes on where it was, and
     ends with the same bits as if it had never stopped.
     """
-    recipe = recipe_of(Recipe(), config, values)
     start = (
         None if preset is None else PRESETS[choice(InputError, "preset", preset, tuple(PRESETS))]
     )
-    if start is not None and data != DIGITS:
-        dt, timesteps = dt or start.dt, timesteps or start.n_timesteps
+    changes = changes_of(config, values)
+    recipe = Recipe(**changes)
+    if start is not None:
+        # Checked with any dt before the data are read, which may take a minute.
+        recipe = start.training(recipe.schedule, 1e-3).replace(**changes)
     _check_targets(json, None, save_network)
     _check_targets(checkpoint, None, None)
     if save_network is not None and find_spec("safetensors") is None:
@@ -118,11 +120,12 @@ def train(
         "time": time,
         "time_unit": time_unit,
         "samples": samples,
+        "preset": start,
     }
     x, y = read_labelled(data, format, "train", **read)
     held_out = None if validation is None else read_labelled(validation, format, "test", **read)
     if start is not None and x.dt is not None:
-        recipe = recipe_of(start.training(recipe.schedule, x.dt), config, values)
+        recipe = start.training(recipe.schedule, x.dt).replace(**changes)
     report: dict[str, Any] = {
         "pyasync": pa.__version__,
         "data": data,
@@ -172,12 +175,17 @@ def read_labelled(
     dt: float | None,
     n_timesteps: int | None,
     samples: int | None,
+    preset: Preset | None = None,
     **npz: Any,
 ) -> Samples:
-    """Read samples with their labels: the built-in digits, a file or a directory."""
+    """Read samples with their labels: the built-in digits, a file or a directory.
+
+    Recordings are cut into the preset's timesteps unless others are given; a file says its own.
+    """
     path = Path(data)
     given = {"dt": dt, "n_timesteps": n_timesteps}
     times: Any = {name: value for name, value in given.items() if value is not None}
+    of_preset = {} if preset is None else preset.times
     labels: npt.NDArray[np.int64] | None
     if data == DIGITS and format is None:
         if times:
@@ -185,11 +193,11 @@ def read_labelled(
         print("preparing the built-in digits", flush=True)
         x, labels = pa.data.digits(split)
     elif format == "shd":
-        x, labels = pa.data.shd(path, split, progress=True, **times)
+        x, labels = pa.data.shd(path, split, progress=True, **of_preset | times)
     elif format == "dvsgesture":
-        x, labels = pa.data.dvsgesture(path, split, progress=True, **times)
+        x, labels = pa.data.dvsgesture(path, split, progress=True, **of_preset | times)
     elif format == "nmnist" or (format is None and path.is_dir()):
-        x, labels = pa.data.nmnist(path, split, progress=True, **times)
+        x, labels = pa.data.nmnist(path, split, progress=True, **of_preset | times)
     else:
         x, labels = pa.data.npz(path, **times, **npz)
     if labels is None:

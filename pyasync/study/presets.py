@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from pyasync.study.recipe import Recipe
 
@@ -47,6 +48,12 @@ class Preset:
     dt: float | None = None
     n_timesteps: int | None = None
     tau_mem_timesteps: float | None = None
+
+    @property
+    def times(self) -> dict[str, Any]:
+        """`dt` and `n_timesteps`, those of them that are not the data's own."""
+        times = {"dt": self.dt, "n_timesteps": self.n_timesteps}
+        return {name: value for name, value in times.items() if value is not None}
 
     def recipes(self, dt: float) -> dict[str, Recipe]:
         """Return the trainings by name: layered, and unlayered under two schedules.
@@ -178,7 +185,8 @@ PRESETS: dict[str, Preset] = {
         dt=20e-3,
         n_timesteps=75,
     ),
-    # Any other data: the digits' recipe, with a potential that keeps 70 % in a timestep.
+    # Any other data: what digits, N-MNIST and spoken digits have in common, with a potential that
+    # keeps 70 % in a timestep.
     "npz": Preset(
         _SHARED.replace(epochs=20, batch_size=64, label_smoothing=0.1, weight_decay=0.3),
         tau_mem_timesteps=2.8,

@@ -246,14 +246,8 @@ class Recipe:
         return cls(**values)
 
     @classmethod
-    def from_toml(cls, path: str | os.PathLike[str], base: Recipe | None = None) -> Recipe:
+    def from_toml(cls, path: str | os.PathLike[str]) -> Recipe:
         r"""Read a recipe from a TOML file of `name = value` lines.
-
-        Parameters
-        ----------
-        path : path
-        base : Recipe, optional
-            Has the values that are not in the file; the defaults if not given.
 
         Raises
         ------
@@ -272,16 +266,22 @@ class Recipe:
         ...     Recipe.from_toml(file).hidden
         (20, 20)
         """
-        accepted = "a TOML file of recipe values, such as epochs = 20"
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-            return (cls() if base is None else base).replace(**_toml().loads(text))
-        except OSError as error:
-            given = f"{path} ({error.strerror or error})"
-            raise FileError(expected("path", given, accepted)) from error
-        except ValueError as error:
-            # What TOML and UTF-8 raise, and InputError: each says what is wrong, none says where.
-            raise FileError(expected("path", f"{path} ({error})", accepted)) from error
+        return cls.from_dict(values_of_toml(path))
+
+
+def values_of_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The values that a TOML file gives, as `Recipe.from_toml` takes them, and refuses them."""
+    accepted = "a TOML file of recipe values, such as epochs = 20"
+    try:
+        values: dict[str, Any] = _toml().loads(Path(path).read_text(encoding="utf-8"))
+        Recipe.from_dict(values)
+    except OSError as error:
+        given = f"{path} ({error.strerror or error})"
+        raise FileError(expected("path", given, accepted)) from error
+    except ValueError as error:
+        # What TOML and UTF-8 raise, and InputError: each says what is wrong, none says where.
+        raise FileError(expected("path", f"{path} ({error})", accepted)) from error
+    return values
 
 
 def _known(values: Mapping[str, Any]) -> None:

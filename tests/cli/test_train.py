@@ -68,6 +68,13 @@ def test_a_preset_is_what_the_study_trains(data, schedule) -> None:
     assert recipe.refractory_dropout == (None if schedule == "layered" else 0.8)
 
 
+def test_a_file_has_its_own_timesteps_under_a_preset_too(data) -> None:
+    # N-MNIST's preset cuts recordings into 10 timesteps; the file has another number.
+    assert X.n_timesteps != PRESETS["nmnist"].n_timesteps
+    assert main(["train", data, "--preset", "nmnist", "--epochs", "1", "--json", "out.json"]) == 0
+    assert json.loads(Path("out.json").read_text())["n_timesteps"] == X.n_timesteps
+
+
 def test_options_take_precedence_over_the_file(data) -> None:
     Path("recipe.toml").write_text("hidden = [5]\nepochs = 1\nrecurrent = true\nbias = true\n")
     options = ["--config", "recipe.toml", "--hidden", "7,6", "--no-recurrent", "-F", "1,4"]
