@@ -75,8 +75,8 @@ impl<'a, T: Float> Input<'a, T> {
         Ok(Self { n_timesteps, n_samples, n_inputs, form, initial_v: None })
     }
 
-    /// Events by sample, then timestep: those of sample `s` and timestep `t` are `offsets[s * n_timesteps + t]..offsets[s * n_timesteps + t + 1]`, with ascending channels.
-    /// Without `multiplicity`, each counts once.
+    /// Events by sample, then timestep: those of sample `s` and timestep `t` are `offsets[s * n_timesteps + t]..offsets[s * n_timesteps + t + 1]`, with ascending channels, which
+    /// are checked as a run reads them. Without `multiplicity`, each counts once.
     pub fn events(
         channel: &'a [u32],
         offsets: &'a [i64],
@@ -98,22 +98,6 @@ impl<'a, T: Float> Input<'a, T> {
                 format!("offsets from {} to {}", offsets[0], offsets[segments]),
                 format!("never decreasing, from 0 to {}", channel.len()),
             ));
-        }
-        for (at, pair) in offsets.windows(2).enumerate() {
-            let channels = &channel[pair[0] as usize..pair[1] as usize];
-            // Without an early exit, which would keep the loop from being vectorised.
-            let misplaced = channels.windows(2).filter(|pair| pair[0] >= pair[1]).count();
-            if misplaced > 0 || channels.last().is_some_and(|last| *last as usize >= n_inputs) {
-                let (sample, timestep) = (at / n_timesteps, at % n_timesteps);
-                let given = format!(
-                    "sample {sample}, timestep {timestep}: channels unsorted, doubled or beyond {n_inputs}"
-                );
-                return Err(Error::input(
-                    "channel",
-                    given,
-                    "ascending channels below n_inputs in each timestep",
-                ));
-            }
         }
         match multiplicity {
             Some(m) if m.len() != channel.len() || m.iter().any(|m| !m.is_finite() || *m == T::ZERO) => {
@@ -192,7 +176,18 @@ impl<'a, T: Float> Input<'a, T> {
             Form::Events { channel, offsets, multiplicity } => {
                 let at = sample * self.n_timesteps + timestep;
                 let events = offsets[at] as usize..offsets[at + 1] as usize;
-                let channels = channel[events.clone()].iter().copied();
+                let channels = &channel[events.clone()];
+                if !are_ascending(channels, self.n_inputs) {
+                    return Err(Error::input(
+                        "channel",
+                        format!(
+                            "sample {sample}, timestep {timestep}: channels unsorted, doubled or beyond {}",
+                            self.n_inputs
+                        ),
+                        "ascending channels below n_inputs in each timestep",
+                    ));
+                }
+                let channels = channels.iter().copied();
                 match multiplicity {
                     None => spikes.extend(channels.map(|channel| (channel, T::ONE))),
                     Some(m) => spikes.extend(channels.zip(m[events].iter().copied())),
@@ -208,6 +203,13 @@ impl<'a, T: Float> Input<'a, T> {
             }
         }
     }
+}
+
+/// Whether channels are each above the one before and below `n_inputs`.
+fn are_ascending(channels: &[u32], n_inputs: usize) -> bool {
+    // Without an early exit, which would keep the loop from being vectorised.
+    let misplaced = channels.windows(2).filter(|pair| pair[0] >= pair[1]).count();
+    misplaced == 0 && channels.last().is_none_or(|last| (*last as usize) < n_inputs)
 }
 
 /// Appends what is not zero after rounding; `indices` is a buffer.

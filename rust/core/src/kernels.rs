@@ -27,11 +27,16 @@ pub trait Kernels: Sized {
     fn fast_sigmoid_derivatives(x: &[Self], derivative: &mut [Self], slope: Self);
     /// Where `x` is not minus infinity `a[k] += s[k] * e[k]; b[k] = a[k]`, else `b[k] = 0`.
     fn accumulate(a: &mut [Self], b: &mut [Self], x: &[Self], s: &[Self], e: &[Self]);
+    /// Whether an entry is zero.
+    fn any_zero(row: &[Self]) -> bool;
+    /// Whether no entry is infinite or no number.
+    fn all_finite(row: &[Self]) -> bool;
 }
 
 /// Neurons whose sums stay in registers while the rows of a group stream past.
 const BLOCK: usize = 64;
-/// Partial sums of a dot product: term `k` goes to sum `k % SUM_LANES`, whatever the vectors' width.
+/// Partial sums of a dot product: term `k` goes to sum `k % SUM_LANES`, whatever the vectors' width. Lanes without a term are left out by a condition and not by
+/// a shorter loop, which would keep the sums in memory.
 const SUM_LANES: usize = 16;
 /// Neurons compared with their thresholds at once.
 const LANES: usize = 32;
@@ -79,7 +84,9 @@ macro_rules! kernels {
         $dot:ident,
         $atan:ident,
         $fast_sigmoid:ident,
-        $accumulate:ident
+        $accumulate:ident,
+        $any_zero:ident,
+        $all_finite:ident
     ) => {
         #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
         fn $add_rows(
@@ -193,9 +200,13 @@ macro_rules! kernels {
                     sums[k] += row[k] * b[k];
                 }
             }
-            for (k, gradient) in gradient_rest.iter_mut().enumerate() {
-                *gradient += b_rest[k];
-                sums[k] += row_rest[k] * b_rest[k];
+            let rest = b_rest.len();
+            let (gradient_rest, row_rest) = (&mut gradient_rest[..rest], &row_rest[..rest]);
+            for k in 0..SUM_LANES {
+                if k < rest {
+                    gradient_rest[k] += b_rest[k];
+                    sums[k] += row_rest[k] * b_rest[k];
+                }
             }
             in_halves!(sums)
         }
@@ -211,8 +222,12 @@ macro_rules! kernels {
                     sums[k] += row[k] * b[k];
                 }
             }
-            for (k, b) in b_rest.iter().enumerate() {
-                sums[k] += row_rest[k] * b;
+            let rest = b_rest.len();
+            let row_rest = &row_rest[..rest];
+            for k in 0..SUM_LANES {
+                if k < rest {
+                    sums[k] += row_rest[k] * b_rest[k];
+                }
             }
             in_halves!(sums)
         }
@@ -244,7 +259,26 @@ macro_rules! kernels {
             }
         }
 
+        // Both look at all entries: a loop that ends early is not vectorised.
+        #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
+        fn $any_zero(row: &[$type]) -> bool {
+            row.iter().fold(false, |any, &value| any | (value == 0.0))
+        }
+
+        #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
+        fn $all_finite(row: &[$type]) -> bool {
+            row.iter().fold(true, |all, &value| all & value.is_finite())
+        }
+
         impl Kernels for $type {
+            #[inline]
+            fn any_zero(row: &[Self]) -> bool {
+                $any_zero(row)
+            }
+            #[inline]
+            fn all_finite(row: &[Self]) -> bool {
+                $all_finite(row)
+            }
             #[inline]
             fn scatter(rows: &mut [Self], place: (usize, usize), b: &[Self], spikes: &[(u32, Self)]) {
                 $scatter(rows, place, b, spikes);
@@ -306,7 +340,9 @@ kernels!(
     dot_f32,
     atan_derivatives_f32,
     fast_sigmoid_derivatives_f32,
-    accumulate_f32
+    accumulate_f32,
+    any_zero_f32,
+    all_finite_f32
 );
 kernels!(
     f64,
@@ -319,7 +355,9 @@ kernels!(
     dot_f64,
     atan_derivatives_f64,
     fast_sigmoid_derivatives_f64,
-    accumulate_f64
+    accumulate_f64,
+    any_zero_f64,
+    all_finite_f64
 );
 
 /// A number that a dense input may hold.

@@ -187,3 +187,23 @@ fn a_run_stops_when_the_caller_says_so() {
         assert!(matches!(result, Err(Error::Interrupted)), "{result:?}");
     }
 }
+
+#[test]
+fn events_out_of_order_or_of_channels_that_are_not_there_are_refused_by_name() {
+    let mut builder = NetworkBuilder::<f32>::new(3);
+    let population = builder.population("population", 1, Lif::default());
+    builder.projection(Source::Input, population, Projection::dense(&[1.0; 3], 1, 3).unwrap(), None);
+    let network = builder.build().unwrap();
+    for (channels, accepted) in [([0, 2], true), ([2, 0], false), ([1, 1], false), ([0, 3], false)] {
+        // In the second timestep of the second sample.
+        let input = Input::events(&channels, &[0, 0, 0, 0, 2], None, 2, 3).unwrap();
+        let schedule = ScheduleSpec::Fifo { group_size: 1 };
+        match simulate(&network, &input, &schedule, &Options::new(1e-3), &mut |_| true) {
+            Ok(_) => assert!(accepted, "{channels:?}"),
+            Err(error) => {
+                assert!(!accepted, "{channels:?}: {error}");
+                assert!(error.to_string().contains("sample 1, timestep 1"), "{error}");
+            }
+        }
+    }
+}

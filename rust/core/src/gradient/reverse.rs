@@ -10,6 +10,7 @@ use crate::float::Float;
 use crate::network::{Network, Source};
 use crate::neuron::Refractory;
 use crate::options::InputMode;
+use crate::prefetch::prefetch;
 use crate::projection::Target;
 
 /// No spike has this arrival number.
@@ -54,6 +55,8 @@ impl<T: Float> Walk<T> {
         own: &mut OwnGradient<'_, T>,
     ) -> Result<(), Error> {
         let n = pass.network.n_neurons();
+        // Walked backwards and with much in between, which no processor foresees.
+        prefetch(pass.trace.sample(sample).1);
         self.record.read(pass.trace, pass.network, sample)?;
         self.potentials.rerun(&Rerun::of(pass), sample, &self.record)?;
         self.adjoints.begin_sample(pass, sample);

@@ -5,6 +5,7 @@
 mod conv;
 mod one_to_one;
 mod rows;
+mod transpose;
 
 pub use conv::ConvGeometry;
 
@@ -289,11 +290,11 @@ fn check_weights<T: Float>(weight: &[T], expected: usize) -> Result<(), Error> {
             "fewer than 2**32 - 1 in a projection; several projections may join the same populations";
         return Err(Error::network("weight", format!("{} values", weight.len()), accepted));
     }
-    // Counted before it is looked for: a loop that ends early is not vectorised, and training checks its weights in every step.
-    if weight.iter().filter(|w| !w.is_finite()).count() == 0 {
+    // Training checks its weights in every step.
+    if T::all_finite(weight) {
         return Ok(());
     }
-    let index = weight.iter().position(|w| !w.is_finite()).expect("one was counted");
+    let index = weight.iter().position(|w| !w.is_finite()).expect("one is not");
     let given = format!("{} at flat index {index}", weight[index]);
     Err(Error::network("weight", given, format!("finite numbers in {}", T::NAME)))
 }

@@ -1,6 +1,7 @@
 //! Linear and sparse projections: for each source neuron one row of weights. A row without a zero is stored whole and added with vector instructions; any other
 //! is a list of (target, weight).
 
+use super::transpose::transposed;
 use super::{Target, WINDOW};
 use crate::error::Error;
 use crate::float::Float;
@@ -27,13 +28,11 @@ pub(crate) struct Rows<T> {
 const NOT_WHOLE: u32 = u32::MAX;
 /// Synapses fetched ahead at most; by then the processor has noticed that they are read one after the other.
 const MOST_PREFETCHED: usize = 256;
-/// A matrix is transposed square by square, so that reading and writing both stay within the cache.
-const SIDE: usize = 16;
 
 impl<T: Float> Rows<T> {
     pub(crate) fn dense(weight: &[T], n_out: usize, n_in: usize) -> Self {
         let mut rows = Self::empty(n_out);
-        if weight.iter().filter(|w| **w == T::ZERO).count() == 0 {
+        if !T::any_zero(weight) {
             rows.whole = transposed(weight, n_out, n_in);
             rows.starts = Vec::new();
             return rows;
@@ -320,18 +319,4 @@ impl<T: Float> Rows<T> {
         }
         weight
     }
-}
-
-fn transposed<T: Float>(matrix: &[T], n_rows: usize, n_columns: usize) -> Vec<T> {
-    let mut to = vec![T::ZERO; matrix.len()];
-    for first_row in (0..n_rows).step_by(SIDE) {
-        for first_column in (0..n_columns).step_by(SIDE) {
-            for column in first_column..n_columns.min(first_column + SIDE) {
-                for row in first_row..n_rows.min(first_row + SIDE) {
-                    to[column * n_rows + row] = matrix[row * n_columns + column];
-                }
-            }
-        }
-    }
-    to
 }
