@@ -47,7 +47,9 @@ def watch(result: Result, known: set[str]) -> None:
     now = {
         "silent": bool(np.isnan(result.latency).all()),
         "saturated": bool(result.spikes.sum() > SATURATED * updates),
-        "unending": bool((result.stopped_by == StopReason.MAX_FORWARD_STEPS).any()),
+        # Looked at in every step of a training: what is nearly always so comes first.
+        "unending": not result.reached_quiescence.all()
+        and bool((result.stopped_by == StopReason.MAX_FORWARD_STEPS).any()),
     }
     for kind, wrong in now.items():
         if wrong and kind not in known:

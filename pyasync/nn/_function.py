@@ -192,9 +192,7 @@ def by_engine(
             bias = bias.reshape(link.output_shape[0], -1).sum(1)
         found += [weight, bias]
     return [
-        torch.from_numpy(array).to(call.device).reshape(tensor.shape)
-        if need and tensor is not None
-        else None
+        torch.from_numpy(array).reshape(tensor.shape) if need and tensor is not None else None
         for array, need, tensor in zip(found, needs, saved, strict=True)
     ]
 

@@ -42,7 +42,7 @@ def number_type(
     """Dtype and device of all parameters, or of `like` where there is none."""
     kinds = {(each.dtype, each.device) for each in tensors if each is not None}
     kinds = kinds or {(like.dtype, like.device)}
-    (dtype, device), *others = sorted(kinds, key=str)
+    (dtype, device), *others = kinds
     if others or dtype not in (torch.float32, torch.float64):
         given = " and ".join(f"{dtype} on {device}" for dtype, device in sorted(kinds, key=str))
         accepted = "all of them torch.float32, or all torch.float64, on one device"

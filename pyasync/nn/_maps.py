@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -99,11 +98,11 @@ class Map:
 
         It reads the tensors' own memory and copies it; the engine refuses what is not finite.
         """
-        projection = copy.copy(self.template)
+        arrays = {"bias": _array(bias)}
         if weight is not None:
-            name = "data" if isinstance(projection, projections.Sparse) else "weight"
-            setattr(projection, name, _array(weight))
-        projection.bias = _array(bias)
+            name = "data" if isinstance(self.template, projections.Sparse) else "weight"
+            arrays[name] = _array(weight)
+        projection = self.template.with_arrays(**arrays)
         return projection.parts(self.source_shape, dtype), projection.flat_bias(shape, dtype)
 
     def _template(self) -> Projection:
