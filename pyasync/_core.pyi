@@ -50,7 +50,7 @@ class _Gradient(TypedDict):
     beta: npt.NDArray[Any] | None
     v_threshold: npt.NDArray[Any] | None
     input: npt.NDArray[Any] | None
-    initial_v: npt.NDArray[Any]
+    initial_v: npt.NDArray[Any] | None
 
 @final
 class Network:

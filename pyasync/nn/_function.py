@@ -178,6 +178,7 @@ def by_engine(
         "detach_reset": call.detach_reset,
         "initial_v": None if initial_v is None else _numpy(initial_v, call.dtype),
         "want_input": needs[0],
+        "want_initial_v": needs[1],
         "want_neuron": needs[2] or needs[3],
     }
     arrays = _core.gradient(

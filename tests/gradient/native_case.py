@@ -38,6 +38,7 @@ def native_gradient(
     initial_v: np.ndarray | None = None,
     threads: int = 1,
     want_input: bool = True,
+    want_initial_v: bool = True,
     want_neuron: bool = True,
 ) -> Gradients:
     batch, _, _, dt = _input(network, x, dt, False)
@@ -49,6 +50,7 @@ def native_gradient(
         "detach_reset": detach_reset,
         "initial_v": initial_v,
         "want_input": want_input,
+        "want_initial_v": want_initial_v,
         "want_neuron": want_neuron,
     }
     gradient: Gradients = pa._core.gradient(

@@ -68,18 +68,21 @@ def assert_native_is_oracle(g: GradientCase) -> None:
 
 
 @needs_native
-@given(gradient_cases(BOTH, max_samples=9), st.booleans(), st.booleans())
+@given(gradient_cases(BOTH, max_samples=9), st.booleans(), st.booleans(), st.booleans())
 def test_no_bit_depends_on_threads_repetition_or_what_else_is_asked_for(
-    g: GradientCase, want_input: bool, want_neuron: bool
+    g: GradientCase, want_input: bool, want_initial_v: bool, want_neuron: bool
 ) -> None:
     network, trace = recorded(g)
     first = native(g, network, trace)
     for threads in (1, 2, 3, 8):
         assert_same_bits(native(g, network, trace, threads=threads), first, g.case.net, ())
-    fewer = native(g, network, trace, want_input=want_input, want_neuron=want_neuron)
-    assert (fewer["input"] is None) == (not want_input)
+    wants = {"input": want_input, "initial_v": want_initial_v}
+    asked = {f"want_{name}": wanted for name, wanted in wants.items()}
+    fewer = native(g, network, trace, **asked, want_neuron=want_neuron)
+    for name, wanted in wants.items():
+        assert (fewer[name] is None) == (not wanted)
     assert (fewer["beta"] is None) == (fewer["v_threshold"] is None) == (not want_neuron)
-    left_out = () if want_input else ("input",)
+    left_out = tuple(name for name, wanted in wants.items() if not wanted)
     left_out += () if want_neuron else ("beta", "v_threshold")
     assert_same_bits(fewer, first, g.case.net, left_out)
     as_events = native(g, network, trace, x=batch_of(g.case))

@@ -60,6 +60,7 @@ def assert_is_native(g: GradientCase, network: pa.Network, trace: pa.Trace) -> N
         "detach_reset": g.detach_reset,
         "initial_v": c.initial_v,
         "want_input": True,
+        "want_initial_v": True,
         "want_neuron": True,
     }
     x = _input(network, dense(c), c.dt, False)[0]

@@ -31,6 +31,7 @@ fn options(scope: GradientScope, threads: usize) -> GradientOptions {
         scope,
         detach_reset: true,
         want_input: true,
+        want_initial_v: true,
         want_neuron: true,
     }
 }

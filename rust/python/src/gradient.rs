@@ -76,6 +76,7 @@ fn run<'py, T: Float + Element>(
         scope,
         detach_reset: get(options, "detach_reset")?,
         want_input: get(options, "want_input")?,
+        want_initial_v: get(options, "want_initial_v")?,
         want_neuron: get(options, "want_neuron")?,
     };
     let gradient = polled(py, None, |poll| {
@@ -95,7 +96,8 @@ fn run<'py, T: Float + Element>(
         wanted(settings.want_input, gradient.input).map(|flat| flat.reshape(by_sample)).transpose()?;
     let by_time = input.map(|array| array.call_method1("swapaxes", (0, 1))).transpose()?;
     result.set_item("input", by_time)?;
-    result.set_item("initial_v", array(gradient.initial_v).reshape([n_samples, network.n_neurons()])?)?;
+    let initial_v = wanted(settings.want_initial_v, gradient.initial_v);
+    result.set_item("initial_v", initial_v.map(|flat| flat.reshape(by_neuron)).transpose()?)?;
     Ok(result)
 }
 

@@ -76,17 +76,18 @@ fn over_blocks<T: Float>(
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Gradient<T>, Error> {
     let Pass { network, input, options, .. } = pass;
-    let (n_samples, n) = (input.n_samples(), network.n_neurons());
+    let n_samples = input.n_samples();
     let n_input = if options.want_input { input.n_timesteps() * input.n_inputs() } else { 0 };
+    let n_initial_v = if options.want_initial_v { network.n_neurons() } else { 0 };
     let mut input_gradient = vec![T::ZERO; n_samples * n_input];
-    let mut initial_v = vec![T::ZERO; n_samples * n];
+    let mut initial_v = vec![T::ZERO; n_samples * n_initial_v];
     let n_blocks = n_blocks(network, n_samples);
     let done = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);
     let total = Mutex::new(Total::default());
     let errors = {
-        let queue =
-            Mutex::new(blocks(n_blocks, n_samples, (&mut input_gradient, n_input), (&mut initial_v, n)));
+        let own = [(&mut *input_gradient, n_input), (&mut *initial_v, n_initial_v)];
+        let queue = Mutex::new(blocks(n_blocks, n_samples, own));
         let work = |watch: &mut Watch<'_>| {
             let _mode = DefaultFloatMode::set();
             let mut walker = Walker::new(pass);
@@ -157,17 +158,16 @@ fn n_blocks<T: Float>(network: &Network<T>, n_samples: usize) -> usize {
 }
 
 /// Splits samples, and what is written for each, into blocks of nearly the same size.
-fn blocks<'o, T>(
+fn blocks<T>(
     n_blocks: usize,
     n_samples: usize,
-    (mut input, n_input): (&'o mut [T], usize),
-    (mut initial_v, n): (&'o mut [T], usize),
-) -> impl Iterator<Item = Block<'o, T>> {
+    [(mut input, n_input), (mut initial_v, n_initial_v)]: [(&mut [T], usize); 2],
+) -> impl Iterator<Item = Block<'_, T>> {
     (0..n_blocks).map(move |number| {
         let samples = number * n_samples / n_blocks..(number + 1) * n_samples / n_blocks;
         let (own_input, rest) = std::mem::take(&mut input).split_at_mut(samples.len() * n_input);
         input = rest;
-        let (own_v, rest) = std::mem::take(&mut initial_v).split_at_mut(samples.len() * n);
+        let (own_v, rest) = std::mem::take(&mut initial_v).split_at_mut(samples.len() * n_initial_v);
         initial_v = rest;
         Block { number, samples, input: own_input, initial_v: own_v }
     })
@@ -195,14 +195,16 @@ impl<T: Float> Walker<T> {
         watch: &mut Watch<'_>,
         done: &AtomicUsize,
     ) -> Result<(), (usize, Error)> {
-        let (n, n_input) = (pass.network.n_neurons(), block.input.len() / block.samples.len().max(1));
-        let inputs = if n_input == 0 { None } else { Some(block.input.chunks_mut(n_input)) };
-        let mut inputs = inputs.into_iter().flatten();
-        for (sample, initial_v) in block.samples.zip(block.initial_v.chunks_mut(n)) {
+        let Block { samples, input, initial_v, .. } = block;
+        let (n_input, n_initial_v) = (input.len() / samples.len(), initial_v.len() / samples.len());
+        for (at, sample) in samples.enumerate() {
             if !watch.go_on() {
                 return Err((sample, Error::Interrupted));
             }
-            let mut own = OwnGradient { input: inputs.next().unwrap_or_default(), initial_v };
+            let mut own = OwnGradient {
+                input: &mut input[at * n_input..][..n_input],
+                initial_v: &mut initial_v[at * n_initial_v..][..n_initial_v],
+            };
             let walked = match self {
                 Self::Asynchronous(walk) => walk.sample(pass, sample, sums, &mut own),
                 Self::Layered(walk) => walk.sample(pass, sample, sums, &mut own),

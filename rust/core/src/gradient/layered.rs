@@ -66,7 +66,7 @@ impl<T: Float> LayeredWalk<T> {
             let before = self.potentials.before_decay(timestep, n);
             self.adjoints.pass_decay(pass, before, sums);
         }
-        own.initial_v.copy_from_slice(&self.adjoints.a);
+        own.set_initial_v(&self.adjoints.a);
         Ok(())
     }
 

@@ -36,6 +36,7 @@ pub enum GradientScope {
 
 /// How the gradient is computed.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools)] // most say what is asked for
 pub struct GradientOptions {
     /// Length of a timestep in seconds: that of the recorded run.
     pub dt: f64,
@@ -49,6 +50,8 @@ pub struct GradientOptions {
     pub detach_reset: bool,
     /// Compute the gradient with respect to the input.
     pub want_input: bool,
+    /// Compute the gradient with respect to the potentials at the start.
+    pub want_initial_v: bool,
     /// Compute those with respect to `beta` and `v_threshold`.
     pub want_neuron: bool,
 }
@@ -77,7 +80,7 @@ pub struct Gradient<T> {
     pub v_threshold: Vec<T>,
     /// `[n_samples, n_timesteps, n_inputs]`; empty unless asked for.
     pub input: Vec<T>,
-    /// `[n_samples, n_neurons]`.
+    /// `[n_samples, n_neurons]`; empty unless asked for.
     pub initial_v: Vec<T>,
 }
 
@@ -159,8 +162,15 @@ impl<T: Float> Sums<T> {
 struct OwnGradient<'o, T> {
     /// `[n_timesteps, n_inputs]`, or empty.
     input: &'o mut [T],
-    /// `[n_neurons]`.
+    /// `[n_neurons]`, or empty.
     initial_v: &'o mut [T],
+}
+
+impl<T: Float> OwnGradient<'_, T> {
+    /// Takes down the adjoint of the sample's potentials at its start.
+    fn set_initial_v(&mut self, a: &[T]) {
+        self.initial_v.copy_from_slice(&a[..self.initial_v.len()]);
+    }
 }
 
 impl<T: Float> Pass<'_, T> {
