@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::float::Float;
-use crate::kernels::Scan;
+use crate::scan::Scan;
 
 /// A batch of input. Every entry that is not zero is an input spike with that multiplicity.
 #[derive(Clone, Copy, Debug)]

@@ -38,13 +38,13 @@ const BLOCK: usize = 64;
 /// Partial sums of a dot product: term `k` goes to sum `k % SUM_LANES`, whatever the vectors' width. Lanes without a term are left out by a condition and not by
 /// a shorter loop, which would keep the sums in memory.
 const SUM_LANES: usize = 16;
-/// Neurons compared with their thresholds at once.
-const LANES: usize = 32;
+/// Neurons compared with their thresholds, or entries with zero, at once.
+pub(crate) const LANES: usize = 32;
 
 /// Calls `visit` with the index of every byte that is 1 (the others are 0), in order.
 #[inline(always)] // into each kernel, to be compiled for its instruction set
 #[allow(clippy::inline_always)]
-fn for_each_set(flags: &[u8; LANES], mut visit: impl FnMut(usize)) {
+pub(crate) fn for_each_set(flags: &[u8; LANES], mut visit: impl FnMut(usize)) {
     // One bit a lane, so that a single loop, and not one for every eight lanes, ends unpredictably.
     let mut bits = 0_u32;
     for (word, eight) in flags.as_chunks::<8>().0.iter().enumerate() {
@@ -360,46 +360,6 @@ kernels!(
     all_finite_f64
 );
 
-/// A number that a dense input may hold.
-pub(crate) trait Scan: Copy {
-    /// Appends the index of every entry that is not zero.
-    fn nonzero(row: &[Self], found: &mut Vec<u32>);
-    /// Exact.
-    fn to_f64(self) -> f64;
-}
-
-macro_rules! scan {
-    ($type:ident, $nonzero:ident) => {
-        #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
-        fn $nonzero(row: &[$type], found: &mut Vec<u32>) {
-            let zero = $type::default();
-            let (blocks, rest) = row.as_chunks::<LANES>();
-            let mut start = 0;
-            for block in blocks {
-                let is_nonzero = block.map(|value| u8::from(value != zero));
-                for_each_set(&is_nonzero, |k| found.push(start + k as u32));
-                start += LANES as u32;
-            }
-            found.extend((start..).zip(rest).filter(|(_, value)| **value != zero).map(|(k, _)| k));
-        }
-
-        impl Scan for $type {
-            #[inline]
-            fn nonzero(row: &[Self], found: &mut Vec<u32>) {
-                $nonzero(row, found);
-            }
-            #[inline]
-            fn to_f64(self) -> f64 {
-                self.into()
-            }
-        }
-    };
-}
-
-scan!(u8, nonzero_u8);
-scan!(f32, nonzero_f32);
-scan!(f64, nonzero_f64);
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -433,14 +393,5 @@ mod tests {
             assert_eq!(above, expected);
             assert!(input.iter().all(|&i| i == 0.0));
         }
-    }
-
-    #[test]
-    fn nonzero_finds_every_entry_and_takes_negative_zero_for_zero() {
-        let mut row = vec![0.0_f32; 70];
-        (row[3], row[31], row[32], row[69], row[40]) = (1.0, 2.0, -3.0, 4.0, -0.0);
-        let mut found = Vec::new();
-        f32::nonzero(&row, &mut found);
-        assert_eq!(found, [3, 31, 32, 69]);
     }
 }

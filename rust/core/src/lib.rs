@@ -45,6 +45,7 @@ mod options;
 mod prefetch;
 mod projection;
 mod rng;
+mod scan;
 mod schedule;
 mod state;
 mod surrogate;
