@@ -147,8 +147,7 @@ def parts(step: Step) -> Parts:
         timed(pa._core, "Network", spent, "engine"),
         timed(pa._core, "simulate", spent, "engine"),
         timed(pa._core, "gradient", spent, "engine"),
-        timed(nn.functional, "log_softmax", spent, "torch"),
-        timed(nn.functional, "nll_loss", spent, "torch"),
+        timed(nn.functional, "cross_entropy", spent, "torch"),
         timed(step.optimizer, "step", spent, "torch"),
         timed(step.optimizer, "zero_grad", spent, "torch"),
     ):

@@ -172,7 +172,8 @@ class Loop:
     def _cross_entropy(self, counts: torch.Tensor, labels: npt.NDArray[np.int64]) -> torch.Tensor:
         y = torch.from_numpy(labels)
         if self.recipe.loss == "timestep":
-            counts, y = counts.flatten(0, 1), y.repeat(len(counts))
+            # Classes in the second of three dimensions, where PyTorch is fastest.
+            counts, y = counts.transpose(1, 2), y.expand(len(counts), len(y))
         else:
             counts = counts.sum(0)
         return nn.functional.cross_entropy(
