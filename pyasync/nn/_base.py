@@ -96,7 +96,9 @@ class AsyncModule(nn.Module):
     max_forward_steps : int
         Guard: a timestep that is not quiescent after so many forward steps is stopped.
     threads : int, optional
-        Worker threads of the engine; all cores if not given. No bit depends on it.
+        Worker threads of the engine; all cores if not given. No bit depends on it. PyTorch's own
+        threads wait for work on the same cores: on the CPU, `torch.set_num_threads(1)` makes
+        training faster.
     batch_first : bool
         Inputs are [B, T, ...] and counts [B, T, n_outputs].
 
