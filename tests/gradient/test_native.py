@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from compare import batch_of
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from native_case import (
     expected,
     flat,
     native,
+    native_gradient,
     needs_native,
     recorded,
 )
@@ -23,6 +25,8 @@ from oracle_network import Network, Population, Projection
 from oracle_schedules import Schedule
 from strategies import Case
 from strategies_gradient import GradientCase, gradient_cases
+
+import pyasync as pa
 
 
 @needs_native
@@ -87,6 +91,24 @@ def test_no_bit_depends_on_threads_repetition_or_what_else_is_asked_for(
     assert_same_bits(fewer, first, g.case.net, left_out)
     as_events = native(g, network, trace, x=batch_of(g.case))
     assert_same_bits(as_events, first, g.case.net, ())
+
+
+@needs_native
+@pytest.mark.parametrize("weight", [[[0.5]], [[0.5], [0.0]]], ids=["whole row", "list"])
+def test_an_adjoint_that_vanishes_keeps_its_sign_whatever_else_is_asked_for(
+    weight: list[list[float]],
+) -> None:
+    """beta is 7e-28, so that the adjoint underflows to -0; the silent updates then add nothing."""
+    projection = pa.Linear(np.array(weight, np.float32))
+    network = pa.Network.sequential([projection], pa.LIF(tau_mem=1e-3, v_threshold=1.0))
+    x = np.ones((4, 1, 1), np.float32)
+    trace = pa.simulate(network, x, pa.Fifo(1), dt=0.0625, record=True).trace
+    grad_v = np.full((1, len(weight)), -1.0, np.float32)
+    found = [
+        native_gradient(network, x, trace, grad_v=grad_v, dt=0.0625, want_neuron=want)["initial_v"]
+        for want in (False, True)
+    ]
+    assert found[0].tobytes() == found[1].tobytes() == np.full_like(grad_v, -0.0).tobytes()
 
 
 @needs_native

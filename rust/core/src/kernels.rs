@@ -25,7 +25,7 @@ pub trait Kernels: Sized {
     fn atan_derivatives(x: &[Self], derivative: &mut [Self], height: Self, width: Self);
     /// `1 / (1 + slope * |x|)^2`.
     fn fast_sigmoid_derivatives(x: &[Self], derivative: &mut [Self], slope: Self);
-    /// Where `x` is not minus infinity `a[k] += s[k] * e[k]; b[k] = a[k]`, else `b[k] = 0`.
+    /// Where `x` is not minus infinity `a[k] += s[k] * e[k]; b[k] = a[k]`, else `b[k] = 0`. A product of 0 is not added: `a` stays as it is where nobody looks at the update, -0 too.
     fn accumulate(a: &mut [Self], b: &mut [Self], x: &[Self], s: &[Self], e: &[Self]);
     /// Whether an entry is zero.
     fn any_zero(row: &[Self]) -> bool;
@@ -254,7 +254,8 @@ macro_rules! kernels {
             let (b, x, s, e) = (&mut b[..n], &x[..n], &s[..n], &e[..n]);
             for k in 0..n {
                 let is_live = x[k] != $type::NEG_INFINITY;
-                a[k] = if is_live { a[k] + s[k] * e[k] } else { a[k] };
+                let through = s[k] * e[k];
+                a[k] = if is_live && through != 0.0 { a[k] + through } else { a[k] };
                 b[k] = if is_live { a[k] } else { 0.0 };
             }
         }

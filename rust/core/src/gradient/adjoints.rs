@@ -97,7 +97,10 @@ impl<T: Float> Adjoints<T> {
             return;
         }
         let through = through_spike(pass, lif, k, x, e, self.a[k]);
-        self.a[k] += through;
+        // As `accumulate`.
+        if through != T::ZERO {
+            self.a[k] += through;
+        }
         self.b[k] = self.a[k];
         if pass.options.want_neuron {
             sums.v_threshold[k] += -through;
