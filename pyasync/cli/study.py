@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pyasync._checks import choice, integer
+from pyasync._checks import integer
 from pyasync.cli import options
 from pyasync.cli.audit import _check_targets
 from pyasync.cli.recipe_options import integers
@@ -18,7 +18,7 @@ from pyasync.cli.study_samples import read
 from pyasync.errors import FileError, InputError, MissingDependencyError, expected
 from pyasync.study import EnergyModel, Recipe, StudyReport
 from pyasync.study import study as run
-from pyasync.study.presets import PRESETS, Preset
+from pyasync.study.presets import PRESETS, Preset, preset_named
 from pyasync.study.recipe import _toml
 from pyasync.study.study_page import FIGURES
 from pyasync.study.study_words import counted
@@ -128,10 +128,7 @@ def study(
     _check(json, figures)
     count = integer(InputError, "seeds", seeds, 1)
     first = integer(InputError, "seed", seed)
-    if preset is None:
-        numbers = PRESETS.get(source, PRESETS["npz"])
-    else:
-        numbers = PRESETS[choice(InputError, "preset", preset, tuple(PRESETS))]
+    numbers = PRESETS.get(source, PRESETS["npz"]) if preset is None else preset_named(preset)
     # Checked with any dt before the data are read, which may take a minute.
     _recipes(numbers, 1e-3, train, config, epochs)
     how = {

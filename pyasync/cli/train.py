@@ -13,14 +13,14 @@ import numpy.typing as npt
 import typer
 
 import pyasync as pa
-from pyasync._checks import choice, integer
+from pyasync._checks import integer
 from pyasync.cli import options
 from pyasync.cli.audit import _check_targets
 from pyasync.cli.files import write_json
 from pyasync.cli.recipe_options import changes_of, integers, with_recipe
 from pyasync.errors import FileError, InputError, MissingDependencyError, expected
 from pyasync.study import Recipe
-from pyasync.study.presets import PRESETS, Preset
+from pyasync.study.presets import PRESETS, Preset, preset_named
 
 Format: TypeAlias = Literal["npz", "nmnist", "shd", "dvsgesture"]
 Samples: TypeAlias = tuple[pa.SpikeBatch, npt.NDArray[np.int64]]
@@ -93,9 +93,7 @@ def train(
     Ctrl-C stops within a second. With --checkpoint the same command then goes on where it was, and
     ends with the same bits as if it had never stopped.
     """
-    start = (
-        None if preset is None else PRESETS[choice(InputError, "preset", preset, tuple(PRESETS))]
-    )
+    start = None if preset is None else preset_named(preset)
     changes = changes_of(config, values)
     recipe = Recipe(**changes)
     if start is not None:
@@ -185,7 +183,7 @@ def read_labelled(
     path = Path(data)
     given = {"dt": dt, "n_timesteps": n_timesteps}
     times: Any = {name: value for name, value in given.items() if value is not None}
-    of_preset = {} if preset is None else preset.times
+    cut: Any = times if preset is None else preset.times | times
     labels: npt.NDArray[np.int64] | None
     if data == DIGITS and format is None:
         if times:
@@ -193,11 +191,11 @@ def read_labelled(
         print("preparing the built-in digits", flush=True)
         x, labels = pa.data.digits(split)
     elif format == "shd":
-        x, labels = pa.data.shd(path, split, progress=True, **of_preset | times)
+        x, labels = pa.data.shd(path, split, progress=True, **cut)
     elif format == "dvsgesture":
-        x, labels = pa.data.dvsgesture(path, split, progress=True, **of_preset | times)
+        x, labels = pa.data.dvsgesture(path, split, progress=True, **cut)
     elif format == "nmnist" or (format is None and path.is_dir()):
-        x, labels = pa.data.nmnist(path, split, progress=True, **of_preset | times)
+        x, labels = pa.data.nmnist(path, split, progress=True, **cut)
     else:
         x, labels = pa.data.npz(path, **times, **npz)
     if labels is None:

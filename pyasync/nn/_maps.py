@@ -92,7 +92,7 @@ class Map:
         return self._filled(_array(weight), _array(bias))
 
     def parts(
-        self, weight: torch.Tensor | None, bias: torch.Tensor | None, shape: Shape, dtype: Any
+        self, weight: torch.Tensor | None, bias: torch.Tensor | None, dtype: Any
     ) -> tuple[Any, Any]:
         """What the engine is given for these weights: projection and bias of each neuron.
 
@@ -103,7 +103,8 @@ class Map:
             name = "data" if isinstance(self.template, projections.Sparse) else "weight"
             arrays[name] = _array(weight)
         projection = self.template.with_arrays(**arrays)
-        return projection.parts(self.source_shape, dtype), projection.flat_bias(shape, dtype)
+        flat_bias = projection.flat_bias(self.output_shape, dtype)
+        return projection.parts(self.source_shape, dtype), flat_bias
 
     def _template(self) -> Projection:
         if isinstance(self.module, OneToOne):

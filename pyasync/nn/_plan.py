@@ -33,14 +33,11 @@ class Plan:
         self.template = Network(input_shape=input_shape)
         self.neurons: list[LIF] = []
         self.links: list[tuple[str, str, Map]] = []
-        #: As the engine numbers them: source (-1 for the input) and target, and the target's shape.
-        self._ends: list[tuple[int, int, Shape]] = []
 
     def fork(self) -> Plan:
         """A plan of its own to add to: what runs keeps the structure that it began with."""
         plan = copy.copy(self)
         plan.neurons, plan.links = list(self.neurons), list(self.links)
-        plan._ends = list(self._ends)
         plan.template = copy.copy(self.template)
         plan.template._populations = dict(self.template._populations)
         plan.template._connections = list(self.template._connections)
@@ -67,10 +64,6 @@ class Plan:
         link = Map(modules, self.shape_of(source))
         self.template.connect(source, target, link.template)
         self.links.append((source, target, link))
-        names = [each.name for each in self.template.populations]
-        at = names.index(target)
-        start = -1 if source == "input" else names.index(source)
-        self._ends.append((start, at, self.template.populations[at].shape))
         return link
 
     def tensors(self) -> list[torch.Tensor | None]:
@@ -105,17 +98,17 @@ class Plan:
         tensors : weight and bias of every link, as `tensors()` gives them
         learned : `tau_mem` and `v_threshold` [n_neurons], or None: what the neurons hold
         """
-        links = zip(self.links, self._ends, tensors[::2], tensors[1::2], strict=True)
+        index = {name: at for at, name in enumerate(self.template._populations)}
+        links = zip(self.links, tensors[::2], tensors[1::2], strict=True)
         with np.errstate(over="ignore", under="ignore"):
             projections = [
-                (source, target, *link.parts(weight, bias, shape, dtype))
-                for (_, _, link), (source, target, shape), weight, bias in links
+                (index.get(source, -1), index[target], *link.parts(weight, bias, dtype))
+                for (source, target, link), weight, bias in links
             ]
         populations = self._populations(learned)
         sizes = dtype.name, self.template.n_inputs
         try:
-            output = list(self.template._populations).index(self.template.output)
-            built = _core.Network(*sizes, populations, projections, output)
+            built = _core.Network(*sizes, populations, projections, index[self.template.output])
         except NetworkError:
             _check_neurons(populations)
             raise

@@ -16,7 +16,7 @@ from torch import nn
 from pyasync._progress import Progress
 from pyasync.data.augment import shift
 from pyasync.events import SpikeBatch
-from pyasync.nn.functional import spike_cost
+from pyasync.nn.functional import by_timestep, spike_cost
 from pyasync.simulate import simulate
 from pyasync.study import checkpoint
 from pyasync.study.architecture import build, evaluation_schedule
@@ -172,8 +172,7 @@ class Loop:
     def _cross_entropy(self, counts: torch.Tensor, labels: npt.NDArray[np.int64]) -> torch.Tensor:
         y = torch.from_numpy(labels)
         if self.recipe.loss == "timestep":
-            # Classes in the second of three dimensions, where PyTorch is fastest.
-            counts, y = counts.transpose(1, 2), y.expand(len(counts), len(y))
+            counts, y = by_timestep(counts, y)
         else:
             counts = counts.sum(0)
         return nn.functional.cross_entropy(

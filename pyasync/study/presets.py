@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pyasync._checks import choice
+from pyasync.errors import InputError
 from pyasync.study.recipe import Recipe
 
 # What all recipes share. Cross-entropy on the counts of all timesteps together, 0.3 a spike, is
@@ -192,3 +194,8 @@ PRESETS: dict[str, Preset] = {
         tau_mem_timesteps=2.8,
     ),
 }
+
+
+def preset_named(name: str) -> Preset:
+    """Return a preset by its name; InputError if there is none."""
+    return PRESETS[choice(InputError, "preset", name, tuple(PRESETS))]

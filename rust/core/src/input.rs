@@ -100,13 +100,11 @@ impl<'a, T: Float> Input<'a, T> {
             ));
         }
         match multiplicity {
-            Some(m) if m.len() != channel.len() || m.iter().any(|m| !m.is_finite() || *m == T::ZERO) => {
-                Err(Error::input(
-                    "multiplicity",
-                    format!("{} values, or one that is 0 or not finite", m.len()),
-                    format!("{} finite numbers, none 0", channel.len()),
-                ))
-            }
+            Some(m) if m.len() != channel.len() || !T::all_finite(m) || T::any_zero(m) => Err(Error::input(
+                "multiplicity",
+                format!("{} values, or one that is 0 or not finite", m.len()),
+                format!("{} finite numbers, none 0", channel.len()),
+            )),
             _ => Ok(Self {
                 n_timesteps,
                 n_samples: segments / n_timesteps,
@@ -132,13 +130,11 @@ impl<'a, T: Float> Input<'a, T> {
     /// Refuses initial potentials that do not fit or are not finite.
     pub(crate) fn check_initial_v(&self, n_neurons: usize) -> Result<(), Error> {
         match self.initial_v {
-            Some(v) if v.len() != self.n_samples * n_neurons || v.iter().any(|v| !v.is_finite()) => {
-                Err(Error::input(
-                    "initial_v",
-                    format!("{} values, or one not finite", v.len()),
-                    format!("finite numbers, [{}, {n_neurons}]", self.n_samples),
-                ))
-            }
+            Some(v) if v.len() != self.n_samples * n_neurons || !T::all_finite(v) => Err(Error::input(
+                "initial_v",
+                format!("{} values, or one not finite", v.len()),
+                format!("finite numbers, [{}, {n_neurons}]", self.n_samples),
+            )),
             _ => Ok(()),
         }
     }

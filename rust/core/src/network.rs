@@ -306,7 +306,7 @@ impl<T: Float> Network<T> {
         let target =
             Target { population, start: self.populations[population].start, first: 0, end: n_target };
         if let Some(values) = bias {
-            if values.len() != n_target || values.iter().any(|b| !b.is_finite()) {
+            if values.len() != n_target || !T::all_finite(&values) {
                 return Err(Error::network(
                     "bias",
                     format!("{} values, or one not finite", values.len()),

@@ -48,6 +48,7 @@ impl<T: Float> LayeredWalk<T> {
             return Err(Error::Trace("got a trace without layers; accepted: one of a layered run".into()));
         };
         let (network, n) = (pass.network, pass.network.n_neurons());
+        let v = pass.trace.sample(sample).1;
         self.record.read(pass.trace, network, sample)?;
         self.emissions.read(network, order, &self.record)?;
         self.potentials.rerun_layered(&Rerun::of(pass), order, sample, &self.record, &self.emissions)?;
@@ -59,7 +60,7 @@ impl<T: Float> LayeredWalk<T> {
             self.terms_before.fill(T::ZERO);
             let steps = self.record.timestep(timestep);
             for visit in (0..order.populations.len().min(steps.len())).rev() {
-                self.pass_visit(pass, sample, order.populations[visit], steps.start + visit, sums)?;
+                self.pass_visit(pass, v, order.populations[visit], steps.start + visit, sums)?;
                 let input = own_input(own.input, timestep, pass.input.n_inputs());
                 self.pass_delivery(pass, order, timestep, order.populations[visit], input, sums);
             }
@@ -70,11 +71,11 @@ impl<T: Float> LayeredWalk<T> {
         Ok(())
     }
 
-    /// Passes the updates of one population.
+    /// Passes the updates of one population; `v`: the sample's recorded potentials.
     fn pass_visit(
         &mut self,
         pass: &Pass<'_, T>,
-        sample: usize,
+        v: &[f32],
         index: usize,
         step: usize,
         sums: &mut Sums<T>,
@@ -85,7 +86,7 @@ impl<T: Float> LayeredWalk<T> {
         let (fired, fates, _) = record.fired(step);
         let log = &mut potentials.log;
         let logged = log.whole[log.step(step).0].first().map(|whole| whole.start);
-        let v = &pass.trace.sample(sample).1[record.fired_start(step)..];
+        let v = &v[record.fired_start(step)..];
         for (&neuron, &v) in fired.iter().zip(v) {
             let k = neuron as usize;
             adjoints.x[k] = match logged {

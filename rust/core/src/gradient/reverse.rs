@@ -56,7 +56,8 @@ impl<T: Float> Walk<T> {
     ) -> Result<(), Error> {
         let n = pass.network.n_neurons();
         // Walked backwards and with much in between, which no processor foresees.
-        prefetch(pass.trace.sample(sample).1);
+        let v = pass.trace.sample(sample).1;
+        prefetch(v);
         self.record.read(pass.trace, pass.network, sample)?;
         self.potentials.rerun(&Rerun::of(pass), sample, &self.record)?;
         self.adjoints.begin_sample(pass, sample);
@@ -66,7 +67,7 @@ impl<T: Float> Walk<T> {
             self.begin_timestep(pass, sample, timestep);
             let steps = self.record.timestep(timestep);
             for step in steps.clone().rev() {
-                self.pass_updates(pass, sample, step, sums)?;
+                self.pass_updates(pass, v, step, sums)?;
                 self.later[self.record.shard(step)] = true;
                 if step < steps.start + pass.shards.len() {
                     let input = own_input(own.input, timestep, pass.input.n_inputs());
@@ -98,15 +99,15 @@ impl<T: Float> Walk<T> {
         self.later.fill(false);
     }
 
-    /// Passes the updates of a step.
+    /// Passes the updates of a step; `v`: the sample's recorded potentials.
     fn pass_updates(
         &mut self,
         pass: &Pass<'_, T>,
-        sample: usize,
+        v: &[f32],
         step: usize,
         sums: &mut Sums<T>,
     ) -> Result<(), Error> {
-        self.find_x(pass, sample, step);
+        self.find_x(pass, v, step);
         self.set_silent_terms(pass, step);
         let Self { record, potentials, adjoints, terms, fires, .. } = self;
         let log = &potentials.log;
@@ -134,10 +135,10 @@ impl<T: Float> Walk<T> {
     }
 
     /// Finds `x` of the neurons that fired, and takes them out of the populations whose silent updates are passed at once.
-    fn find_x(&mut self, pass: &Pass<'_, T>, sample: usize, step: usize) {
+    fn find_x(&mut self, pass: &Pass<'_, T>, v: &[f32], step: usize) {
         let network = pass.network;
         let (whole, _) = self.potentials.log.step(step);
-        let v = &pass.trace.sample(sample).1[self.record.fired_start(step)..];
+        let v = &v[self.record.fired_start(step)..];
         for (&neuron, &v) in self.record.fired(step).0.iter().zip(v) {
             let k = neuron as usize;
             let index = network.population_index(neuron);
