@@ -130,9 +130,8 @@ class Result:
     @property
     def counts(self) -> npt.NDArray[np.float32]:
         """Spikes of the output neurons, float32 [T, B, n_outputs]."""
-        shape = (self.n_samples, self.n_timesteps, self._n_outputs)
-        counts: npt.NDArray[np.float32] = self._kept("counts").reshape(shape).swapaxes(0, 1)
-        return counts
+        counts: npt.NDArray[np.float32] = self._kept("counts")
+        return counts.reshape(self.n_timesteps, self.n_samples, self._n_outputs)
 
     @property
     def spike_counts(self) -> npt.NDArray[np.uint32]:

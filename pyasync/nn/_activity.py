@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import warnings
 
@@ -44,10 +45,10 @@ class ActivityWarning(UserWarning):
 def watch(result: Result, known: set[str]) -> None:
     """Warn of what is newly wrong; `known` are the kinds warned of, kept up to date."""
     updates = result.n_neurons * result.n_timesteps * result.n_samples
+    # Looked at in every step of a training: what is nearly always so comes first.
     now = {
-        "silent": bool(np.isnan(result.latency).all()),
+        "silent": math.isnan(result.latency[0]) and bool(np.isnan(result.latency).all()),
         "saturated": bool(result.spikes.sum() > SATURATED * updates),
-        # Looked at in every step of a training: what is nearly always so comes first.
         "unending": not result.reached_quiescence.all()
         and bool((result.stopped_by == StopReason.MAX_FORWARD_STEPS).any()),
     }

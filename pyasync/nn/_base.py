@@ -16,13 +16,13 @@ from pyasync.events import SpikeBatch
 from pyasync.network import Network
 from pyasync.nn._activity import watch
 from pyasync.nn._dropout import drop
-from pyasync.nn._function import Call, Spikes
+from pyasync.nn._function import Call, Spikes, TransformedSpikes
 from pyasync.nn._limits import (
     number_type,
     numpy_dtype,
     refuse,
     refuse_autocast,
-    refuse_transforms,
+    transforms_but_vmap,
     uncompiled,
 )
 from pyasync.nn._plan import Plan
@@ -151,7 +151,10 @@ class AsyncModule(nn.Module):
 
     @property
     def last_result(self) -> Result | None:
-        """The `Result` of the last forward, with its measures; None before, and in copies."""
+        """The `Result` of the last forward, with its measures; None before, and in copies.
+
+        Its `counts` and the tensor that the forward gave may share their memory.
+        """
         return self._last_result
 
     def network(self) -> Network:
@@ -212,15 +215,15 @@ class AsyncModule(nn.Module):
             Under autocast, `vmap` or forward-mode differentiation, and with `gradient="native"` off
             the CPU.
         """
-        refuse_transforms()
+        function = TransformedSpikes if transforms_but_vmap() else Spikes
         plan = self._plan()
         tensors = plan.tensors()
         dtype, device = number_type([*tensors, *plan.neuron_parameters()], self._like)
         refuse_autocast(device)
         gradient = self._gradient_on(device)
         if seed is None:
-            seed = int(torch.randint(2**63 - 1, (), device="cpu")) if self.training else 0
-        chance = torch.Generator().manual_seed(integer(InputError, "seed", seed))
+            seed = int(torch.randint(2**63 - 1, (), device="cpu").item()) if self.training else 0
+        seed = integer(InputError, "seed", seed)
         given, tensor = self._input(x, dtype, device, seed)
         initial_v = None
         if state is not None:
@@ -233,7 +236,7 @@ class AsyncModule(nn.Module):
             dtype=numpy_dtype(dtype),
             device=device,
             schedule=schedule_for(
-                self.schedule if schedule is None else schedule, self.training, chance
+                self.schedule if schedule is None else schedule, self.training, seed
             ),
             dt=self.dt,
             options=self._options(seed, sample_ids),
@@ -247,7 +250,7 @@ class AsyncModule(nn.Module):
             v=return_state,
             x=given,
         )
-        counts, spike_counts, v = Spikes.apply(call, *differentiable)
+        counts, spike_counts, v = function.apply(call, *differentiable)
         self._last_result = call.result
         if self.training and call.result is not None:
             watch(call.result, self._warned)

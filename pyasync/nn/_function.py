@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from inspect import signature
 from typing import Any, NoReturn
 
 import numpy as np
@@ -47,9 +47,17 @@ class Call:
     network: Network | None = field(default=None)
     result: Result | None = field(default=None)
 
-    def run(self, x: Given, initial_v: Given, neurons: list[Given], tensors: list[Given]) -> Any:
+    def run(
+        self,
+        x: Given,
+        initial_v: Given,
+        _beta: Given,
+        tau_mem: Given,
+        v_threshold: Given,
+        *tensors: Given,
+    ) -> Any:
         """Simulate: counts [T, B, n_outputs], spike counts and final v [B, n_neurons] or None."""
-        self.network = self.plan.filled(self.dtype, tensors, neurons)
+        self.network = self.plan.filled(self.dtype, tensors, (tau_mem, v_threshold))
         options = dict(self.options)
         if initial_v is not None:
             options["initial_v"] = _numpy(initial_v, self.dtype)
@@ -60,14 +68,15 @@ class Call:
         )
         self.result = result
         return (
-            self._tensor(result.counts),
+            # The tensor and `result.counts` share their memory where dtype and device allow.
+            torch.from_numpy(np.asarray(result.counts, self.dtype)).to(self.device),
             self._tensor(result.spike_counts) if self.spike_counts else None,
             self._tensor(result.v) if self.v else None,
         )
 
     def given(self, x: Given) -> Any:
         """The input as `simulate` takes it."""
-        return self.x if x is None else x.detach().cpu().numpy()
+        return self.x if x is None else x.numpy(force=True)
 
     def _tensor(self, array: npt.NDArray[Any]) -> torch.Tensor:
         return torch.from_numpy(np.array(array, self.dtype, order="C")).to(self.device)
@@ -80,16 +89,9 @@ class Spikes(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(call: Call, x: Given, initial_v: Given, *rest: Given) -> Any:
-        _, tau_mem, v_threshold, *tensors = rest
-        return call.run(x, initial_v, [tau_mem, v_threshold], tensors)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        ctx.call, x, initial_v, beta, _, v_threshold, *tensors = inputs
-        ctx.set_materialize_grads(False)
-        # Saved, so that autograd notices when one is changed in place before the backward.
-        ctx.save_for_backward(x, initial_v, beta, v_threshold, *tensors)
+    def forward(ctx: Any, call: Call, *inputs: Given) -> Any:
+        keep(ctx, call, inputs)
+        return call.run(*inputs)
 
     @staticmethod
     def backward(ctx: Any, *grads: Given) -> Any:
@@ -119,6 +121,19 @@ class Spikes(torch.autograd.Function):
         refuse(
             "forward-mode differentiation", "reverse mode: loss.backward() or torch.autograd.grad"
         )
+
+
+class TransformedSpikes(Spikes):
+    """The same as function transforms (`torch.func.grad`) need it; otherwise it is slower."""
+
+    @staticmethod
+    def forward(call: Call, *inputs: Given) -> Any:  # type: ignore[override]
+        return call.run(*inputs)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        call, *given = inputs
+        keep(ctx, call, given)
 
 
 class Reverse(torch.autograd.Function):
@@ -155,8 +170,13 @@ class Reverse(torch.autograd.Function):
         )
 
 
-# PyTorch asks for it in every call, and `inspect` would make it anew.
-Spikes.forward.__signature__ = signature(Spikes.forward)  # type: ignore[attr-defined]
+def keep(ctx: Any, call: Call, inputs: Sequence[Given]) -> None:
+    """Keep for the backward what it needs."""
+    x, initial_v, beta, _, v_threshold, *tensors = inputs
+    ctx.call = call
+    ctx.set_materialize_grads(False)
+    # Saved, so that autograd notices when one is changed in place before the backward.
+    ctx.save_for_backward(x, initial_v, beta, v_threshold, *tensors)
 
 
 def by_engine(
@@ -169,7 +189,9 @@ def by_engine(
     assert result.trace is not None
     x, initial_v = saved[:2]
     batch, *_ = _input(network, call.given(x), call.dt, False)
-    counts, spike_counts, v = (None if g is None else _numpy(g, call.dtype) for g in grads)
+    grad_counts, *others = grads
+    counts = None if grad_counts is None else np.asarray(grad_counts.numpy(force=True), call.dtype)
+    spike_counts, v = (None if grad is None else _numpy(grad, call.dtype) for grad in others)
     options = {
         "dt": call.dt,
         "threads": _threads(call.options.get("threads")),
@@ -193,7 +215,7 @@ def by_engine(
             bias = bias.reshape(link.output_shape[0], -1).sum(1)
         found += [weight, bias]
     return [
-        torch.from_numpy(array).reshape(tensor.shape) if need and tensor is not None else None
+        torch.from_numpy(array.reshape(tensor.shape)) if need and tensor is not None else None
         for array, need, tensor in zip(found, needs, saved, strict=True)
     ]
 
@@ -266,4 +288,4 @@ def by_replay(
 
 
 def _numpy(tensor: torch.Tensor, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    return np.ascontiguousarray(tensor.detach().cpu().numpy(), dtype)
+    return np.ascontiguousarray(tensor.numpy(force=True), dtype)

@@ -75,7 +75,9 @@ def transforms() -> list[str]:
     return [str(each.key()) for each in stack]
 
 
-def refuse_transforms() -> None:
-    """Refuse vmap here: its tensors have no numbers to look at, and all else would fail oddly."""
-    if any(name.endswith("Vmap") for name in transforms()):
+def transforms_but_vmap() -> list[str]:
+    """The same, vmap refused: its tensors have no numbers to look at, and all would fail oddly."""
+    names = transforms()
+    if any(name.endswith("Vmap") for name in names):
         refuse("vmap", "a batch: x [T, B, ...] holds all samples of a call")
+    return names

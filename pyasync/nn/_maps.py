@@ -216,7 +216,7 @@ def _pair(given: Any) -> tuple[int, int]:
 
 
 def _array(tensor: torch.Tensor | None) -> Any:
-    return None if tensor is None else tensor.detach().cpu().numpy()
+    return None if tensor is None else tensor.numpy(force=True)
 
 
 def _name(module: nn.Module) -> str:

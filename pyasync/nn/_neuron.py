@@ -181,8 +181,7 @@ class LIF(nn.Module):
 
 def values_of(tensor: torch.Tensor) -> Values:
     """Today's values in float64 on the CPU."""
-    values: Values = tensor.detach().to("cpu", torch.float64).numpy()
-    return values
+    return np.asarray(tensor.numpy(force=True), np.float64)
 
 
 def _plain(given: Any) -> Any:

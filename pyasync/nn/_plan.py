@@ -106,22 +106,24 @@ class Plan:
                 for (source, target, link), weight, bias in links
             ]
         populations = self._populations(learned)
-        sizes = dtype.name, self.template.n_inputs
+        name = "float64" if dtype == np.float64 else "float32"  # dtype.name takes NumPy a while
+        n_inputs, output = self.template.n_inputs, index[self.template.output]
         try:
-            built = _core.Network(*sizes, populations, projections, index[self.template.output])
+            built = _core.Network(name, n_inputs, populations, projections, output)
         except NetworkError:
             _check_neurons(populations)
             raise
-        network = copy.copy(self.template)
-        network._dtype, network._complete, network._built = dtype, True, built
+        network = object.__new__(Network)  # copy.copy takes longer
+        network.__dict__.update(self.template.__dict__, _dtype=dtype, _complete=True, _built=built)
         return network
 
     def _populations(self, learned: Tensors) -> list[Any]:
         populations = []
         for each, lif in zip(self.template.populations, self.neurons, strict=True):
+            # Nothing is learned: all are buffers.
             tau_mem, v_threshold = (
-                values_of(own if values is None else values[each.start : each.stop]).reshape(-1)
-                for own, values in zip((lif.tau_mem, lif.v_threshold), learned, strict=True)
+                _numbers(lif._buffers[name] if values is None else values[each.start : each.stop])
+                for name, values in zip(("tau_mem", "v_threshold"), learned, strict=True)
             )
             sizes = each.name, each.stop - each.start
             rest = lif.reset, lif.refractory, lif.sync_threshold
@@ -145,9 +147,15 @@ class Plan:
         return [beta.to(dtype), tau_mem.detach(), v_threshold.to(dtype)]
 
 
+def _numbers(tensor: Any) -> Any:
+    """Today's values, one or one a neuron, as the engine takes them."""
+    return values_of(tensor).reshape(-1) if tensor.ndim else tensor.item()
+
+
 def _check_neurons(populations: list[Any]) -> None:
     """Say in which population the numbers are that the engine refuses, and why they may be so."""
-    for population, _, tau_mem, v_threshold, *_ in populations:
+    for population, _, *numbers in populations:
+        tau_mem, v_threshold = map(np.atleast_1d, numbers[:2])
         for name, values, fine in (
             ("tau_mem", tau_mem, tau_mem > 0),
             ("v_threshold", v_threshold, np.isfinite(v_threshold)),

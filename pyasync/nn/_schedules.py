@@ -87,10 +87,10 @@ class RandomSchedules:
         return f"RandomSchedules([{names}], F={self.F}, eval={self.eval!r})"
 
 
-def schedule_for(given: Any, training: bool, generator: torch.Generator) -> Schedule:
+def schedule_for(given: Any, training: bool, seed: int) -> Schedule:
     """The schedule of one forward."""
     if isinstance(given, RandomSchedules):
-        given = given.draw(generator) if training else given.eval
+        given = given.draw(torch.Generator().manual_seed(seed)) if training else given.eval
     if isinstance(given, Momentum) and given.noise and not training:
         return replace(given, noise=0.0)
     checked: Schedule = schedule_of(given)

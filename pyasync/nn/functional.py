@@ -240,8 +240,9 @@ def _labels(counts: Any, y: Any) -> torch.Tensor:
     labels = labels.to(counts.device, torch.int64)
     if n_samples:
         for extreme in torch.aminmax(labels):
-            if not 0 <= int(extreme) < n_outputs:
-                raise InputError(expected("y", f"class {int(extreme)}", accepted))
+            label = extreme.item()
+            if not 0 <= label < n_outputs:
+                raise InputError(expected("y", f"class {label}", accepted))
     return labels
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,35 @@ def test_a_convolutional_model_agrees(close: Close) -> None:
         found.append(torch.autograd.grad(loss, [x, *model.parameters()]))
     assert all(each.abs().sum() > 0 for each in found[0])
     close(*found, rtol=1e-9, atol=1e-11)
+
+
+LAYOUTS: dict[str, Callable[[Any], Any]] = {
+    **{
+        f"axes in memory {order}": lambda g, order=order: (
+            g.permute(order).contiguous().permute(*np.argsort(order).tolist())
+        )
+        for order in permutations(range(3))
+    },
+    "every other number": lambda g: g.repeat_interleave(2, 2)[..., ::2],
+    "one for all timesteps": lambda g: g[:1].expand(g.shape),
+    "one for all samples": lambda g: g[:, 2:3].expand(g.shape),
+    "one for all outputs, transposed": lambda g: g[..., :1].mT.contiguous().mT.expand(g.shape),
+    "one for all": lambda g: g[:1, :1, :1].expand(g.shape),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
+def test_no_bit_depends_on_how_a_loss_lays_out_its_derivatives(
+    make: Make, x: Any, layout: Callable[[Any], Any]
+) -> None:
+    model, found = make(), []
+    derivatives = layout(torch.linspace(-1, 1, 90).reshape(6, 5, 3))
+    for given in (derivatives, derivatives.clone(memory_format=torch.contiguous_format)):
+        model.zero_grad()
+        model(x, seed=3).backward(given)
+        found.append([p.grad.numpy().tobytes() for p in model.parameters()])
+    assert found[0] == found[1]
+    assert all(p.grad.abs().sum() > 0 for p in model.parameters())
 
 
 @pytest.mark.parametrize("detach_reset", [True, False])

@@ -21,10 +21,10 @@ use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
 use crate::trace::Trace;
 use crate::workers::{Caller, MOST_THREADS, Watch, on_threads};
 
-/// What a run gives, sample by sample; empty where it was not kept.
+/// What a run gives; empty where it was not kept.
 #[derive(Clone, Debug)]
 pub struct Output<T> {
-    /// Spikes of the output neurons: `[n_samples, n_timesteps, n_output]`.
+    /// Spikes of the output neurons: `[n_timesteps, n_samples, n_output]`.
     pub counts: Vec<f32>,
     /// Spikes of all neurons: `[n_samples, n_neurons]`.
     pub spike_counts: Vec<u32>,
@@ -212,7 +212,8 @@ const MOST_CLAIMED: usize = 8;
 struct Queue<'o, T> {
     next: usize,
     widths: [usize; 3],
-    counts: &'o mut [f32],
+    /// By timestep.
+    counts: Vec<&'o mut [f32]>,
     spike_counts: &'o mut [u32],
     v: &'o mut [T],
     measures: &'o mut [Measures],
@@ -226,7 +227,7 @@ impl<T> Queue<'_, T> {
         Self {
             next: self.next - n,
             widths: self.widths,
-            counts: split(&mut self.counts, n * counts),
+            counts: self.counts.iter_mut().map(|timestep| split(timestep, n * counts)).collect(),
             spike_counts: split(&mut self.spike_counts, n * spike_counts),
             v: split(&mut self.v, n * v),
             measures: split(&mut self.measures, n),
@@ -275,12 +276,12 @@ where
     let width = |keep: bool, width: usize| if keep { width } else { 0 };
     let n_output = network.output().end - network.output().start;
     let widths = [
-        width(options.keep_counts, input.n_timesteps() * n_output),
+        width(options.keep_counts, n_output),
         width(options.keep_spike_counts, network.n_neurons()),
         width(options.keep_v, network.n_neurons()),
     ];
     let mut output = Output {
-        counts: zeros("counts", n_samples, widths[0])?,
+        counts: zeros("counts", n_samples, input.n_timesteps() * widths[0])?,
         spike_counts: zeros("spike_counts", n_samples, widths[1])?,
         v: zeros("v", n_samples, widths[2])?,
         measures: vec![Measures::default(); n_samples],
@@ -291,7 +292,7 @@ where
     let queue = CachePadded::new(Mutex::new(Queue {
         next: 0,
         widths,
-        counts: &mut output.counts,
+        counts: output.counts.chunks_mut((n_samples * n_output).max(1)).collect(),
         spike_counts: &mut output.spike_counts,
         v: &mut output.v,
         measures: &mut output.measures,
@@ -311,9 +312,8 @@ where
             while !claimed.is_empty() {
                 let sample = claimed.next;
                 let Queue { counts, spike_counts, v, measures, .. } = claimed.take(1);
-                if let Err(cause) =
-                    run_sample(&mut worker, sample, &mut Slot { counts, spike_counts, v }, watch)
-                {
+                let mut slot = Slot { counts, spike_counts, v };
+                if let Err(cause) = run_sample(&mut worker, sample, &mut slot, watch) {
                     failed.store(true, Ordering::Relaxed);
                     error = Some((sample, cause));
                     break 'claim;

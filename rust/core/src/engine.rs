@@ -17,8 +17,8 @@ use crate::workers::Watch;
 /// Where one sample's results go; empty slices where they are not kept.
 #[derive(Debug)]
 pub(crate) struct Slot<'a, T> {
-    /// `[n_timesteps, n_output]`.
-    pub(crate) counts: &'a mut [f32],
+    /// `[n_output]` by timestep.
+    pub(crate) counts: Vec<&'a mut [f32]>,
     /// `[n_neurons]`.
     pub(crate) spike_counts: &'a mut [u32],
     /// `[n_neurons]`.
@@ -279,7 +279,6 @@ impl<'a, T: Float> Worker<'a, T> {
     /// Counts the output neurons among `fired`.
     fn count_output_spikes(&mut self, output: &Population, moment: Moment, slot: &mut Slot<'_, T>) {
         let options = self.run.options;
-        let counts = moment.timestep as usize * (output.end - output.start);
         for (before, &neuron) in (self.measures.spikes..).zip(&self.fired) {
             let neuron = neuron as usize;
             if !(output.start..output.end).contains(&neuron) {
@@ -291,7 +290,7 @@ impl<'a, T: Float> Worker<'a, T> {
                 self.countdown.get_or_insert(options.extra_steps.saturating_add(1));
             }
             if options.keep_counts {
-                slot.counts[counts + neuron - output.start] += 1.0;
+                slot.counts[moment.timestep as usize][neuron - output.start] += 1.0;
             }
             if options.keep_output_spikes {
                 self.output_spikes.push((before as u32, (neuron - output.start) as u32));

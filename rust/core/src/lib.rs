@@ -58,7 +58,7 @@ pub use error::Error;
 pub use fates::Dropout;
 pub use float::Float;
 pub use free::{FreeRunning, Parallel};
-pub use gradient::{Cotangents, Gradient, GradientOptions, GradientScope, gradient};
+pub use gradient::{Cotangents, Gradient, GradientOptions, GradientScope, Strided, gradient};
 pub use input::Input;
 pub use measures::Measures;
 pub use network::{Network, NetworkBuilder, Population, Source};

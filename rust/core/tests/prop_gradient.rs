@@ -69,7 +69,7 @@ proptest! {
         };
         let trace = run(&network, &x, Some(Dropout { refractory, spike: 0.1, seed: 3 }), &schedule);
         let input = Input::dense_u8(&x, 3, 20, 6).unwrap();
-        let cotangents = Cotangents { counts: Some(&counts), spike_counts: None, v: None };
+        let cotangents = Cotangents { counts: Some(Strided::contiguous(&counts, [3, 20, 3]).unwrap()), spike_counts: None, v: None };
         let of = |threads| {
             gradient(&network, &input, &trace, cotangents, &options(scope, threads), &mut |_| true).unwrap()
         };
@@ -88,7 +88,7 @@ proptest! {
     ) {
         let network = network(&weights, Reset::Subtract);
         let input = Input::dense_u8(&x, 3, 20, 6).unwrap();
-        let cotangents = Cotangents { counts: Some(&counts), spike_counts: None, v: None };
+        let cotangents = Cotangents { counts: Some(Strided::contiguous(&counts, [3, 20, 3]).unwrap()), spike_counts: None, v: None };
         let of = |schedule: ScheduleSpec| {
             let trace = run(&network, &x, None, &schedule);
             bits(&gradient(&network, &input, &trace, cotangents, &options(scope, 1), &mut |_| true).unwrap())

@@ -1,11 +1,11 @@
 //! The reverse pass.
 
-use numpy::ndarray::Dimension;
+use numpy::ndarray::{Axis, Dimension};
 use numpy::{
     Element, PyArray1, PyArrayMethods, PyReadonlyArray, PyReadonlyArray2, PyReadonlyArray3,
     PyUntypedArrayMethods,
 };
-use pyasync_core::{Cotangents, Error, Float, GradientOptions, GradientScope, Surrogate};
+use pyasync_core::{Cotangents, Error, Float, GradientOptions, GradientScope, Strided, Surrogate};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -17,7 +17,7 @@ use crate::trace::Trace;
 
 /// The gradient through a recorded run, as flat arrays by name; see `pyasync_core::gradient`.
 ///
-/// `x` is as in `simulate`; the cotangents are C-contiguous arrays of the network's type, or None.
+/// `x` is as in `simulate`; the cotangents are arrays of the network's type, C-contiguous but for that of the counts, or None.
 #[pyfunction]
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn gradient<'py>(
@@ -54,8 +54,10 @@ fn run<'py, T: Float + Element>(
     let spike_counts: Option<PyReadonlyArray2<'_, T>> =
         cotangent("grad_spike_counts", spike_counts, &by_neuron)?;
     let v: Option<PyReadonlyArray2<'_, T>> = cotangent("grad_v", v, &by_neuron)?;
+    let mut copied = Vec::new();
+    let counts = counts.as_ref().map(|array| strided(array, &mut copied)).transpose();
     let cotangents = Cotangents {
-        counts: counts.as_ref().map(|array| array.as_slice()).transpose()?,
+        counts: counts.map_err(|error| to_python(py, error))?,
         spike_counts: spike_counts.as_ref().map(|array| array.as_slice()).transpose()?,
         v: v.as_ref().map(|array| array.as_slice()).transpose()?,
     };
@@ -108,9 +110,9 @@ fn cotangent<'py, T: Element + Float, D: Dimension>(
     shape: &[usize],
 ) -> PyResult<Option<PyReadonlyArray<'py, T, D>>> {
     let Some(given) = given else { return Ok(None) };
-    let accepted = || format!("None or a C-contiguous array of {} and shape {shape:?}", T::NAME);
+    let accepted = || format!("None or an array of {} and shape {shape:?}", T::NAME);
     match given.extract::<PyReadonlyArray<'py, T, D>>() {
-        Ok(array) if array.shape() == shape && array.is_c_contiguous() => Ok(Some(array)),
+        Ok(array) if array.shape() == shape => Ok(Some(array)),
         Ok(array) => {
             Err(wrong(given.py(), name, format!("an array of shape {:?}", array.shape()), accepted()))
         }
@@ -119,6 +121,28 @@ fn cotangent<'py, T: Element + Float, D: Dimension>(
             Err(wrong(given.py(), name, format!("{kind}"), accepted()))
         }
     }
+}
+
+/// The numbers of an array where they lie, or `copied` where they do not lie side by side.
+fn strided<'a, T: Element + Float>(
+    array: &'a PyReadonlyArray3<'_, T>,
+    copied: &'a mut Vec<T>,
+) -> Result<Strided<'a, T>, Error> {
+    let view = array.as_array();
+    let mut once = view;
+    for (axis, &stride) in view.strides().iter().enumerate() {
+        // What the derivative of a sum is: the same numbers for all of an axis.
+        if stride == 0 && view.len_of(Axis(axis)) > 0 {
+            once.collapse_axis(Axis(axis), 0);
+        }
+    }
+    let shape = view.dim().into();
+    let strides = <[isize; 3]>::try_from(view.strides()).expect("three axes").map(usize::try_from);
+    if let (Some(values), [Ok(i), Ok(j), Ok(k)]) = (once.to_slice_memory_order(), strides) {
+        return Strided::new(values, shape, [i, j, k]);
+    }
+    copied.extend(view.iter());
+    Strided::contiguous(copied, shape)
 }
 
 fn wrong(py: Python<'_>, argument: &str, given: String, accepted: String) -> PyErr {

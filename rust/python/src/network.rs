@@ -35,8 +35,24 @@ macro_rules! with_network {
 pub(crate) use with_network;
 
 /// (name, number of neurons, `tau_mem`, `v_threshold`, reset, refractory, `sync_threshold`)
-type PopulationParts<'py> =
-    (String, usize, PyReadonlyArray1<'py, f64>, PyReadonlyArray1<'py, f64>, String, String, u32);
+type PopulationParts<'py> = (String, usize, Values<'py>, Values<'py>, String, String, u32);
+
+/// A parameter of a population's neurons.
+#[derive(FromPyObject)]
+enum Values<'py> {
+    Each(PyReadonlyArray1<'py, f64>),
+    One(f64),
+}
+
+impl Values<'_> {
+    fn to_vec(&self) -> PyResult<Vec<f64>> {
+        match self {
+            Self::Each(values) => Ok(values.as_slice()?.to_vec()),
+            Self::One(value) => Ok(vec![*value]),
+        }
+    }
+}
+
 /// (source or -1 for the input, target, projection as a tuple that begins with its kind, bias)
 type ProjectionParts<'py> = (i64, usize, Bound<'py, PyTuple>, Option<Bound<'py, PyAny>>);
 
@@ -105,8 +121,8 @@ fn build<T: Float + Element>(
         };
         let refractory = if refractory == "none" { Refractory::None } else { Refractory::Timestep };
         let lif = Lif {
-            tau_mem: tau_mem.as_slice()?.to_vec(),
-            v_threshold: v_threshold.as_slice()?.to_vec(),
+            tau_mem: tau_mem.to_vec()?,
+            v_threshold: v_threshold.to_vec()?,
             reset,
             refractory,
             sync_threshold: *sync_threshold,

@@ -92,7 +92,8 @@ impl<T: Float> Output<T> {
             let (width, n_timesteps) = (outputs.len(), input.n_timesteps());
             let own = &found.counts[number * n_timesteps * width..];
             for timestep in 0..n_timesteps {
-                let to = (sample * n_timesteps + timestep) * n_output + outputs.start - output.start;
+                let row = timestep * input.n_samples() + sample;
+                let to = row * n_output + outputs.start - output.start;
                 self.counts[to..to + width].copy_from_slice(&own[timestep * width..][..width]);
             }
         }

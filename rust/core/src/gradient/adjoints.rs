@@ -45,7 +45,7 @@ impl<T: Float> Adjoints<T> {
         let output = pass.network.output();
         let n = output.end - output.start;
         let e = &mut self.e[output.start..output.end];
-        e.copy_from_slice(&counts[(timestep * pass.input.n_samples() + sample) * n..][..n]);
+        counts.read(timestep, sample, e);
         if let Some(spike_counts) = pass.cotangents.spike_counts {
             T::add_row(e, &spike_counts[sample * self.a.len() + output.start..][..n]);
         }

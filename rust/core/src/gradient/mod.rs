@@ -1,16 +1,18 @@
 //! The reverse pass: unlayered backprop over a recorded ordering (`docs/semantics.md`, "The gradient").
 //!
-//! `record` lays out a sample of the trace, `potentials` finds the potentials again that the trace does not hold, `reverse` walks an asynchronous run backwards and `layered` a
+//! `cotangents` are what it begins with, `record` lays out a sample of the trace, `potentials` finds the potentials again that the trace does not hold, `reverse` walks an asynchronous run backwards and `layered` a
 //! layered one, `blocks` spreads the samples over threads. Memory: a few copies of the weights' gradient, and what one sample per thread needs.
 
 mod adjoints;
 mod blocks;
+mod cotangents;
 mod layered;
 mod potentials;
 mod record;
 mod reverse;
 
 pub use blocks::gradient;
+pub use cotangents::{Cotangents, Strided};
 pub(crate) use potentials::{Log, Whole};
 
 use crate::error::Error;
@@ -54,17 +56,6 @@ pub struct GradientOptions {
     pub want_initial_v: bool,
     /// Compute those with respect to `beta` and `v_threshold`.
     pub want_neuron: bool,
-}
-
-/// Derivatives of the loss with respect to what a run gave; each may be absent.
-#[derive(Clone, Copy, Debug)]
-pub struct Cotangents<'a, T> {
-    /// `[n_timesteps, n_samples, n_output]`.
-    pub counts: Option<&'a [T]>,
-    /// `[n_samples, n_neurons]`.
-    pub spike_counts: Option<&'a [T]>,
-    /// With respect to the final potentials, `[n_samples, n_neurons]`.
-    pub v: Option<&'a [T]>,
 }
 
 /// Derivatives of the loss with respect to what a run was made of.
@@ -201,23 +192,6 @@ impl<T: Float> Pass<'_, T> {
         }
         let n_output = network.output().end - network.output().start;
         let (b, t, n) = (input.n_samples(), input.n_timesteps(), network.n_neurons());
-        for (name, cotangent, shape) in [
-            ("grad_counts", cotangents.counts, t * b * n_output),
-            ("grad_spike_counts", cotangents.spike_counts, b * n),
-            ("grad_v", cotangents.v, b * n),
-        ] {
-            let Some(values) = cotangent else { continue };
-            if values.len() != shape {
-                return Err(Error::input(
-                    name,
-                    format!("{} values", values.len()),
-                    format!("{shape} values"),
-                ));
-            }
-            if let Some(bad) = values.iter().find(|value| !value.is_finite()) {
-                return Err(Error::input(name, bad, "finite numbers: the loss or its gradient overflowed"));
-            }
-        }
-        Ok(())
+        cotangents.check([t, b, n_output], [b, n])
     }
 }
