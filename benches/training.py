@@ -79,7 +79,7 @@ def compare_times(
     most, wanted = threads[-1], TIMES_FASTER[workload]
     rows = []
     for peer in by.PEERS:
-        factor = wanted[by.DENSE if peer == by.REFERENCE else peer]
+        factor = wanted[peer if peer == by.SNNTORCH else by.DENSE]
         against = ratio(seconds[peer, most], seconds[by.ENGINE, most])
         rows.append(compared(f"{peer} / pyasync", against, at_least=factor))
     layered = ratio(seconds[by.SNNTORCH, most], seconds[by.LAYERED, most])

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,12 @@ from workloads import WORKLOADS, Workload
 import pyasync as pa
 
 SNNTORCH, DENSE, REFERENCE = "snnTorch BPTT", "dense loop", "dense loop as the reference"
+ASYNCTORCH = "asynctorch"
 ENGINE, SPIKE_COST, LAYERED = "pyasync", "pyasync, spike cost", "pyasync, layered"
-PEERS, OURS = (SNNTORCH, DENSE, REFERENCE), (ENGINE, SPIKE_COST, LAYERED)
+OURS = (ENGINE, SPIKE_COST, LAYERED)
+PEERS: tuple[str, ...] = (SNNTORCH, DENSE, REFERENCE)
+if find_spec("asynctorch") is not None:
+    PEERS += (ASYNCTORCH,)
 COST_OF_A_SPIKE = 1e-3
 # Adam does all its work and leaves the weights as they are: every step of every contender is the
 # step of the network that the workload describes.
@@ -109,13 +114,22 @@ def model_of(workload: Workload, run: str, threads: int) -> Any:
     if run == SNNTORCH:
         return SnnTorchBptt(weights, **neuron)
     if run in PEERS:
-        kind = DenseAsyncBptt if run == DENSE else DenseAsyncReferenceBptt
+        kind = asynchronous_peer(run)
         return kind(weights, **neuron, forward_group_size=workload.forward_group_size)
     schedule = pa.Layered() if run == LAYERED else pa.Random(workload.forward_group_size)
     scope = "touched" if run == LAYERED else "spikes"
     return chain(
         weights, workload, schedule=schedule, dt=workload.dt, gradient_scope=scope, threads=threads
     )
+
+
+def asynchronous_peer(run: str) -> Any:
+    """The class of a peer that runs asynchronously."""
+    if run == ASYNCTORCH:
+        from peers.asynctorch_bptt import AsyncTorchBptt
+
+        return AsyncTorchBptt
+    return DenseAsyncBptt if run == DENSE else DenseAsyncReferenceBptt
 
 
 def chain(weights: list[Tensor], neuron: Workload, **options: Any) -> pa.nn.AsyncSequential:
