@@ -81,7 +81,7 @@ class Result:
         trace = arrays.pop("trace")
         self._arrays = arrays
         self._keep = keep
-        self._populations = [(p.name, p.start, p.stop) for p in network.populations]
+        self._populations = network.populations
         self._n_outputs = len(network.output_ids)
         self.n_samples = n_samples
         self.n_timesteps = n_timesteps
@@ -159,9 +159,9 @@ class Result:
     def population_spikes(self) -> npt.NDArray[Any]:
         """Spikes of each population, a structured array [B] with an int64 field per population."""
         counts = self.spike_counts
-        rows = np.empty(self.n_samples, [(name, np.int64) for name, _, _ in self._populations])
-        for name, start, stop in self._populations:
-            rows[name] = counts[:, start:stop].sum(axis=1)
+        rows = np.empty(self.n_samples, [(p.name, np.int64) for p in self._populations])
+        for p in self._populations:
+            rows[p.name] = counts[:, p.start : p.stop].sum(axis=1)
         return rows
 
     def decisions(self) -> npt.NDArray[np.int64]:

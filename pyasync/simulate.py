@@ -267,16 +267,23 @@ def _input(
             raise InputError(expected("x", given, f"input shape {network.input_shape}"))
         if x.n_samples == 0:
             raise InputError(expected("x", "an empty SpikeBatch", "at least one sample"))
-        batch: Any = _events(x, network.dtype)
         n_timesteps, n_samples = x.n_timesteps, x.n_samples
+        batch = _batch(network, x)
     else:
-        batch = _dense(network, x, batch_first)
+        batch = _batch(network, x, batch_first)
         n_timesteps, n_samples = batch.shape[:2]
     if dt is None:
         raise InputError(
             expected("dt", None, "seconds, finite and above 0 (or a SpikeBatch with dt)")
         )
     return batch, n_timesteps, n_samples, dt
+
+
+def _batch(network: Network, x: npt.ArrayLike | SpikeBatch, batch_first: bool = False) -> Any:
+    """What the engine reads."""
+    if isinstance(x, SpikeBatch):
+        return _events(x, network.dtype)
+    return _dense(network, x, batch_first)
 
 
 def _events(x: SpikeBatch, dtype: np.dtype[Any]) -> tuple[Any, ...]:

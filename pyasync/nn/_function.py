@@ -19,7 +19,7 @@ from pyasync.nn._surrogates import Surrogate
 from pyasync.projections import Conv1d, Conv2d
 from pyasync.result import Result
 from pyasync.schedules import Schedule
-from pyasync.simulate import _input, _threads, simulate
+from pyasync.simulate import _batch, _threads, simulate
 
 Given = torch.Tensor | None
 
@@ -188,7 +188,7 @@ def by_engine(
     assert result is not None
     assert result.trace is not None
     x, initial_v = saved[:2]
-    batch, *_ = _input(network, call.given(x), call.dt, False)
+    batch = _batch(network, call.given(x))
     grad_counts, *others = grads
     counts = None if grad_counts is None else np.asarray(grad_counts.numpy(force=True), call.dtype)
     spike_counts, v = (None if grad is None else _numpy(grad, call.dtype) for grad in others)

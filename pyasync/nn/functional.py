@@ -18,6 +18,11 @@ __all__ = [
     "timestep_cross_entropy",
 ]
 
+# Those of PyTorch before 2.3, and what it has besides.
+INTEGERS = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64} | {
+    getattr(torch, name) for name in ("uint16", "uint32", "uint64") if hasattr(torch, name)
+}
+
 
 def rate_cross_entropy(counts: torch.Tensor, y: Any, scale: float = 0.3) -> torch.Tensor:
     """Cross-entropy of the total counts: `cross_entropy(scale * counts.sum(0), y)`.
@@ -233,7 +238,7 @@ def _labels(counts: Any, y: Any) -> torch.Tensor:
         labels = torch.as_tensor(y)
     except (TypeError, ValueError, RuntimeError) as cause:
         raise InputError(expected("y", f"{type(y).__name__} ({cause})", accepted)) from cause
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+    if labels.dtype not in INTEGERS:
         raise InputError(expected("y", f"dtype {labels.dtype}", accepted))
     if labels.shape != (n_samples,):
         raise InputError(expected("y", f"shape {tuple(labels.shape)}", accepted))
