@@ -108,6 +108,49 @@ def test_no_bit_depends_on_how_a_loss_lays_out_its_derivatives(
     assert all(p.grad.abs().sum() > 0 for p in model.parameters())
 
 
+@pytest.mark.parametrize("schedule", [pa.Random(4), pa.Layered()], ids=str)
+@pytest.mark.parametrize("activity", [0.01, 0.4])
+def test_many_input_channels_learn_the_same_bits_as_dense_and_as_sparse_weights(
+    schedule: pa.Schedule, activity: float
+) -> None:
+    """Dense weights this large have their gradient added in another order of memory."""
+    rng = np.random.default_rng(0)
+    weight = rng.normal(0, 0.3, (48, 800)).astype(np.float32)
+    spikes = rng.random((25, 12, 800)) < activity
+    x = torch.from_numpy(spikes * rng.uniform(0.5, 1.5, spikes.shape).astype(np.float32))
+    found = []
+    for make in (dense, sparse):
+        for threads in (1, 3):
+            layer = make(weight)
+            model = pa.nn.AsyncSequential(
+                layer,
+                pa.nn.LIF(v_threshold=0.5),
+                nn.Linear(48, 3, bias=False),
+                pa.nn.LIF(v_threshold=0.5),
+                schedule=schedule,
+                dt=10e-3,
+                threads=threads,
+            )
+            nn.init.constant_(model[2].weight, 0.2)
+            counts = model(x, seed=1)
+            (counts * torch.linspace(-1, 1, counts.numel()).reshape(counts.shape)).sum().backward()
+            found.append(layer.weight.grad.numpy().tobytes())
+            assert (layer.weight.grad != 0).any()
+    assert len(set(found)) == 1
+
+
+def dense(weight: Any) -> Any:
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+    layer.weight.data.copy_(torch.from_numpy(weight))
+    return layer
+
+
+def sparse(weight: Any) -> Any:
+    n_out, n_in = weight.shape
+    indptr, indices = np.arange(n_out + 1) * n_in, np.tile(np.arange(n_in), n_out)
+    return pa.nn.Sparse((indptr, indices, weight.reshape(-1)), (n_out, n_in))
+
+
 @pytest.mark.parametrize("detach_reset", [True, False])
 def test_layered_and_touched_is_surrogate_gradient_bptt(
     gradient: str, close: Close, detach_reset: bool

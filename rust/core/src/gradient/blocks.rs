@@ -212,6 +212,10 @@ impl<T: Float> Walker<T> {
             walked.map_err(|error| (sample, error))?;
             done.fetch_add(1, Ordering::Relaxed);
         }
+        match self {
+            Self::Asynchronous(walk) => walk.postponed.add(&mut sums.weights),
+            Self::Layered(walk) => walk.postponed.add(&mut sums.weights),
+        }
         Ok(())
     }
 }

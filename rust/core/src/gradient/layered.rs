@@ -1,6 +1,7 @@
 //! The walk back through one sample of a layered run. With the scope "touched" this is back-propagation through time.
 
 use super::adjoints::Adjoints;
+use super::postponed::Postponed;
 use super::potentials::{Emissions, Potentials, Rerun};
 use super::record::Sample;
 use super::reverse::{check_fired, of_target, own_input};
@@ -18,6 +19,7 @@ pub(super) struct LayeredWalk<T> {
     emissions: Emissions,
     potentials: Potentials<T>,
     adjoints: Adjoints<T>,
+    pub(super) postponed: Postponed<T>,
     /// By neuron: the adjoint of its spike, or of its silence, of the timestep at hand; and of the one before.
     terms: Vec<T>,
     terms_before: Vec<T>,
@@ -31,6 +33,7 @@ impl<T: Float> LayeredWalk<T> {
             emissions: Emissions::default(),
             potentials: Potentials::new(pass),
             adjoints: Adjoints::new(n),
+            postponed: Postponed::new(pass),
             terms: vec![T::ZERO; n],
             terms_before: vec![T::ZERO; n],
         }
@@ -137,7 +140,8 @@ impl<T: Float> LayeredWalk<T> {
             let target = connection.target;
             let b = of_target(network, target, b);
             let Source::Population(source) = connection.source else {
-                projection.learn(self.potentials.inputs(timestep), target, b, gradient);
+                let spikes = self.potentials.inputs(timestep);
+                self.postponed.learn((c, connection), spikes, (target, b), gradient);
                 for (channel, sum) in (0..).zip(&mut *input) {
                     *sum += projection.pull(channel, target, b);
                 }

@@ -1,6 +1,7 @@
 //! The walk back through one sample of an asynchronous run (`docs/semantics.md`, "The gradient").
 
 use super::adjoints::Adjoints;
+use super::postponed::Postponed;
 use super::potentials::{Potentials, Rerun};
 use super::record::Sample;
 use super::{GradientScope, OwnGradient, Pass, Sums};
@@ -22,6 +23,7 @@ pub(super) struct Walk<T> {
     record: Sample,
     potentials: Potentials<T>,
     adjoints: Adjoints<T>,
+    pub(super) postponed: Postponed<T>,
     /// By arrival number: the adjoint of the spike.
     terms: Vec<T>,
     /// By neuron: that of its next emission in the timestep, and the emitted spike's arrival number.
@@ -39,6 +41,7 @@ impl<T: Float> Walk<T> {
             record: Sample::new(pass.trace),
             potentials: Potentials::new(pass),
             adjoints: Adjoints::new(n),
+            postponed: Postponed::new(pass),
             terms: Vec::new(),
             next_terms: vec![(T::ZERO, NO_ARRIVAL); n],
             later: vec![false; pass.shards.len()],
@@ -200,7 +203,7 @@ impl<T: Float> Walk<T> {
         for &c in &pass.network.from_input.connections {
             let (connection, target) = (&pass.network.connections[c], targets[c]);
             let b = of_target(pass.network, target, b);
-            connection.projection.learn(spikes, target, b, &mut sums.weights[c]);
+            self.postponed.learn((c, connection), spikes, (target, b), &mut sums.weights[c]);
             for (channel, sum) in (0..).zip(&mut *input) {
                 *sum += connection.projection.pull(channel, target, b);
             }

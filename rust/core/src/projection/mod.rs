@@ -227,6 +227,11 @@ impl<T: Float> Projection<T> {
         }
     }
 
+    /// Whether each source's gradient is a row of one number a target.
+    pub(crate) fn is_dense(&self) -> bool {
+        matches!(&self.map, Map::Rows(rows) if !rows.is_sparse())
+    }
+
     /// How many numbers the adjoints add to: the gradient of the weights, in an order of the map's own (see `export`).
     pub(crate) fn gradient_len(&self) -> usize {
         match &self.map {

@@ -133,6 +133,11 @@ impl<T: Float> Rows<T> {
         self.starts.push(self.targets.len() as u32);
     }
 
+    /// Made of compressed rows.
+    pub(crate) fn is_sparse(&self) -> bool {
+        self.is_sparse
+    }
+
     /// Every row is whole.
     pub(crate) fn all_whole(&self) -> bool {
         self.starts.is_empty()
