@@ -128,12 +128,12 @@ class LIF(nn.Module):
 
     @property
     def learns(self) -> bool:
-        """Whether a parameter of the neurons is a Parameter, frozen or not."""
-        return bool(self._parameters)
+        """Whether a parameter of the neurons is a Parameter, frozen or not, or parametrized."""
+        return bool(self._parameters or self._modules)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "tau_mem" and "log_tau_mem" in self.__dict__.get("_parameters", ()):
-            return self._parameters["log_tau_mem"].exp()  # type: ignore[union-attr]
+        if name == "tau_mem" and name not in self.__dict__.get("_buffers", ()):
+            return self.log_tau_mem.exp()
         return super().__getattr__(name)
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> LIF:

@@ -120,10 +120,9 @@ class Plan:
     def _populations(self, learned: Tensors) -> list[Any]:
         populations = []
         for each, lif in zip(self.template.populations, self.neurons, strict=True):
-            # Nothing is learned: all are buffers.
             tau_mem, v_threshold = (
-                _numbers(lif._buffers[name] if values is None else values[each.start : each.stop])
-                for name, values in zip(("tau_mem", "v_threshold"), learned, strict=True)
+                _numbers(own if values is None else values[each.start : each.stop])
+                for own, values in zip((lif.tau_mem, lif.v_threshold), learned, strict=True)
             )
             sizes = each.name, each.stop - each.start
             rest = lif.reset, lif.refractory, lif.sync_threshold
@@ -147,7 +146,7 @@ class Plan:
         return [beta.to(dtype), tau_mem.detach(), v_threshold.to(dtype)]
 
 
-def _numbers(tensor: Any) -> Any:
+def _numbers(tensor: torch.Tensor) -> Any:
     """Today's values, one or one a neuron, as the engine takes them."""
     return values_of(tensor).reshape(-1) if tensor.ndim else tensor.item()
 

@@ -99,3 +99,39 @@ def test_it_shows_its_parameters() -> None:
     assert repr(pa.nn.LIF(v_threshold=0.3, tau_mem=torch.ones(4), learn_threshold=True)) == (
         "LIF(v_threshold=0.3 (learned), tau_mem=[4], reset='zero', refractory='timestep')"
     )
+
+
+class Doubled(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
+
+    def right_inverse(self, x: torch.Tensor) -> torch.Tensor:
+        return x / 2
+
+
+@pytest.mark.parametrize("learned", [False, True])
+@pytest.mark.parametrize("name", ["v_threshold", "tau_mem"])
+def test_parametrized_neurons_run_and_learn_as_parametrized(name: str, learned: bool) -> None:
+    torch.manual_seed(0)
+    x, found = torch.rand(6, 5, 20) < 0.3, []
+    linear = torch.nn.Linear(20, 16)
+    name = f"log_{name}" if learned and name == "tau_mem" else name
+    for is_parametrized in (False, True):
+        lif = pa.nn.LIF(
+            v_threshold=0.1, tau_mem=8e-3, learn_tau_mem=learned, learn_threshold=learned
+        )
+        if is_parametrized:
+            torch.nn.utils.parametrize.register_parametrization(lif, name, Doubled())
+        model = pa.nn.AsyncSequential(linear, lif, schedule=pa.Random(4), dt=10e-3)
+        counts = model(x, seed=1)
+        counts.square().sum().backward()
+        parameters = dict(lif.named_parameters())
+        parameter = parameters.get(f"parametrizations.{name}.original", parameters.get(name))
+        assert (parameter is not None) == learned
+        found.append((counts, 0 if parameter is None else parameter.grad))
+    (counts, grad), (counts_parametrized, grad_parametrized) = found
+    assert counts.sum() > 0
+    assert torch.equal(counts_parametrized, counts)
+    if learned:
+        assert grad != 0
+        torch.testing.assert_close(grad_parametrized, 2 * grad)

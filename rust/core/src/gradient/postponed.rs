@@ -5,7 +5,7 @@
 
 use super::Pass;
 use crate::float::Float;
-use crate::network::Connection;
+use crate::network::{Connection, Source};
 use crate::projection::Target;
 
 /// Adjoints that are kept at most.
@@ -39,10 +39,10 @@ struct Kept<T> {
 impl<T: Float> Postponed<T> {
     pub(super) fn new(pass: &Pass<'_, T>) -> Self {
         let is_sharded = pass.shards.len() > 1;
-        let of = pass.network.connections.iter().enumerate().map(|(c, connection)| {
+        let of = pass.network.connections.iter().map(|connection| {
             let projection = &connection.projection;
             let is_kept = !is_sharded
-                && pass.network.from_input.connections.contains(&c)
+                && connection.source == Source::Input
                 && projection.is_dense()
                 && projection.gradient_len() * size_of::<T>() >= FEWEST_GRADIENT_BYTES;
             is_kept.then(|| Kept::new(projection.n_in, projection.n_out))
