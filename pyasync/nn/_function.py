@@ -60,7 +60,7 @@ class Call:
         self.network = self.plan.filled(self.dtype, tensors, (tau_mem, v_threshold))
         options = dict(self.options)
         if initial_v is not None:
-            options["initial_v"] = _numpy(initial_v, self.dtype)
+            options["initial_v"] = initial_v.numpy(force=True)
         keep = ["counts", "spike_counts", "output_spikes"] + ["v"] * self.v
         given = self.given(x)
         result = simulate(
@@ -189,23 +189,26 @@ def by_engine(
     assert result.trace is not None
     x, initial_v = saved[:2]
     batch = _batch(network, call.given(x))
-    grad_counts, *others = grads
-    counts = None if grad_counts is None else np.asarray(grad_counts.numpy(force=True), call.dtype)
-    spike_counts, v = (None if grad is None else _numpy(grad, call.dtype) for grad in others)
+
+    def array(tensor: Given, *needed: Any) -> Any:
+        if tensor is None:
+            return None
+        return np.require(tensor.numpy(force=True), call.dtype, ["A", *needed])
+
+    counts, spike_counts, v = grads  # the first may lie in any order of memory
     options = {
         "dt": call.dt,
         "threads": _threads(call.options.get("threads")),
         "surrogate": (call.surrogate.name, call.surrogate.parameter),
         "gradient_scope": call.gradient_scope,
         "detach_reset": call.detach_reset,
-        "initial_v": None if initial_v is None else _numpy(initial_v, call.dtype),
+        "initial_v": array(initial_v, "C"),
         "want_input": needs[0],
         "want_initial_v": needs[1],
         "want_neuron": needs[2] or needs[3],
     }
-    arrays = _core.gradient(
-        network.build(), batch, result.trace.core, counts, spike_counts, v, options
-    )
+    cotangents = array(counts), array(spike_counts, "C"), array(v, "C")
+    arrays = _core.gradient(network.build(), batch, result.trace.core, *cotangents, options)
     found: list[Any] = [arrays["input"], arrays["initial_v"], arrays["beta"], arrays["v_threshold"]]
     for (_, _, link), weight, bias in zip(
         call.plan.links, arrays["weights"], arrays["biases"], strict=True
@@ -215,8 +218,8 @@ def by_engine(
             bias = bias.reshape(link.output_shape[0], -1).sum(1)
         found += [weight, bias]
     return [
-        torch.from_numpy(array.reshape(tensor.shape)) if need and tensor is not None else None
-        for array, need, tensor in zip(found, needs, saved, strict=True)
+        torch.from_numpy(each.reshape(tensor.shape)) if need and tensor is not None else None
+        for each, need, tensor in zip(found, needs, saved, strict=True)
     ]
 
 
@@ -285,7 +288,3 @@ def by_replay(
             else [torch.zeros_like(leaf) for leaf in sought]
         )
     return [next(found) if need else None for need in needs]
-
-
-def _numpy(tensor: torch.Tensor, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    return np.ascontiguousarray(tensor.numpy(force=True), dtype)

@@ -86,6 +86,9 @@ LAYOUTS: dict[str, Callable[[Any], Any]] = {
         )
         for order in permutations(range(3))
     },
+    "not aligned": lambda g: torch.from_numpy(
+        np.frombuffer(bytearray(1) + g.numpy().tobytes(), "f4", g.numel(), 1).reshape(g.shape)
+    ),
     "every other number": lambda g: g.repeat_interleave(2, 2)[..., ::2],
     "one for all timesteps": lambda g: g[:1].expand(g.shape),
     "one for all samples": lambda g: g[:, 2:3].expand(g.shape),
