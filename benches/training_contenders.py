@@ -85,9 +85,9 @@ class Step:
     def loss(self, x: Any, y: Tensor) -> Tensor:
         """Run the forward up to the loss."""
         if self.run == SPIKE_COST:
-            counts, spike_counts = self.model(x, return_spike_counts=True)
+            self.counts, spike_counts = self.model(x, return_spike_counts=True)
             cost = pa.nn.functional.spike_cost(spike_counts, COST_OF_A_SPIKE)
-            return pa.nn.functional.timestep_cross_entropy(counts, y) + cost
+            return pa.nn.functional.timestep_cross_entropy(self.counts, y) + cost
         if self.run in OURS:
             self.counts = self.model(x)
             return pa.nn.functional.timestep_cross_entropy(self.counts, y)

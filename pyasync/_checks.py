@@ -76,9 +76,11 @@ def numbers(
     return copy
 
 
-def aligned(array: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Return the array as the engine reads it: of that type, C-contiguous and aligned."""
-    return np.require(array, dtype, ["C", "A"])
+def aligned(
+    array: npt.ArrayLike, dtype: npt.DTypeLike, *, contiguous: bool = True
+) -> npt.NDArray[Any]:
+    """Return the array as the engine reads it: of that type, aligned and mostly C-contiguous."""
+    return np.require(array, dtype, ["C", "A"] if contiguous else ["A"])
 
 
 def shown(given: Any) -> str:

@@ -267,16 +267,13 @@ def _input(
             raise InputError(expected("x", given, f"input shape {network.input_shape}"))
         if x.n_samples == 0:
             raise InputError(expected("x", "an empty SpikeBatch", "at least one sample"))
-        n_timesteps, n_samples = x.n_timesteps, x.n_samples
-        batch = _batch(network, x)
-    else:
-        batch = _batch(network, x, batch_first)
-        n_timesteps, n_samples = batch.shape[:2]
+    batch = _batch(network, x, batch_first)
     if dt is None:
         raise InputError(
             expected("dt", None, "seconds, finite and above 0 (or a SpikeBatch with dt)")
         )
-    return batch, n_timesteps, n_samples, dt
+    sizes = (x.n_timesteps, x.n_samples) if isinstance(x, SpikeBatch) else batch.shape[:2]
+    return batch, *sizes, dt
 
 
 def _batch(network: Network, x: npt.ArrayLike | SpikeBatch, batch_first: bool = False) -> Any:

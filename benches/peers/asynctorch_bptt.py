@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from asynctorch.nn.architecture.semi_sparse_fully_linear_architecture import (
@@ -20,7 +21,12 @@ from asynctorch.simulator.spike_selector import SpikeSelector
 from snntorch import surrogate
 from torch import Tensor, nn
 
-from peers.dense_async import DenseRun
+
+class AsyncTorchRun(NamedTuple):
+    """Output spikes [T, B, n_out], and spikes of all neurons [B, n_neurons]."""
+
+    counts: Tensor
+    spike_counts: Tensor
 
 
 class AsyncTorchBptt(nn.Module):
@@ -68,9 +74,9 @@ class AsyncTorchBptt(nn.Module):
         )
         self.simulator = AsyncSimulator(neurons, selector)
 
-    def forward(self, x: Tensor, _generator: torch.Generator | None = None) -> DenseRun:
+    def forward(self, x: Tensor, _generator: torch.Generator | None = None) -> AsyncTorchRun:
         """Run samples; `x` is [T, B, n_inputs]. It draws from PyTorch's default generator."""
         self.simulator.reset_state()
         spikes = torch.stack([self.simulator(given, dt=1.0) for given in x])
         counts = spikes[..., -self.n_outputs :]
-        return DenseRun(counts, self.simulator.spike_counts.detach(), forward_steps=0)
+        return AsyncTorchRun(counts, self.simulator.spike_counts.detach())

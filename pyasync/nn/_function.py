@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from pyasync import _core
+from pyasync._checks import aligned
 from pyasync.events import SpikeBatch
 from pyasync.network import Network
 from pyasync.nn._limits import refuse, transforms
@@ -190,24 +191,25 @@ def by_engine(
     x, initial_v = saved[:2]
     batch = _batch(network, call.given(x))
 
-    def array(tensor: Given, *needed: Any) -> Any:
+    def array(tensor: Given, contiguous: bool = True) -> Any:
         if tensor is None:
             return None
-        return np.require(tensor.numpy(force=True), call.dtype, ["A", *needed])
+        return aligned(tensor.numpy(force=True), call.dtype, contiguous=contiguous)
 
-    counts, spike_counts, v = grads  # the first may lie in any order of memory
+    counts, spike_counts, v = grads
     options = {
         "dt": call.dt,
         "threads": _threads(call.options.get("threads")),
         "surrogate": (call.surrogate.name, call.surrogate.parameter),
         "gradient_scope": call.gradient_scope,
         "detach_reset": call.detach_reset,
-        "initial_v": array(initial_v, "C"),
+        "initial_v": array(initial_v),
         "want_input": needs[0],
         "want_initial_v": needs[1],
         "want_neuron": needs[2] or needs[3],
     }
-    cotangents = array(counts), array(spike_counts, "C"), array(v, "C")
+    # The engine reads those of the counts in any order of memory.
+    cotangents = array(counts, contiguous=False), array(spike_counts), array(v)
     arrays = _core.gradient(network.build(), batch, result.trace.core, *cotangents, options)
     found: list[Any] = [arrays["input"], arrays["initial_v"], arrays["beta"], arrays["v_threshold"]]
     for (_, _, link), weight, bias in zip(

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from pyasync import _core
+from pyasync._copy import copied
 from pyasync.errors import NetworkError, expected
 from pyasync.network import Network
 from pyasync.nn._maps import Map
@@ -113,9 +114,7 @@ class Plan:
         except NetworkError:
             _check_neurons(populations)
             raise
-        network = object.__new__(Network)  # copy.copy takes longer
-        network.__dict__.update(self.template.__dict__, _dtype=dtype, _complete=True, _built=built)
-        return network
+        return copied(self.template, _dtype=dtype, _complete=True, _built=built)
 
     def _populations(self, learned: Tensors) -> list[Any]:
         populations = []

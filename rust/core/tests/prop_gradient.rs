@@ -36,6 +36,11 @@ fn options(scope: GradientScope, threads: usize) -> GradientOptions {
     }
 }
 
+fn of_counts(counts: &[f64]) -> Cotangents<'_, f64> {
+    let counts = Strided::contiguous(counts, [3, 20, 3]).unwrap();
+    Cotangents { counts: Some(counts), spike_counts: None, v: None }
+}
+
 fn bits(gradient: &Gradient<f64>) -> Vec<u64> {
     let biases = gradient.biases.iter().flatten();
     let parts = gradient.weights.iter().chain(biases).chain([
@@ -69,7 +74,7 @@ proptest! {
         };
         let trace = run(&network, &x, Some(Dropout { refractory, spike: 0.1, seed: 3 }), &schedule);
         let input = Input::dense_u8(&x, 3, 20, 6).unwrap();
-        let cotangents = Cotangents { counts: Some(Strided::contiguous(&counts, [3, 20, 3]).unwrap()), spike_counts: None, v: None };
+        let cotangents = of_counts(&counts);
         let of = |threads| {
             gradient(&network, &input, &trace, cotangents, &options(scope, threads), &mut |_| true).unwrap()
         };
@@ -88,7 +93,7 @@ proptest! {
     ) {
         let network = network(&weights, Reset::Subtract);
         let input = Input::dense_u8(&x, 3, 20, 6).unwrap();
-        let cotangents = Cotangents { counts: Some(Strided::contiguous(&counts, [3, 20, 3]).unwrap()), spike_counts: None, v: None };
+        let cotangents = of_counts(&counts);
         let of = |schedule: ScheduleSpec| {
             let trace = run(&network, &x, None, &schedule);
             bits(&gradient(&network, &input, &trace, cotangents, &options(scope, 1), &mut |_| true).unwrap())

@@ -212,10 +212,11 @@ impl<T: Float> Walker<T> {
             walked.map_err(|error| (sample, error))?;
             done.fetch_add(1, Ordering::Relaxed);
         }
-        match self {
-            Self::Asynchronous(walk) => walk.postponed.add(&mut sums.weights),
-            Self::Layered(walk) => walk.postponed.add(&mut sums.weights),
-        }
+        let postponed = match self {
+            Self::Asynchronous(walk) => &mut walk.postponed,
+            Self::Layered(walk) => &mut walk.postponed,
+        };
+        postponed.add(&mut sums.weights);
         Ok(())
     }
 }

@@ -141,7 +141,7 @@ impl<T: Float> LayeredWalk<T> {
             let b = of_target(network, target, b);
             let Source::Population(source) = connection.source else {
                 let spikes = self.potentials.inputs(timestep);
-                self.postponed.learn((c, connection), spikes, (target, b), gradient);
+                self.postponed.learn(c, connection, spikes, target, b, gradient);
                 for (channel, sum) in (0..).zip(&mut *input) {
                     *sum += projection.pull(channel, target, b);
                 }

@@ -53,9 +53,11 @@ impl<T: Float> Postponed<T> {
     /// The adjoint of delivering a timestep's input spikes through projection `c`, with respect to the weights; added to `gradient` now or later.
     pub(super) fn learn(
         &mut self,
-        (c, connection): (usize, &Connection<T>),
+        c: usize,
+        connection: &Connection<T>,
         spikes: &[(u32, T)],
-        (target, b): (Target, &[T]),
+        target: Target,
+        b: &[T],
         gradient: &mut [T],
     ) {
         match &mut self.of[c] {

@@ -203,7 +203,7 @@ impl<T: Float> Walk<T> {
         for &c in &pass.network.from_input.connections {
             let (connection, target) = (&pass.network.connections[c], targets[c]);
             let b = of_target(pass.network, target, b);
-            self.postponed.learn((c, connection), spikes, (target, b), &mut sums.weights[c]);
+            self.postponed.learn(c, connection, spikes, target, b, &mut sums.weights[c]);
             for (channel, sum) in (0..).zip(&mut *input) {
                 *sum += connection.projection.pull(channel, target, b);
             }
