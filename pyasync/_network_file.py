@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pyasync._files import write_whole
 from pyasync.errors import FileError, MissingDependencyError, PyasyncError, expected
 from pyasync.network import Network
 from pyasync.neurons import LIF
@@ -58,10 +59,7 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
         "populations": populations,
         "projections": projections,
     }
-    try:
-        Path(path).write_bytes(safetensors.numpy.save(arrays, {"pyasync": json.dumps(header)}))
-    except OSError as cause:
-        raise FileError(expected("path", f"{path} ({cause})", "a path to write to")) from cause
+    write_whole(path, safetensors.numpy.save(arrays, {"pyasync": json.dumps(header)}))
 
 
 def load(path: str | os.PathLike[str]) -> Network:

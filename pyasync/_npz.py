@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pyasync._files import drafted
 from pyasync.errors import FileError, expected
 
 # What zipfile and NumPy raise for a file that is cut, altered or no npz at all.
@@ -21,18 +22,9 @@ _UNREADABLE = (
 
 
 def write_npz(path: str | os.PathLike[str], arrays: dict[str, npt.NDArray[Any]]) -> None:
-    """Write arrays to a compressed npz file, by way of a temporary file beside it."""
-    temporary = Path(f"{os.fspath(path)}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-        temporary.replace(path)
-    except OSError as error:
-        raise FileError(
-            expected("path", f"{path} ({error.strerror})", "a writable path")
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write arrays to a compressed npz file; see `write_whole`."""
+    with drafted(path) as draft, draft.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def read_npz(path: str | os.PathLike[str]) -> dict[str, npt.NDArray[Any]]:

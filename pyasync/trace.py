@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from pyasync import _core
 from pyasync._checks import aligned, positions
+from pyasync._files import write_whole
 from pyasync.errors import FileError, TraceError, expected
 from pyasync.network import Network
 
@@ -131,10 +132,7 @@ class Trace:
         FileError
             If the file cannot be written.
         """
-        try:
-            Path(path).write_bytes(self.to_bytes())
-        except OSError as cause:
-            raise FileError(expected("path", f"{path} ({cause})", "a path to write to")) from cause
+        write_whole(path, self.to_bytes())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Trace:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from pyasync import Network, SpikeBatch, Trace, data
 from pyasync._checks import integer
+from pyasync._files import write_whole
 from pyasync.errors import InputError, TraceError
 
 
@@ -68,7 +68,7 @@ def columns(rows: npt.NDArray[Any]) -> dict[str, list[Any]]:
 
 
 def write_json(path: Path | None, content: dict[str, Any]) -> None:
-    """Write `content` to `path` at once: a reader, or an interruption, never meets half a file.
+    """Write `content` to `path`, as a file that appears whole or not at all.
 
     Each name of `content` gets a line of its own; indenting more than that would take long.
     """
@@ -78,6 +78,4 @@ def write_json(path: Path | None, content: dict[str, Any]) -> None:
         f"{json.dumps(name)}: {json.dumps(value, allow_nan=False)}"
         for name, value in content.items()
     )
-    draft = path.with_name(path.name + ".part")
-    draft.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-    os.replace(draft, path)
+    write_whole(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())

@@ -6,13 +6,13 @@ import hashlib
 import os
 import pickle
 import zipfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from pyasync._files import drafted
 from pyasync.errors import FileError, expected
 from pyasync.events import SpikeBatch
 from pyasync.study.recipe import Recipe
@@ -75,20 +75,11 @@ def save(path: str | os.PathLike[str], recipe: Recipe, samples: str, state: dict
         "samples": samples,
         "state": state,
     }
-    # One name, so that what a killed process left half written is written over.
-    draft = Path(f"{os.fspath(path)}.part")
-    try:
-        with draft.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    except OSError as error:
-        given = f"{path} ({error.strerror or error})"
-        raise FileError(expected("checkpoint", given, "a path to write to")) from error
-    finally:
-        # After an error it may not even have been made.
-        draft.unlink(missing_ok=True)
+    # One mark, so that what a killed process left half written is written over.
+    with drafted(path, "checkpoint", mark="draft") as draft, draft.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def load(path: str | os.PathLike[str], recipe: Recipe, samples: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from pyasync._files import drafted
 from pyasync.errors import FileError, MissingDependencyError, expected
 
 if TYPE_CHECKING:
@@ -46,11 +47,12 @@ def drawing(path: str | os.PathLike[str], size: tuple[float, float]) -> Iterator
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=size, layout="constrained")
         yield figure
-        try:
-            figure.savefig(path, dpi=150)
-        except (OSError, ValueError) as error:
-            accepted = "a writable path that ends in .png, .svg or .pdf"
-            raise FileError(expected("path", f"{path} ({error})", accepted)) from error
+        with drafted(path) as draft:
+            try:
+                figure.savefig(draft, dpi=150)
+            except ValueError as error:
+                accepted = "a writable path that ends in .png, .svg or .pdf"
+                raise FileError(expected("path", f"{path} ({error})", accepted)) from error
 
 
 def draw(report: AuditReport, path: str | os.PathLike[str]) -> None:

@@ -7,13 +7,12 @@ import math
 import os
 import platform
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pyasync.errors import FileError, expected
+from pyasync._files import write_whole
 from pyasync.network import Network
 from pyasync.study.table import headline, rich_table, text_table
 
@@ -177,15 +176,7 @@ class AuditReport:
         FileError
             If the file cannot be written.
         """
-        draft = Path(f"{os.fspath(path)}.{os.getpid()}.part")
-        try:
-            draft.write_text(self.to_json(), encoding="utf-8")
-            draft.replace(path)
-        except OSError as error:
-            given = f"{path} ({error.strerror})"
-            raise FileError(expected("path", given, "a writable path")) from error
-        finally:
-            draft.unlink(missing_ok=True)
+        write_whole(path, self.to_json().encode())
 
     def figure(self, path: str | os.PathLike[str]) -> None:
         """Draw the example's spikes and accuracy against spikes spent to a PNG, SVG or PDF file.

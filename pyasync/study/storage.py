@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pyasync._files import write_whole
 from pyasync.errors import FileError, expected
 from pyasync.network import Network
 from pyasync.study.plan import Job
@@ -19,25 +20,6 @@ if TYPE_CHECKING:
     from pyasync.study.training import Epoch
 
 FORMAT, VERSION = "pyasync.study.Training", 2
-
-
-def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file that appears whole or not at all.
-
-    Raises
-    ------
-    FileError
-        If it cannot be written.
-    """
-    draft = Path(f"{os.fspath(path)}.{os.getpid()}.part")
-    try:
-        draft.write_bytes(content)
-        draft.replace(path)
-    except OSError as error:
-        given = f"{path} ({error.strerror})"
-        raise FileError(expected("path", given, "a writable path")) from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,10 +95,7 @@ class Storage:
             "history": [dataclasses.asdict(each) for each in stored.history],
             "versions": stored.versions,
         }
-        path = self.path(job, samples, ".safetensors")
-        draft = path.with_suffix(".part")
-        stored.network.save(draft)
-        os.replace(draft, path)
+        stored.network.save(self.path(job, samples, ".safetensors"))
         text = json.dumps(content, indent=1) + "\n"
         write_whole(self.path(job, samples, ".json"), text.encode())
         self.path(job, samples, ".checkpoint").unlink(missing_ok=True)

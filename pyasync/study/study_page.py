@@ -11,8 +11,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyasync._files import write_whole
 from pyasync.study.grid import Grid
-from pyasync.study.storage import write_whole
 from pyasync.study.study_json import versions
 from pyasync.study.study_table import (
     convergence_table,
@@ -142,12 +142,7 @@ def save(
         from pyasync.study.study_figure import DRAWINGS
 
         for name, drawn in DRAWINGS.items():
-            draft = place / f"{prefix}{name}.{os.getpid()}.part.png"
-            try:
-                drawn(report, draft)
-                os.replace(draft, place / f"{prefix}{name}")
-            finally:
-                draft.unlink(missing_ok=True)
+            drawn(report, place / f"{prefix}{name}")
     present = {name: prefix + name for name in FIGURES if (place / f"{prefix}{name}").exists()}
     html = to_html(report, present, lambda name: (place / name).read_bytes())
     write_whole(place / f"{prefix}report.html", html.encode())

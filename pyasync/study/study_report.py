@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pyasync._files import write_whole
 from pyasync.study.energy import EnergyModel
 from pyasync.study.evaluation import ANYTIME
 from pyasync.study.plan import Plan, run_label
 from pyasync.study.samples import Samples
-from pyasync.study.storage import write_whole
 from pyasync.study.study_rows import Finished, StudyRow, rows_of
 
 
