@@ -47,10 +47,7 @@ def build(net: Network) -> pa.Network:
 
 
 def projection(p: Projection) -> Any:
-    arguments = dict(p.arguments)
-    if p.kind == "Sparse":
-        return pa.Sparse(arguments["csr"], shape=arguments["shape"])
-    return getattr(pa, p.kind)(**arguments)
+    return getattr(pa, p.kind)(**p.arguments)
 
 
 def build_schedule(s: Schedule) -> Any:

@@ -218,7 +218,9 @@ def flat(
         return {"weight": weight, "bias": biases(draw, rng, n_out, dtype, exact)}
     stored = rng.random(weight.shape) < draw(st.sampled_from([0.2, 0.6, 1.0]))
     indptr = np.concatenate([[0], np.cumsum(stored.sum(1))]).astype(np.int64)
-    return {"csr": (indptr, np.nonzero(stored)[1], weight[stored]), "shape": (n_out, n_in)}
+    csr = indptr, np.nonzero(stored)[1], weight[stored]
+    bias = biases(draw, rng, n_out, dtype, exact)
+    return {"csr": csr, "shape": (n_out, n_in), "bias": bias}
 
 
 def weights(

@@ -118,7 +118,7 @@ class Map:
             return projections.Linear(weight, bias)
         if isinstance(module, Sparse):
             return projections.Sparse(
-                (_array(module.indptr), _array(module.indices), weight), module.shape
+                (_array(module.indptr), _array(module.indices), weight), module.shape, bias
             )
         if isinstance(module, OneToOne):
             return projections.OneToOne(weight)

@@ -63,11 +63,14 @@ class Sparse(nn.Module):
         Row `k` holds the synapses onto target neuron `k`.
     shape : (n_out, n_in), optional
         Needed with the three arrays.
+    bias : tensor or array, shape [n_out], optional
+        Arrives at every target neuron once per timestep.
 
     Attributes
     ----------
     weight : Parameter, shape [n_synapses]
         The stored values, in CSR order. A stored zero is no synapse while it is zero.
+    bias : Parameter, shape [n_out], or None
     indptr, indices : int64 buffers
 
     Raises
@@ -80,15 +83,21 @@ class Sparse(nn.Module):
     >>> import torch, pyasync as pa
     >>> sparse = pa.nn.Sparse(([0, 1, 3], [2, 0, 1], [0.5, 1.0, 1.0]), shape=(2, 3))
     >>> sparse
-    Sparse(in_features=3, out_features=2, n_synapses=3)
+    Sparse(in_features=3, out_features=2, n_synapses=3, bias=False)
     >>> sparse(torch.tensor([[1.0, 2.0, 4.0]])).tolist()
     [[2.0, 3.0]]
     """
 
     indptr: torch.Tensor
     indices: torch.Tensor
+    bias: nn.Parameter | None
 
-    def __init__(self, csr: Any, shape: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        csr: Any,
+        shape: tuple[int, int] | None = None,
+        bias: npt.ArrayLike | torch.Tensor | None = None,
+    ) -> None:
         super().__init__()
         values = None
         if isinstance(csr, torch.Tensor):
@@ -101,23 +110,27 @@ class Sparse(nn.Module):
         elif isinstance(csr, (tuple, list)):
             values = csr[-1] if csr else None
             csr = tuple(_array(each) for each in csr)
-        projection = _Sparse(csr, shape)
+        projection = _Sparse(csr, shape, None if bias is None else _array(bias))
         self.shape: tuple[int, int] = (projection.shape[0], projection.shape[1])
         self.weight = _parameter(projection.data, values)
+        own = projection.bias
+        self.register_parameter("bias", None if own is None else _parameter(own, bias))
         self.register_buffer("indptr", torch.tensor(projection.indptr))
         self.register_buffer("indices", torch.tensor(projection.indices))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The product with the matrix, [B, n_out], for `x` [B, n_in] or [B, ...]."""
+        """The product with the matrix, and bias, [B, n_out], for `x` [B, n_in] or [B, ...]."""
         x = x.flatten(1)
         rows = torch.repeat_interleave(self.indptr.diff())
         products = x[:, self.indices] * self.weight
-        return products.new_zeros(len(x), self.shape[0]).index_add(1, rows, products)
+        sums = products.new_zeros(len(x), self.shape[0]).index_add(1, rows, products)
+        return sums if self.bias is None else sums + self.bias
 
     def extra_repr(self) -> str:
         """Sizes."""
         n_out, n_in = self.shape
-        return f"in_features={n_in}, out_features={n_out}, n_synapses={self.weight.numel()}"
+        sizes = f"in_features={n_in}, out_features={n_out}, n_synapses={self.weight.numel()}"
+        return f"{sizes}, bias={self.bias is not None}"
 
 
 class SumPool2d(nn.Module):

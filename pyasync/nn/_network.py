@@ -220,7 +220,8 @@ def _module(projection: Projection, source_shape: Shape) -> nn.Module:
     if isinstance(projection, projections.Sparse):
         # A tensor, because it keeps its dtype.
         arrays = projection.indptr, projection.indices, torch.tensor(projection.data)
-        return Sparse(arrays, (projection.shape[0], projection.shape[1]))
+        bias = None if projection.bias is None else torch.tensor(projection.bias)
+        return Sparse(arrays, (projection.shape[0], projection.shape[1]), bias)
     if isinstance(projection, projections.Linear):
         n_out, n_in = projection.weight.shape
         module: nn.Module = nn.Linear(n_in, n_out, bias=projection.bias is not None, device="meta")

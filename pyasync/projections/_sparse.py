@@ -4,10 +4,11 @@ import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pyasync._checks import aligned, finite, integer, numbers
 from pyasync.errors import NetworkError, expected
-from pyasync.projections._base import MOST_NEURONS, Array, Projection, Shape
+from pyasync.projections._base import MOST_NEURONS, Array, Projection, Shape, bias_of
 
 
 class Sparse(Projection):
@@ -21,6 +22,8 @@ class Sparse(Projection):
         Stored zeros are no synapses.
     shape : (n_out, n_in)
         Needed with the three arrays.
+    bias : array, shape [n_out], optional
+        Arrives at every target neuron once per timestep; zeros do not.
 
     Raises
     ------
@@ -36,7 +39,12 @@ class Sparse(Projection):
 
     kind = "sparse"
 
-    def __init__(self, csr: Any, shape: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        csr: Any,
+        shape: tuple[int, int] | None = None,
+        bias: npt.ArrayLike | None = None,
+    ) -> None:
         accepted = "a CSR matrix or (indptr, indices, data)"
         if all(hasattr(csr, name) for name in ("indptr", "indices", "data", "shape")):
             if getattr(csr, "format", "csr") != "csr":
@@ -68,6 +76,7 @@ class Sparse(Projection):
         if n_synapses and (self.indices.min() < 0 or self.indices.max() >= n_in):
             worst = self.indices.min() if self.indices.min() < 0 else self.indices.max()
             raise NetworkError(expected("indices", worst, f"columns from 0 to {n_in - 1}"))
+        self.bias = bias_of(bias, n_out)
 
     @staticmethod
     def _indices(argument: str, given: Any) -> Array:
@@ -96,11 +105,13 @@ class Sparse(Projection):
         return ("sparse", self.indptr, indices, data, *self.shape)
 
     def arrays(self) -> dict[str, Array]:
-        return {"indptr": self.indptr, "indices": self.indices, "data": self.data}
+        arrays = {"indptr": self.indptr, "indices": self.indices, "data": self.data}
+        return arrays | ({} if self.bias is None else {"bias": self.bias})
 
     def settings(self) -> dict[str, Any]:
         return {"shape": list(self.shape)}
 
     @classmethod
     def from_parts(cls, arrays: dict[str, Array], settings: dict[str, Any]) -> Projection:
-        return cls((arrays["indptr"], arrays["indices"], arrays["data"]), tuple(settings["shape"]))
+        csr = arrays["indptr"], arrays["indices"], arrays["data"]
+        return cls(csr, tuple(settings["shape"]), arrays.get("bias"))

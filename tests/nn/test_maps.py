@@ -32,6 +32,7 @@ MAPS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         IMAGE,
     ),
     "sparse": (lambda: pa.nn.Sparse(CSR, (3, 20)), (20,)),
+    "sparse, biased": (lambda: pa.nn.Sparse(CSR, (3, 20), [0.5, 0.0, -0.25]), (20,)),
     "one to one": (lambda: pa.nn.OneToOne(torch.linspace(-1, 1, 20)), (20,)),
     "one weight": (lambda: pa.nn.OneToOne(0.5), (20,)),
     "nested": (lambda: nn.Sequential(nn.Identity(), nn.Sequential(nn.Linear(20, 3))), (20,)),

@@ -34,7 +34,7 @@ def graph() -> pa.Network:
     network.connect("a.b", "rest", pa.OneToOne(normal(5)))
     network.connect("rest", "rest", pa.Conv1d(normal(1, 1, 3), padding=1))
     arrays = np.array([0, 2, 2, 3, 3, 3]), np.array([0, 4, 2]), normal(3)
-    network.connect("rest", "a.b", pa.Sparse(arrays, (5, 5)))
+    network.connect("rest", "a.b", pa.Sparse(arrays, (5, 5), normal(5)))
     network.output = "a.b"
     return network
 
@@ -47,6 +47,7 @@ def same(a: pa.Network, b: pa.Network) -> bool:
         assert type(one.projection) is type(other.projection)
         assert one.projection.settings() == other.projection.settings()
         arrays = other.projection.arrays()
+        assert one.projection.arrays().keys() == arrays.keys()
         for name, array in one.projection.arrays().items():
             np.testing.assert_array_equal(array, arrays[name])
             assert array.dtype == arrays[name].dtype

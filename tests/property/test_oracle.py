@@ -220,6 +220,7 @@ def test_weight_matrices_are_what_torch_computes(net: Network, seed: int) -> Non
                 .double()
                 @ tensor.ravel()
             )
+            expected = expected if b is None else expected + b
         elif p.kind.startswith("Conv"):
             a.pop("bias", None)
             expected = getattr(functional, p.kind.lower())(tensor, w, b, **a)

@@ -133,6 +133,7 @@ PROJECTIONS = [
     Bad("indptr falls", lambda: pa.Sparse(([0, 2, 1], [0, 1], [1.0, 1.0]), shape=(2, 2)), NetworkError, "csr|indptr", "1|2", "decrease|ascend|0"),
     Bad("indptr too short", lambda: pa.Sparse(([0, 2], [0, 1], [1.0, 1.0]), shape=(2, 2)), NetworkError, "csr|indptr|shape", "2", "3"),
     Bad("sparse data too short", lambda: pa.Sparse(([0, 2], [0, 1], [1.0]), shape=(1, 2)), NetworkError, "csr|data|weight", "1", "2"),
+    Bad("sparse bias too long", lambda: pa.Sparse(([0, 1], [0], [1.0]), shape=(1, 1), bias=[1.0, 2.0]), NetworkError, "bias", "2", "1"),
     Bad("sparse weight NaN", lambda: pa.Sparse(([0, 1], [0], [NAN]), shape=(1, 1)), NetworkError, "csr|data|weight", "(?i)nan", "finite"),
     Bad("one-to-one between sizes", lambda: connected(2, 3, pa.OneToOne(1.0)), NetworkError, "target|projection|weight", "3|2", "2|3"),
     Bad("linear between other sizes", lambda: connected(5, 3, pa.Linear(ONES)), NetworkError, "source|weight|projection", "5|2", "2|5"),
