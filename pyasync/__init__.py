@@ -7,7 +7,7 @@ and replayable. Importing pyasync needs NumPy only.
 from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
-from pyasync import data, study
+from pyasync import data, interop, study
 from pyasync.errors import (
     ArgumentError,
     FileError,
@@ -93,6 +93,7 @@ __all__ = [
     "TraceError",
     "TraceSteps",
     "data",
+    "interop",
     "simulate",
     "simulate_stream",
     "study",

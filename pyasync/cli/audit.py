@@ -15,7 +15,7 @@ import pyasync as pa
 from pyasync import study
 from pyasync._checks import integer
 from pyasync.cli import options
-from pyasync.cli.files import read_samples
+from pyasync.cli.files import read_run
 from pyasync.errors import FileError, InputError, MissingDependencyError, expected
 
 Samples = tuple[pa.SpikeBatch, npt.NDArray[np.int64]]
@@ -23,7 +23,7 @@ Samples = tuple[pa.SpikeBatch, npt.NDArray[np.int64]]
 
 def audit(
     network: Annotated[
-        Path | None, typer.Argument(metavar="[NETWORK.safetensors]", show_default=False)
+        Path | None, typer.Argument(metavar="[NETWORK.safetensors|.nir]", show_default=False)
     ] = None,
     data: Annotated[
         Path | None,
@@ -43,6 +43,9 @@ def audit(
     save_network: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keep the trained network there.")
     ] = None,
+    source_dt: options.SourceDt = None,
+    integration: options.Integration = None,
+    reset: options.Reset = None,
     dt: options.Dt = None,
     timesteps: options.Timesteps = None,
     channel: options.Channel = "channel",
@@ -65,7 +68,7 @@ def audit(
     if network is not None and data is None:
         raise typer.BadParameter("NETWORK needs --data, samples to run it on")
     if network is None and data is not None:
-        raise typer.BadParameter("--data needs a NETWORK.safetensors")
+        raise typer.BadParameter("--data needs a NETWORK.safetensors or .nir")
     _check_targets(json, figure, save_network)
     console = Console()
     if network is None or data is None:
@@ -73,10 +76,10 @@ def audit(
         if save_network is not None:
             trained.save(save_network)
     else:
-        trained = pa.Network.load(network)
-        x, labels = read_samples(
+        trained, x, labels = read_run(
+            network,
             data,
-            trained,
+            nir={"source_dt": source_dt, "integration": integration, "reset": reset},
             dt=dt,
             n_timesteps=timesteps,
             channel=channel,

@@ -13,7 +13,31 @@ import numpy.typing as npt
 from pyasync import Network, SpikeBatch, Trace, data
 from pyasync._checks import integer
 from pyasync._files import write_whole
-from pyasync.errors import InputError, TraceError
+from pyasync.errors import InputError, TraceError, expected
+from pyasync.interop import from_nir
+
+
+def read_run(
+    path: Path, data: Path, *, nir: dict[str, Any], **how: Any
+) -> tuple[Network, SpikeBatch, npt.NDArray[np.int64] | None]:
+    """Read a network, and samples for it with their labels, if there are any.
+
+    `nir` has what `from_nir` needs to know of a file that ends in .nir; `how` is `read_samples`'.
+    """
+    given = {name: value for name, value in nir.items() if value is not None}
+    if path.suffix != ".nir":
+        for name, value in given.items():
+            option = "--" + name.replace("_", "-")
+            raise InputError(expected(option, f"{value} for {path}", "a NETWORK.nir"))
+        network = Network.load(path)
+        return network, *read_samples(data, network, **how)
+    # How long a timestep is, the samples say, which are read in the shape that the network has; of
+    # no length but its own is "euler" sure to be possible.
+    network = from_nir(path, dt=1.0, **{**given, "integration": "exponential"})
+    x, labels = read_samples(data, network, **how)
+    if x.dt is not None:
+        network = from_nir(path, dt=x.dt, **given)
+    return network, x, labels
 
 
 def read_samples(

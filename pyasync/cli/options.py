@@ -12,6 +12,21 @@ ScheduleName: TypeAlias = Literal["layered", "random", "momentum", "fifo", "lifo
 NetworkFile: TypeAlias = Annotated[
     Path, typer.Argument(metavar="NETWORK.safetensors", show_default=False)
 ]
+AnyNetworkFile: TypeAlias = Annotated[
+    Path, typer.Argument(metavar="NETWORK.safetensors|.nir", show_default=False)
+]
+SourceDt: TypeAlias = Annotated[
+    float | None,
+    typer.Option(help="Timestep in seconds for which a .nir was written (snnTorch: 1e-4)."),
+]
+Integration: TypeAlias = Annotated[
+    Literal["euler", "exponential"] | None,
+    typer.Option(help="What a .nir's framework makes of its equations.  [default: euler]"),
+]
+Reset: TypeAlias = Annotated[
+    Literal["zero", "subtract", "none"] | None,
+    typer.Option(help="How neurons of a .nir are reset.  [default: zero]"),
+]
 DataPath: TypeAlias = Annotated[
     Path,
     typer.Option(

@@ -13,7 +13,7 @@ import pyasync as pa
 from pyasync._checks import integer
 from pyasync._progress import Progress
 from pyasync.cli import options
-from pyasync.cli.files import columns, read_samples, read_trace, write_json
+from pyasync.cli.files import columns, read_run, read_trace, write_json
 from pyasync.errors import InputError
 
 # Shown as means over the samples that have a value.
@@ -29,7 +29,7 @@ MEASURES = {
 
 
 def simulate(
-    network: options.NetworkFile,
+    network: options.AnyNetworkFile,
     data: options.DataPath,
     schedule: Annotated[
         options.ScheduleName, typer.Option(help="Which pending spikes go next.")
@@ -53,6 +53,9 @@ def simulate(
     on_stop: Annotated[
         Literal["discard", "carry"], typer.Option(help="Pending spikes of a stopped timestep.")
     ] = "discard",
+    source_dt: options.SourceDt = None,
+    integration: options.Integration = None,
+    reset: options.Reset = None,
     dt: options.Dt = None,
     timesteps: options.Timesteps = None,
     channel: options.Channel = "channel",
@@ -72,10 +75,10 @@ def simulate(
 
     Ctrl-C stops within a second; the files then hold the batches that were finished.
     """
-    loaded = pa.Network.load(network)
-    x, labels = read_samples(
+    loaded, x, labels = read_run(
+        network,
         data,
-        loaded,
+        nir={"source_dt": source_dt, "integration": integration, "reset": reset},
         dt=dt,
         n_timesteps=timesteps,
         channel=channel,

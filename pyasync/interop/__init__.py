@@ -1,5 +1,6 @@
 """Bridges to other packages; none of them is needed to import this one."""
 
+from pyasync.interop.nir import from_nir
 from pyasync.interop.tonic import from_tonic
 
-__all__ = ["from_tonic"]
+__all__ = ["from_nir", "from_tonic"]

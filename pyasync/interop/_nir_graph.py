@@ -1,0 +1,149 @@
+"""A NIR graph as populations and the ways between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pyasync.errors import NetworkError, expected
+
+NEURONS = ("LIF", "IF")
+MAPS = ("Linear", "Affine", "Scale", "Conv1d", "Conv2d", "AvgPool2d", "SumPool2d", "Flatten")
+ENDS = ("Input", "Output")
+ACCEPTED = f"nodes {', '.join((*NEURONS, *MAPS, *ENDS))} and graphs of them"
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way from a population or the input to a population, through maps only.
+
+    Attributes
+    ----------
+    source : str
+    maps : tuple of str
+        The nodes on the way, from the source on.
+    """
+
+    source: str
+    maps: tuple[str, ...]
+
+
+class Graph:
+    """A NIR graph without graphs in it.
+
+    Attributes
+    ----------
+    nodes : dict
+        Every node by its name; of a node in a graph in the graph, `graph.node`.
+    source : str
+        The input.
+    populations : list of str
+        Nodes of neurons, in the order in which spikes of the input may first reach them.
+    output : str
+        The population that leads to the graph's output.
+
+    Raises
+    ------
+    NetworkError
+        If there is a node of another kind, not one input and one output, or a loop without neurons.
+    """
+
+    def __init__(self, graph: Any) -> None:
+        self.nodes: dict[str, Any] = {}
+        self._before: dict[str, list[str]] = {}
+        self._add(graph, "")
+        self.source = self._end(graph, "Input")
+        self.populations = self._reached()
+        self.output = self._output(self._end(graph, "Output"))
+
+    def _add(self, graph: Any, prefix: str) -> None:
+        """Take over a graph's nodes and edges."""
+        parts: dict[str, Any] = {}
+        for key, node in graph.nodes.items():
+            name, kind = prefix + key, type(node).__name__
+            if kind == "NIRGraph":
+                parts[key] = node
+                self._add(node, f"{name}.")
+            elif kind in (*NEURONS, *MAPS, *ENDS):
+                self.nodes[name] = node
+                self._before.setdefault(name, [])
+            else:
+                raise NetworkError(expected("graph", f"node {name!r}, a {kind}", ACCEPTED))
+
+        def ends(key: str, kind: str) -> list[str]:
+            """The nodes that an edge with the node `key` joins: of a graph, its ends."""
+            if key not in parts:
+                return [prefix + key]
+            inner = [f"{prefix}{key}.{end}" for end in parts[key].nodes]
+            return [name for name in inner if kind_of(self.nodes.get(name)) == kind]
+
+        for start, end in dict.fromkeys(map(tuple, graph.edges)):
+            for target in ends(end, "Input"):
+                if target not in self._before:
+                    given = f"an edge to {target!r}, which is not there"
+                    raise NetworkError(expected("graph", given, "edges between its nodes"))
+                self._before[target] += ends(start, "Output")
+
+    def _end(self, graph: Any, kind: str) -> str:
+        names = [name for name, node in graph.nodes.items() if kind_of(node) == kind]
+        if len(names) != 1:
+            given = f"{len(names)} nodes {kind}"
+            raise NetworkError(expected("graph", given, f"one node {kind}"))
+        return str(names[0])
+
+    def ways_to(self, name: str) -> Iterator[Way]:
+        """All ways that end at a node, from populations or the input."""
+        yield from self._ways(name, ())
+
+    def _ways(self, name: str, maps: tuple[str, ...]) -> Iterator[Way]:
+        for before in self._before[name]:
+            kind = kind_of(self.nodes.get(before))
+            if before == self.source or kind in NEURONS:
+                yield Way(before, maps)
+            elif before in maps:
+                given = f"a loop through {before!r} without neurons"
+                raise NetworkError(expected("graph", given, "neurons in every loop"))
+            elif kind in MAPS:
+                yield from self._ways(before, (before, *maps))
+            elif kind in ENDS:
+                yield from self._ways(before, maps)
+            else:
+                given = f"an edge from {before!r}, which is not there"
+                raise NetworkError(expected("graph", given, "edges between its nodes"))
+
+    def maps_before(self, name: str) -> Iterator[str]:
+        """The maps that lead to a node with nothing but ends of graphs between."""
+        for before in self._before[name]:
+            kind = kind_of(self.nodes[before])
+            if kind in MAPS:
+                yield before
+            elif kind in ENDS and before != self.source:
+                yield from self.maps_before(before)
+
+    def _reached(self) -> list[str]:
+        """All populations; those that spikes of the input reach first come first."""
+        named = [name for name, node in self.nodes.items() if kind_of(node) in NEURONS]
+        sources = {name: {way.source for way in self.ways_to(name)} for name in named}
+        order = [self.source]
+        for source in order:
+            order += [each for each in named if source in sources[each] and each not in order]
+        if missing := [name for name in named if name not in order]:
+            given = f"{missing[0]!r}, which the input does not reach"
+            raise NetworkError(expected("graph", given, "neurons that the input reaches"))
+        return order[1:]
+
+    def _output(self, name: str) -> str:
+        ways = list(self.ways_to(name))
+        fires = len(ways) == 1 and ways[0].source != self.source
+        if not fires or any(kind_of(self.nodes[each]) != "Flatten" for each in ways[0].maps):
+            last = [*ways[0].maps, ways[0].source][0] if ways else "nothing"
+            given = f"{len(ways)} ways to the output, from {last!r}"
+            accepted = "neurons that fire (LIF or IF), and no other node, before the output"
+            raise NetworkError(expected("graph", given, accepted))
+        return ways[0].source
+
+
+def kind_of(node: Any) -> str:
+    """The name of a node's class."""
+    return type(node).__name__

@@ -1,0 +1,197 @@
+"""What stands between the neurons of a NIR graph, as projections."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyasync.errors import MissingDependencyError, NetworkError, expected
+from pyasync.interop._nir_graph import Graph, kind_of
+from pyasync.projections import (
+    AvgPool2d,
+    Conv1d,
+    Conv2d,
+    Linear,
+    OneToOne,
+    Projection,
+    Shape,
+    Sparse,
+    SumPool2d,
+)
+
+Vector = npt.NDArray[Any]
+
+
+def shape_behind(node: Any, shape: Shape) -> Shape:
+    """The shape of what a map makes of an input of `shape`."""
+    if kind_of(node) == "Flatten":
+        first, last = int(node.start_dim), int(node.end_dim) % len(shape)
+        return (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :])
+    if kind_of(node) == "Scale":
+        return shape
+    return _alone(node, shape).output_shape(shape)
+
+
+def projection(nodes: Sequence[Any], shape: Shape, bias: Vector | None) -> Projection:
+    """The maps one after the other as one projection, with a bias for each neuron of its target.
+
+    One map alone stays what it is; several become a sparse matrix, their product.
+    """
+    core, shapes = [], []
+    for node in nodes:
+        if kind_of(node) != "Flatten":
+            core.append(node)
+            shapes.append(shape)
+        shape = shape_behind(node, shape)
+    if len(core) == 1:
+        alone = _alone(core[0], shapes[0])
+        if bias is None:
+            return alone
+        own = _per_channel(alone, bias)
+        if own is not None:
+            return alone.with_arrays(bias=own)
+    elif not core and bias is None:
+        return OneToOne(1.0)
+    product = _identity(math.prod(shape)) if not core else _matrix(core[0], shapes[0])
+    for node, before in zip(core[1:], shapes[1:], strict=True):
+        product = _matrix(node, before) @ product
+    dtype = np.result_type(*map(_dtype, core)) if core else np.float64
+    product = product.tocsr()
+    product.sum_duplicates()
+    return Sparse(product.astype(dtype), bias=bias)
+
+
+def bias_at(graph: Graph, name: str, shapes: dict[str, Shape]) -> Vector | None:
+    """What arrives at a population when nothing fires, one number a neuron; None: nothing.
+
+    Each map's bias counts once, on however many ways spikes come through the map.
+    """
+    total: Vector | None = None
+    for before in dict.fromkeys(graph.maps_before(name)):
+        node, shape = graph.nodes[before], _shape_before(graph, before, shapes)
+        own = bias_at(graph, before, shapes)
+        behind = None if own is None else _matrix(node, shape) @ own
+        bias = getattr(node, "bias", None)
+        if bias is not None and np.any(bias):
+            size = math.prod(shape_behind(node, shape))
+            each = np.repeat(np.ravel(bias), size // np.size(bias))
+            behind = each if behind is None else behind + each
+        if behind is not None:
+            total = behind if total is None else total + behind
+    return total
+
+
+def _shape_before(graph: Graph, name: str, shapes: dict[str, Shape]) -> Shape:
+    way = next(graph.ways_to(name))
+    shape = shapes[way.source]
+    for each in way.maps:
+        shape = shape_behind(graph.nodes[each], shape)
+    return shape
+
+
+def _alone(node: Any, shape: Shape) -> Projection:
+    """A map that is a projection as it is, without its bias."""
+    match kind_of(node):
+        case "Linear" | "Affine":
+            return Linear(node.weight)
+        case "Scale":
+            try:
+                return OneToOne(np.broadcast_to(node.scale, shape).ravel())
+            except ValueError:
+                given = f"a scale of shape {np.shape(node.scale)} on {shape}"
+                raise NetworkError(expected("graph", given, f"shape {shape}")) from None
+        case "Conv1d" | "Conv2d":
+            kind = Conv1d if kind_of(node) == "Conv1d" else Conv2d
+            stride, dilation = _integers(node.stride), _integers(node.dilation)
+            return kind(node.weight, None, stride, _padding(node), dilation, int(node.groups))
+        case pool:
+            window = [_integers(each) for each in (node.kernel_size, node.stride, node.padding)]
+            return (AvgPool2d if pool == "AvgPool2d" else SumPool2d)(*window)
+
+
+def _integers(given: Any) -> Any:
+    numbers = np.ravel(given)
+    return int(numbers[0]) if numbers.size == 1 else tuple(int(each) for each in numbers)
+
+
+def _padding(node: Any) -> Any:
+    given = node.padding.decode() if isinstance(node.padding, bytes) else node.padding
+    if not isinstance(given, str):
+        return _integers(given)
+    if given == "valid":
+        return 0
+    axes = np.ndim(node.weight) - 2
+    kernel, dilation = np.shape(node.weight)[2:], np.broadcast_to(node.dilation, axes)
+    room = [int(d) * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+    if any(each % 2 for each in room):
+        given = f"padding 'same' around a kernel {kernel}"
+        raise NetworkError(expected("graph", given, "as much padding on either side"))
+    return tuple(each // 2 for each in room) if axes > 1 else room[0] // 2
+
+
+def _per_channel(alone: Projection, bias: Vector) -> Vector | None:
+    """Biases as the map itself holds them; None if it cannot."""
+    if isinstance(alone, Linear):
+        return bias
+    if isinstance(alone, Conv1d | Conv2d):
+        planes = bias.reshape(alone.weight.shape[0], -1)
+        if (planes == planes[:, :1]).all():
+            return planes[:, 0]
+    return None
+
+
+def _dtype(node: Any) -> np.dtype[Any]:
+    given = getattr(node, "weight", getattr(node, "scale", None))
+    dtype = np.float32 if given is None else np.asarray(given).dtype
+    return np.dtype(dtype if np.dtype(dtype).kind == "f" else np.float64)
+
+
+def _identity(n: int) -> Any:
+    return _scipy().eye(n, format="csr")
+
+
+def _matrix(node: Any, shape: Shape) -> Any:
+    """A map as a sparse matrix [n_out, n_in] in float64."""
+    sparse = _scipy()
+    if kind_of(node) == "Flatten":
+        return _identity(math.prod(shape))
+    alone = _alone(node, shape)
+    if isinstance(alone, Linear):
+        alone.output_shape(shape)
+        return sparse.csr_matrix(np.asarray(alone.weight, np.float64))
+    if isinstance(alone, OneToOne):
+        return sparse.diags(np.asarray(alone.weight, np.float64))
+    # A window over one axis comes as one over two, the first of size 1.
+    _, taps, channels, size, kernel, stride, padding, dilation, groups = alone.parts(
+        shape, np.dtype(np.float64)
+    )
+    n_in, n_out = channels
+    plane = alone.output_shape(shape)[1:]
+    out = plane if len(plane) == 2 else (1, *plane)
+    # By output channel, input channel of its group, tap and place of the window.
+    o, i, ky, kx, y, x = np.ogrid[
+        :n_out, : n_in // groups, : kernel[0], : kernel[1], : out[0], : out[1]
+    ]
+    from_y = y * stride[0] - padding[0] + ky * dilation[0]
+    from_x = x * stride[1] - padding[1] + kx * dilation[1]
+    channel = o // (n_out // groups) * (n_in // groups) + i
+    source = (channel * size[0] + from_y) * size[1] + from_x
+    target = (o * out[0] + y) * out[1] + x
+    weight = np.reshape(taps, (n_out, n_in // groups, *kernel, 1, 1))
+    inside = (from_y >= 0) & (from_y < size[0]) & (from_x >= 0) & (from_x < size[1])
+    weight, source, target, inside = np.broadcast_arrays(weight, source, target, inside)
+    synapses = weight[inside], (target[inside], source[inside])
+    return sparse.csr_matrix(synapses, (n_out * math.prod(out), math.prod(shape)))
+
+
+def _scipy() -> Any:
+    try:
+        import scipy.sparse
+    except ImportError as cause:
+        needed = "pip install 'pyasync[interop]'"
+        raise MissingDependencyError(expected("scipy", "a Python without it", needed)) from cause
+    return scipy.sparse

@@ -1,0 +1,196 @@
+"""Networks in the Neuromorphic Intermediate Representation (NIR), from other frameworks."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pyasync._checks import choice, real
+from pyasync.errors import FileError, MissingDependencyError, NetworkError, expected
+from pyasync.interop._nir_graph import Graph, kind_of
+from pyasync.interop._nir_maps import bias_at, projection, shape_behind
+from pyasync.network import Network
+from pyasync.neurons import LIF
+from pyasync.projections import Shape
+
+if TYPE_CHECKING:
+    import nir
+
+Reset = Literal["zero", "subtract", "none"]
+# exp(-1000) is 0: nothing is left of a potential after a timestep.
+_TIMESTEPS_TO_FORGET = 1 / 1000
+
+
+def from_nir(
+    graph: nir.NIRGraph | str | os.PathLike[str],
+    *,
+    dt: float,
+    source_dt: float | None = None,
+    integration: Literal["euler", "exponential"] = "euler",
+    reset: Reset = "zero",
+    refractory: Literal["timestep", "none"] = "timestep",
+    dtype: npt.DTypeLike | None = None,
+) -> Network:
+    """Build the network of a NIR graph, as snnTorch, Norse, SpikingJelly, sinabs and others write.
+
+    Run layer by layer with `dt`, it does what the framework did with `source_dt`, as far as that
+    resets and integrates as is said here. `LIF` and `IF` nodes become populations of their names;
+    `Linear`, `Affine`, `Conv1d`, `Conv2d`, `AvgPool2d`, `SumPool2d`, `Scale` and `Flatten` between
+    them become projections, one for each way from one population to another. Graphs in graphs and
+    recurrent ones are allowed.
+
+    NIR's neurons obey differential equations, of which a framework makes timesteps. With
+    `d = source_dt / tau`, "euler" keeps `1 - d` of a potential from one timestep to the next and
+    adds `r d` times the input (snnTorch, Norse, SpikingJelly); "exponential" keeps `exp(-d)` and
+    adds `r (1 - exp(-d))` times it (sinabs). An `IF` node keeps all and adds `r` times the input.
+    Here the factor of the input is 1 instead, and potentials, which begin at `v_leak`, are counted
+    from there: what a neuron compares is the same.
+
+    Parameters
+    ----------
+    graph : nir.NIRGraph or path
+        The graph, or a file that `nir.write` wrote.
+    dt : float
+        Length of a timestep in seconds, as `simulate` will be given it.
+    source_dt : float, optional
+        That of the framework, by which the graph's time constants are to be read: snnTorch writes
+        them for 1e-4, whatever the data's. None: `dt`.
+    integration : {"euler", "exponential"}
+        What the framework made of the differential equation.
+    reset : {"zero", "subtract", "none"}
+        What firing does to a potential. NIR says "zero" (to `v_reset`, which has to be `v_leak`)
+        and cannot say that a framework subtracted the threshold, as snnTorch does by default.
+    refractory : {"timestep", "none"}
+        As in `LIF`. A framework that runs layer by layer fires each neuron once in a timestep.
+    dtype : {"float32", "float64"}, optional
+        As in `Network`.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    MissingDependencyError
+        If `nir`, or `scipy` where maps follow each other without neurons between, is missing.
+    FileError
+        If the file cannot be read.
+    NetworkError
+        If the graph has a node of another kind, several inputs or outputs, an output that does not
+        fire, or shapes that do not fit; or if an argument is not as described.
+
+    Examples
+    --------
+    >>> import numpy as np, nir
+    >>> from pyasync.interop import from_nir
+    >>> ones = np.ones(2)
+    >>> lif = nir.LIF(tau=20e-3 * ones, r=20 * ones, v_leak=0 * ones, v_threshold=0.3 * ones)
+    >>> graph = nir.NIRGraph.from_list(nir.Linear(np.ones((2, 3))), lif)
+    >>> from_nir(graph, dt=1e-3)
+    Network(3 -> lif[2], 1 projection, float64)
+    """
+    choice(NetworkError, "integration", integration, ("euler", "exponential"))
+    dt = real(NetworkError, "dt", dt, "seconds above 0")
+    source_dt = dt if source_dt is None else source_dt
+    step = real(NetworkError, "source_dt", source_dt, "seconds above 0")
+    parsed = Graph(_read(graph))
+    shapes = _shapes(parsed)
+    network = Network(input_shape=shapes[parsed.source], dtype=dtype)
+    for name in parsed.populations:
+        values = _neuron(name, parsed.nodes[name], step, integration, reset)
+        decay, v_threshold = (_fitted(name, each, shapes[name]) for each in values)
+        network.add(name, shapes[name], LIF(decay * (dt / step), v_threshold, reset, refractory))
+    for name in parsed.populations:
+        bias = bias_at(parsed, name, shapes)
+        for way in parsed.ways_to(name):
+            source = "input" if way.source == parsed.source else way.source
+            maps = [parsed.nodes[each] for each in way.maps]
+            network.connect(source, name, projection(maps, shapes[way.source], bias))
+            bias = None
+    network.output = parsed.output
+    return network
+
+
+def _read(graph: Any) -> Any:
+    try:
+        import nir
+    except ImportError as cause:
+        given = "a Python without it"
+        raise MissingDependencyError(
+            expected("nir", given, "pip install 'pyasync[interop]'")
+        ) from cause
+    if isinstance(graph, (str, os.PathLike)):
+        try:
+            graph = nir.read(os.fspath(graph), type_check=False)
+        except Exception as cause:  # whatever h5py and nir raise for a file that is none
+            reason = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+            given = f"{graph} ({reason})"
+            raise FileError(expected("path", given, "a file that nir.write wrote")) from cause
+    if not isinstance(graph, nir.NIRGraph):
+        given = f"a {type(graph).__name__}"
+        raise NetworkError(expected("graph", given, "a nir.NIRGraph, or the path of one"))
+    return graph
+
+
+def _shapes(graph: Graph) -> dict[str, Shape]:
+    """Shapes of the input and of all populations, each as the first way to it makes it."""
+    given = graph.nodes[graph.source].input_type["input"]
+    shapes: dict[str, Shape] = {graph.source: tuple(int(size) for size in np.ravel(given))}
+    for name in graph.populations:
+        way = next(way for way in graph.ways_to(name) if way.source in shapes)
+        shape = shapes[way.source]
+        for each in way.maps:
+            shape = shape_behind(graph.nodes[each], shape)
+        shapes[name] = shape
+    return shapes
+
+
+def _neuron(
+    name: str, node: Any, step: float, integration: str, reset: Reset
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """`tau_mem` for timesteps of `step` seconds, and `v_threshold` where inputs' factor is 1."""
+
+    def refused(parameter: str, wrong: npt.NDArray[np.bool_], accepted: str) -> None:
+        if np.any(wrong):
+            values = np.broadcast_to(getattr(node, parameter), np.shape(wrong))
+            given = f"node {name!r} with {parameter} = {values[wrong].flat[0]}"
+            raise NetworkError(expected("graph", given, accepted))
+
+    r, v_threshold, v_reset = (
+        np.asarray(each, np.float64) for each in (node.r, node.v_threshold, node.v_reset)
+    )
+    refused("r", ~((r > 0) & np.isfinite(r)), "finite numbers above 0")
+    if kind_of(node) == "IF":
+        tau, v_leak, gain = np.full_like(r, np.inf), np.zeros_like(r), r
+    else:
+        tau, v_leak = np.asarray(node.tau, np.float64), np.asarray(node.v_leak, np.float64)
+        refused("tau", ~(tau > 0), "seconds above 0")
+        d = step / tau
+        gain = r * (d if integration == "euler" else -np.expm1(-d))
+        if integration == "euler":
+            accepted = f"at least a timestep, here {step:g} s (source_dt)"
+            refused("tau", d > 1 + 1e-6, accepted)
+            with np.errstate(divide="ignore"):
+                tau = -step / np.log1p(-np.minimum(d, 1))
+            tau = np.maximum(tau, step * _TIMESTEPS_TO_FORGET)
+        # A framework that scales nothing writes r = 1 / d, in float32.
+        gain = np.where(np.isclose(gain, 1, rtol=1e-6), 1.0, gain)
+    if reset == "zero":
+        far = ~np.isclose(v_reset, v_leak, rtol=0, atol=1e-6 * np.abs(v_threshold - v_leak).max())
+        refused("v_reset", far, "v_leak, for reset='zero'")
+    return tau, (v_threshold - v_leak) / gain
+
+
+def _fitted(name: str, values: npt.NDArray[np.float64], shape: Shape) -> Any:
+    """Values of a population: one number if all are the same."""
+    if (values == values.flat[0]).all():
+        return float(values.flat[0])
+    try:
+        values = values.reshape(shape) if values.size == np.prod(shape) else values
+        return np.broadcast_to(values, shape)
+    except ValueError:
+        given = f"node {name!r} with parameters of shape {values.shape}"
+        raise NetworkError(expected("graph", given, f"shape {shape}, that of its input")) from None

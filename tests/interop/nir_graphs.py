@@ -1,0 +1,118 @@
+"""NIR graphs for tests, and a slow reading of them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+nir = pytest.importorskip("nir")
+torch = pytest.importorskip("torch")
+
+DT = 1e-3
+Array = npt.NDArray[Any]
+
+
+def normal(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng([seed, *shape]).normal(0.1, 0.5, shape)
+
+
+def lif(*shape: int, **changes: Any) -> Any:
+    rng = np.random.default_rng(shape)
+    values = {
+        "tau": rng.uniform(2e-3, 20e-3, shape),
+        "r": rng.uniform(2.0, 20.0, shape),
+        "v_leak": np.full(shape, 0.2),
+        "v_threshold": rng.uniform(0.5, 1.5, shape),
+        "v_reset": np.full(shape, 0.2),
+    }
+    return nir.LIF(**{**values, **changes})
+
+
+def conv(*shape: int, stride: int = 1, padding: Any = 0, groups: int = 1, bias: bool = True) -> Any:
+    b = normal(shape[0], seed=1) if bias else np.zeros(shape[0])
+    if len(shape) == 3:
+        return nir.Conv1d(None, normal(*shape), stride, padding, 1, groups, b)
+    return nir.Conv2d(None, normal(*shape), (stride, stride), padding, (1, 1), groups, b)
+
+
+def pool(kind: Any, size: int, stride: int | None = None, padding: int = 0) -> Any:
+    pairs = [np.array([n, n]) for n in (size, size if stride is None else stride, padding)]
+    return kind(*pairs)
+
+
+def flat(start: int = 0) -> Any:
+    return nir.Flatten(input_type={"input": None}, start_dim=start, end_dim=-1)
+
+
+def graph(nodes: dict[str, Any], edges: str) -> Any:
+    """A graph; `edges` such as "input a b output, a c b"."""
+    lines = [line.split() for line in edges.split(",")]
+    pairs = [pair for line in lines for pair in pairwise(line)]
+    return nir.NIRGraph(nodes, pairs, type_check=False)
+
+
+def chain(shape: tuple[int, ...], *nodes: Any) -> Any:
+    ends = {"input": nir.Input(np.array(shape)), "output": nir.Output(np.array([1]))}
+    named = {f"n{k}": node for k, node in enumerate(nodes)}
+    return graph({**ends, **named}, f"input {' '.join(named)} output")
+
+
+class Equations:
+    """A slow reading of a graph: all nodes in every timestep, as NIR defines them."""
+
+    def __init__(self, graph: Any, integration: str) -> None:
+        self.graph, self.integration = graph, integration
+        self.v: dict[str, Any] = {}
+
+    def run(self, x: Array) -> Array:
+        """Spikes of the output [T, B, n] for `x` [T, B, ...]."""
+        return np.stack([self.step(torch.from_numpy(each)) for each in x])
+
+    def step(self, x: Any) -> Array:
+        self.values: dict[str, Any] = {"input": x}
+        return self.value("output").flatten(1).numpy()
+
+    def value(self, name: str) -> Any:
+        if name not in self.values:
+            total = sum(self.value(a) for a, b in self.graph.edges if b == name)
+            self.values[name] = self.apply(name, self.graph.nodes[name], total)
+        return self.values[name]
+
+    def apply(self, name: str, node: Any, x: Any) -> Any:
+        def own(attribute: str) -> Any:
+            return torch.as_tensor(np.asarray(getattr(node, attribute), np.float64))
+
+        functional = torch.nn.functional
+        kind = type(node).__name__
+        if kind == "Output":
+            return x
+        if kind in ("Linear", "Affine"):
+            return functional.linear(x, own("weight"), own("bias") if kind == "Affine" else None)
+        if kind == "Scale":
+            return x * own("scale")
+        if kind == "Flatten":
+            return x.flatten(1 + node.start_dim)
+        if kind.startswith("Conv"):
+            run = functional.conv1d if kind == "Conv1d" else functional.conv2d
+            padding = node.padding
+            return run(
+                x, own("weight"), own("bias"), node.stride, padding, node.dilation, node.groups
+            )
+        if kind.endswith("Pool2d"):
+            how = [tuple(getattr(node, k).tolist()) for k in ("kernel_size", "stride", "padding")]
+            one = 1 if kind == "SumPool2d" else None
+            return functional.avg_pool2d(x, *how, divisor_override=one)
+        if kind == "IF":
+            v = self.v.get(name, torch.zeros(())) + own("r") * x
+        else:
+            v, v_leak = self.v.get(name, own("v_leak")), own("v_leak")
+            d = DT / own("tau")
+            d = d if self.integration == "euler" else -torch.expm1(-d)
+            v = v + d * (v_leak - v + own("r") * x)
+        fires = v > own("v_threshold")
+        self.v[name] = torch.where(fires, own("v_reset"), v)
+        return fires.double()

@@ -1,0 +1,284 @@
+"""Networks from NIR graphs do, layer by layer, what the equations of their nodes say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from nir_graphs import DT, Equations, chain, conv, flat, graph, lif, nir, normal, pool, torch
+
+import pyasync as pa
+from pyasync.interop import from_nir
+
+pytest.importorskip("scipy")
+
+IMAGE = (2, 8, 7)
+ONES = np.ones(4)
+GRAPHS = {
+    "linear": chain((5,), nir.Linear(normal(4, 5)), lif(4)),
+    "affine": chain(
+        (5,), nir.Affine(normal(4, 5), normal(4)), lif(4), nir.Linear(normal(3, 4)), lif(3)
+    ),
+    "integrate and fire": chain((5,), nir.Linear(normal(4, 5)), nir.IF(0.4 * ONES, ONES)),
+    "a neuron for each input": chain((4,), lif(4)),
+    "scaled": chain((4,), nir.Scale(normal(4)), lif(4)),
+    "one scale": chain((4,), nir.Scale(np.array(0.7)), lif(4)),
+    "one after the other": chain(
+        (4,), nir.Affine(normal(6, 4), normal(6)), nir.Affine(normal(3, 6), normal(3)), lif(3)
+    ),
+    "conv2d": chain(IMAGE, conv(3, 2, 3, 2, stride=2, padding=(1, 0)), lif(3, 4, 3)),
+    "conv1d": chain((4, 9), conv(6, 2, 3, stride=2, padding=1, groups=2), lif(6, 5)),
+    "padding same": chain(IMAGE, conv(2, 2, 3, 5, padding="same"), lif(2, 8, 7)),
+    "padding valid": chain(IMAGE, conv(2, 2, 3, 2, padding="valid"), lif(2, 6, 6)),
+    "pooled spikes": chain(IMAGE, lif(*IMAGE), pool(nir.AvgPool2d, 2), lif(2, 4, 3)),
+    "conv, then pool": chain(
+        IMAGE, conv(3, 2, 3, 3, padding=1), pool(nir.SumPool2d, 3, 2, 1), lif(3, 4, 4)
+    ),
+    "pool, then conv": chain(
+        IMAGE, lif(*IMAGE), pool(nir.AvgPool2d, 2), conv(4, 1, 2, 2, groups=2), lif(4, 3, 2)
+    ),
+    "conv, scaled by neuron": chain(
+        IMAGE, conv(3, 2, 3, 3), nir.Scale(normal(3, 6, 5)), lif(3, 6, 5)
+    ),
+    "flattened": chain(
+        IMAGE, conv(3, 2, 3, 3), lif(3, 6, 5), flat(), nir.Affine(normal(4, 90), normal(4)), lif(4)
+    ),
+    "flattened to the output": chain(IMAGE, lif(*IMAGE), flat()),
+    "conv, flattened, linear": chain(
+        IMAGE, conv(3, 2, 3, 3), flat(), nir.Linear(normal(4, 90)), lif(4)
+    ),
+    "ways that join before a bias": graph(
+        {
+            "input": nir.Input(np.array([5])),
+            "a": nir.Affine(normal(4, 5), normal(4)),
+            "b": nir.Affine(normal(4, 5, seed=2), normal(4, seed=2)),
+            "c": nir.Affine(normal(3, 4), normal(3)),
+            "out": lif(3),
+            "output": nir.Output(np.array([3])),
+        },
+        "input a c out output, input b c",
+    ),
+    "a way past a population": graph(
+        {
+            "input": nir.Input(np.array([4])),
+            "a": nir.Affine(normal(4, 4), normal(4)),
+            "first": lif(4),
+            "b": nir.Affine(normal(4, 4, seed=3), normal(4, seed=3)),
+            "second": lif(4),
+            "output": nir.Output(np.array([4])),
+        },
+        "input a first b second output, first second, a second",
+    ),
+}
+
+
+@pytest.mark.parametrize("integration", ["euler", "exponential"])
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_graph_fires_as_its_equations_say(name: str, integration: Any) -> None:
+    given = GRAPHS[name]
+    shape = tuple(given.nodes["input"].input_type["input"].tolist())
+    x = np.random.default_rng(0).binomial(2, 0.3, (40, 3, *shape)).astype(np.float64)
+    network = from_nir(given, dt=DT, integration=integration, dtype="float64")
+    counts = pa.simulate(network, x, pa.Layered(), dt=DT).counts
+    np.testing.assert_array_equal(counts, Equations(given, integration).run(x))
+    assert 0 < counts.mean() < 1
+
+
+def test_what_a_framework_wrote_for_its_own_timestep_runs_at_the_datas() -> None:
+    given = GRAPHS["affine"]
+    x = np.random.default_rng(1).binomial(1, 0.4, (30, 2, 5))
+    one = from_nir(given, dt=DT)
+    other = from_nir(given, dt=25e-3, source_dt=DT)
+    counts = pa.simulate(one, x, pa.Random(2), dt=DT).counts
+    assert counts.sum() > 0
+    np.testing.assert_array_equal(counts, pa.simulate(other, x, pa.Random(2), dt=25e-3).counts)
+
+
+def test_a_file_gives_the_network_of_its_graph(tmp_path: Path) -> None:
+    shaped = nir.Conv2d((8, 7), normal(3, 2, 3, 3), (1, 1), (1, 1), (1, 1), 1, normal(3))
+    flattened = nir.Flatten(input_type={"input": np.array([3, 4, 4])}, start_dim=0)
+    given = nir.NIRGraph.from_list(
+        shaped,
+        pool(nir.AvgPool2d, 3, 2, 1),
+        lif(3, 4, 4),
+        flattened,
+        nir.Affine(normal(4, 48), normal(4)),
+        lif(4),
+    )
+    nir.write(str(tmp_path / "a.nir"), given)
+    for path in (tmp_path / "a.nir", str(tmp_path / "a.nir")):
+        ours, theirs = from_nir(path, dt=DT), from_nir(given, dt=DT)
+        assert ours.populations == theirs.populations
+        for one, other in zip(ours.projections, theirs.projections, strict=True):
+            for name, array in one.projection.arrays().items():
+                np.testing.assert_array_equal(array, other.projection.arrays()[name])
+
+
+def test_a_recurrent_graph_in_a_graph_is_a_population_joined_to_itself() -> None:
+    inner = graph(
+        {
+            "input": nir.Input(np.array([4])),
+            "lif": lif(4),
+            "w": nir.Linear(normal(4, 4)),
+            "output": nir.Output(np.array([4])),
+        },
+        "input lif w lif output",
+    )
+    ends = {"input": nir.Input(np.array([3])), "output": nir.Output(np.array([2]))}
+    outer = {
+        "a": nir.Linear(normal(4, 3)),
+        "rec": inner,
+        "b": nir.Linear(normal(2, 4)),
+        "c": lif(2),
+    }
+    network = from_nir(graph({**ends, **outer}, "input a rec b c output"), dt=DT)
+    links = [(each.source, each.target) for each in network.projections]
+    assert links == [("input", "rec.lif"), ("rec.lif", "rec.lif"), ("rec.lif", "c")]
+    assert network.output == "c"
+    np.testing.assert_array_equal(
+        network.projections[1].projection.arrays()["weight"], normal(4, 4)
+    )
+
+
+def test_single_maps_stay_what_they_are() -> None:
+    kinds = {
+        "linear": pa.Linear,
+        "conv2d": pa.Conv2d,
+        "conv1d": pa.Conv1d,
+        "pooled spikes": pa.AvgPool2d,
+        "scaled": pa.OneToOne,
+        "conv, then pool": pa.Sparse,
+    }
+    for name, kind in kinds.items():
+        assert isinstance(from_nir(GRAPHS[name], dt=DT).projections[-1].projection, kind)
+
+
+@pytest.mark.filterwarnings("ignore:nirtorch:DeprecationWarning")
+def test_a_network_that_snntorch_wrote_fires_as_it_does_there(tmp_path: Path) -> None:
+    pytest.importorskip("nirtorch")
+    snn = pytest.importorskip("snntorch")
+    from snntorch import utils
+    from snntorch.export_nir import export_to_nir
+
+    def leaky(beta: float, threshold: float, *shape: int, **more: Any) -> Any:
+        how = {"init_hidden": True, "reset_mechanism": "zero", "reset_delay": False, **more}
+        return snn.Leaky(torch.full(shape, beta), threshold=torch.full(shape, threshold), **how)
+
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(2, 4, 3),
+        leaky(0.8, 0.3, 4, 8, 8),
+        torch.nn.AvgPool2d(2),
+        torch.nn.Conv2d(4, 6, 3, padding=1),
+        leaky(0.7, 0.5, 6, 4, 4),
+        torch.nn.Flatten(),
+        torch.nn.Linear(96, 5),
+        leaky(0.9, 0.2, 5, output=True),
+    )
+    x = (torch.rand(20, 7, 2, 10, 10) < 0.3).float()
+    utils.reset(net)
+    with torch.no_grad():
+        theirs = torch.stack([net(each)[0] for each in x]).numpy()
+    nir.write(str(tmp_path / "net.nir"), export_to_nir(net, x[0][:1], ignore_dims=[0]))
+    network = from_nir(tmp_path / "net.nir", dt=10e-3, source_dt=1e-4)
+    assert theirs.sum() > 0
+    np.testing.assert_array_equal(
+        pa.simulate(network, x.numpy(), pa.Layered(), dt=10e-3).counts, theirs
+    )
+
+
+ENDS = {"input": nir.Input(np.array([2])), "output": nir.Output(np.array([2]))}
+REFUSED = {
+    "a node of another kind": (
+        chain((2,), nir.Linear(normal(2, 2)), nir.LI(ONES[:2], ONES[:2], ONES[:2])),
+        "'n1', a LI",
+    ),
+    "no input": (
+        graph({"a": lif(2), "output": nir.Output(np.array([2]))}, "a output"),
+        "0 nodes Input",
+    ),
+    "an output that does not fire": (
+        chain((2,), lif(2), nir.Linear(normal(3, 2))),
+        "output, from 'n1'",
+    ),
+    "two populations to the output": (
+        graph(
+            {**ENDS, "a": lif(2), "b": lif(2)},
+            "input a output, input b output",
+        ),
+        "2 ways to the output",
+    ),
+    "neurons that nothing reaches": (
+        graph(
+            {**ENDS, "a": lif(2), "b": lif(2)},
+            "input a output, b a",
+        ),
+        "'b', which the input does not reach",
+    ),
+    "a loop without neurons": (
+        graph(
+            {**ENDS, "w": nir.Linear(normal(2, 2)), "u": nir.Linear(normal(2, 2)), "a": lif(2)},
+            "input w a output, w u w",
+        ),
+        "a loop through '[uw]' without neurons",
+    ),
+    "an edge to nowhere": (
+        graph({**ENDS, "a": lif(2)}, "input a output, a b"),
+        "an edge to 'b'",
+    ),
+    "an edge from nowhere": (
+        graph({**ENDS, "a": lif(2)}, "input a output, b a"),
+        "an edge from 'b'",
+    ),
+    "weights that do not fit": (chain((3,), nir.Linear(normal(2, 2)), lif(2)), r"shape \(2, 2\)"),
+    "neurons that do not fit": (
+        chain((2,), nir.Linear(normal(2, 2)), lif(3)),
+        "'n1' with parameters",
+    ),
+    "a scale that does not fit": (
+        chain((2,), nir.Scale(normal(3)), lif(2)),
+        r"scale of shape \(3,\)",
+    ),
+    "a time constant below a timestep": (
+        chain((1,), lif(1, tau=np.array([1e-4]))),
+        r"tau = 0\.0001",
+    ),
+    "a negative time constant": (chain((1,), lif(1, tau=np.array([-1.0]))), r"tau = -1\.0"),
+    "no resistance": (chain((1,), lif(1, r=np.zeros(1))), r"r = 0\.0"),
+    "a reset away from the leak": (
+        chain((1,), lif(1, v_reset=np.zeros(1))),
+        r"v_reset = 0\.0.*v_leak",
+    ),
+    "uneven padding": (
+        chain(IMAGE, conv(2, 2, 2, 2, padding="same"), lif(2, 8, 7)),
+        "'same' around",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_run_is_named(name: str) -> None:
+    given, says = REFUSED[name]
+    with pytest.raises(pa.NetworkError, match=rf"got .*{says}"):
+        from_nir(given, dt=DT)
+
+
+def test_other_arguments_are_refused_by_name(tmp_path: Path) -> None:
+    good = GRAPHS["linear"]
+    for wrong, says in (
+        ({"dt": 0}, "^dt: got 0"),
+        ({"source_dt": -1.0}, r"^source_dt: got -1\.0"),
+        ({"integration": "midpoint"}, "^integration: got 'midpoint'"),
+        ({"reset": "half"}, "^reset: got 'half'"),
+        ({"refractory": "always"}, "^refractory: got 'always'"),
+    ):
+        with pytest.raises(pa.NetworkError, match=says):
+            from_nir(good, **{"dt": DT, **wrong})
+    with pytest.raises(pa.NetworkError, match=r"^graph: got a LIF"):
+        from_nir(lif(1), dt=DT)
+    (tmp_path / "text.nir").write_text("no graph")
+    for file in ("text.nir", "missing.nir", "."):
+        with pytest.raises(pa.FileError, match=r"^path: got"):
+            from_nir(tmp_path / file, dt=DT)
