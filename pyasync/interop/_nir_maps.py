@@ -36,26 +36,28 @@ def shape_behind(node: Any, shape: Shape) -> Shape:
     return _alone(node, shape).output_shape(shape)
 
 
-def projection(nodes: Sequence[Any], shape: Shape, bias: Vector | None) -> Projection:
+def projection(
+    nodes: Sequence[Any], shape: Shape, wanted: Shape, bias: Vector | None
+) -> Projection:
     """The maps one after the other as one projection, with a bias for each neuron of its target.
 
-    One map alone stays what it is; several become a sparse matrix, their product.
+    One map alone stays what it is if the target has the shape that it gives; else, and of several,
+    it is a sparse matrix, their product.
     """
-    core, shapes = [], []
+    core, shapes, source = [], [], shape
     for node in nodes:
         if kind_of(node) != "Flatten":
             core.append(node)
             shapes.append(shape)
         shape = shape_behind(node, shape)
-    if len(core) == 1:
-        alone = _alone(core[0], shapes[0])
-        if bias is None:
-            return alone
-        own = _per_channel(alone, bias)
-        if own is not None:
-            return alone.with_arrays(bias=own)
-    elif not core and bias is None:
-        return OneToOne(1.0)
+    if len(core) < 2:
+        alone = _alone(core[0], shapes[0]) if core else OneToOne(1.0)
+        own = None if bias is None else _per_channel(alone, bias)
+        fits = isinstance(alone, Linear) or (
+            shapes in ([], [source]) and alone.output_shape(source) == wanted
+        )
+        if fits and (bias is None or own is not None):
+            return alone if bias is None else alone.with_arrays(bias=own)
     product = _identity(math.prod(shape)) if not core else _matrix(core[0], shapes[0])
     for node, before in zip(core[1:], shapes[1:], strict=True):
         product = _matrix(node, before) @ product

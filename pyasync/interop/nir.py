@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync._checks import choice, real
-from pyasync.errors import FileError, MissingDependencyError, NetworkError, expected
-from pyasync.interop._nir_graph import Graph, kind_of
+from pyasync.errors import FileError, NetworkError, expected
+from pyasync.interop._nir_graph import Graph, kind_of, nir_package
 from pyasync.interop._nir_maps import bias_at, projection, shape_behind
 from pyasync.network import Network
 from pyasync.neurons import LIF
@@ -108,20 +108,15 @@ def from_nir(
         for way in parsed.ways_to(name):
             source = "input" if way.source == parsed.source else way.source
             maps = [parsed.nodes[each] for each in way.maps]
-            network.connect(source, name, projection(maps, shapes[way.source], bias))
+            ends = shapes[way.source], shapes[name]
+            network.connect(source, name, projection(maps, *ends, bias))
             bias = None
     network.output = parsed.output
     return network
 
 
 def _read(graph: Any) -> Any:
-    try:
-        import nir
-    except ImportError as cause:
-        given = "a Python without it"
-        raise MissingDependencyError(
-            expected("nir", given, "pip install 'pyasync[interop]'")
-        ) from cause
+    nir = nir_package()
     if isinstance(graph, (str, os.PathLike)):
         try:
             graph = nir.read(os.fspath(graph), type_check=False)
@@ -136,14 +131,20 @@ def _read(graph: Any) -> Any:
 
 
 def _shapes(graph: Graph) -> dict[str, Shape]:
-    """Shapes of the input and of all populations, each as the first way to it makes it."""
+    """Shapes of the input and of all populations, each as the first way to it makes it.
+
+    What is flattened just before the neurons keeps its axes, which maps one by one can lead to.
+    """
     given = graph.nodes[graph.source].input_type["input"]
     shapes: dict[str, Shape] = {graph.source: tuple(int(size) for size in np.ravel(given))}
     for name in graph.populations:
         way = next(way for way in graph.ways_to(name) if way.source in shapes)
+        maps = [graph.nodes[each] for each in way.maps]
+        while maps and kind_of(maps[-1]) == "Flatten":
+            maps.pop()
         shape = shapes[way.source]
-        for each in way.maps:
-            shape = shape_behind(graph.nodes[each], shape)
+        for each in maps:
+            shape = shape_behind(each, shape)
         shapes[name] = shape
     return shapes
 

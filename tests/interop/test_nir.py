@@ -7,71 +7,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nir_graphs import DT, Equations, chain, conv, flat, graph, lif, nir, normal, pool, torch
+from nir_graphs import (
+    DT,
+    GRAPHS,
+    IMAGE,
+    Equations,
+    chain,
+    conv,
+    graph,
+    lif,
+    nir,
+    normal,
+    pool,
+    torch,
+)
 
 import pyasync as pa
 from pyasync.interop import from_nir
 
 pytest.importorskip("scipy")
-
-IMAGE = (2, 8, 7)
-ONES = np.ones(4)
-GRAPHS = {
-    "linear": chain((5,), nir.Linear(normal(4, 5)), lif(4)),
-    "affine": chain(
-        (5,), nir.Affine(normal(4, 5), normal(4)), lif(4), nir.Linear(normal(3, 4)), lif(3)
-    ),
-    "integrate and fire": chain((5,), nir.Linear(normal(4, 5)), nir.IF(0.4 * ONES, ONES)),
-    "a neuron for each input": chain((4,), lif(4)),
-    "scaled": chain((4,), nir.Scale(normal(4)), lif(4)),
-    "one scale": chain((4,), nir.Scale(np.array(0.7)), lif(4)),
-    "one after the other": chain(
-        (4,), nir.Affine(normal(6, 4), normal(6)), nir.Affine(normal(3, 6), normal(3)), lif(3)
-    ),
-    "conv2d": chain(IMAGE, conv(3, 2, 3, 2, stride=2, padding=(1, 0)), lif(3, 4, 3)),
-    "conv1d": chain((4, 9), conv(6, 2, 3, stride=2, padding=1, groups=2), lif(6, 5)),
-    "padding same": chain(IMAGE, conv(2, 2, 3, 5, padding="same"), lif(2, 8, 7)),
-    "padding valid": chain(IMAGE, conv(2, 2, 3, 2, padding="valid"), lif(2, 6, 6)),
-    "pooled spikes": chain(IMAGE, lif(*IMAGE), pool(nir.AvgPool2d, 2), lif(2, 4, 3)),
-    "conv, then pool": chain(
-        IMAGE, conv(3, 2, 3, 3, padding=1), pool(nir.SumPool2d, 3, 2, 1), lif(3, 4, 4)
-    ),
-    "pool, then conv": chain(
-        IMAGE, lif(*IMAGE), pool(nir.AvgPool2d, 2), conv(4, 1, 2, 2, groups=2), lif(4, 3, 2)
-    ),
-    "conv, scaled by neuron": chain(
-        IMAGE, conv(3, 2, 3, 3), nir.Scale(normal(3, 6, 5)), lif(3, 6, 5)
-    ),
-    "flattened": chain(
-        IMAGE, conv(3, 2, 3, 3), lif(3, 6, 5), flat(), nir.Affine(normal(4, 90), normal(4)), lif(4)
-    ),
-    "flattened to the output": chain(IMAGE, lif(*IMAGE), flat()),
-    "conv, flattened, linear": chain(
-        IMAGE, conv(3, 2, 3, 3), flat(), nir.Linear(normal(4, 90)), lif(4)
-    ),
-    "ways that join before a bias": graph(
-        {
-            "input": nir.Input(np.array([5])),
-            "a": nir.Affine(normal(4, 5), normal(4)),
-            "b": nir.Affine(normal(4, 5, seed=2), normal(4, seed=2)),
-            "c": nir.Affine(normal(3, 4), normal(3)),
-            "out": lif(3),
-            "output": nir.Output(np.array([3])),
-        },
-        "input a c out output, input b c",
-    ),
-    "a way past a population": graph(
-        {
-            "input": nir.Input(np.array([4])),
-            "a": nir.Affine(normal(4, 4), normal(4)),
-            "first": lif(4),
-            "b": nir.Affine(normal(4, 4, seed=3), normal(4, seed=3)),
-            "second": lif(4),
-            "output": nir.Output(np.array([4])),
-        },
-        "input a first b second output, first second, a second",
-    ),
-}
 
 
 @pytest.mark.parametrize("integration", ["euler", "exponential"])
@@ -192,7 +146,7 @@ def test_a_network_that_snntorch_wrote_fires_as_it_does_there(tmp_path: Path) ->
 ENDS = {"input": nir.Input(np.array([2])), "output": nir.Output(np.array([2]))}
 REFUSED = {
     "a node of another kind": (
-        chain((2,), nir.Linear(normal(2, 2)), nir.LI(ONES[:2], ONES[:2], ONES[:2])),
+        chain((2,), nir.Linear(normal(2, 2)), nir.LI(*np.ones((3, 2)))),
         "'n1', a LI",
     ),
     "no input": (

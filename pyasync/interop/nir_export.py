@@ -1,0 +1,212 @@
+"""Networks as graphs in the Neuromorphic Intermediate Representation (NIR)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pyasync._checks import choice, real
+from pyasync.errors import NetworkError, expected
+from pyasync.interop._nir_graph import nir_package
+from pyasync.network import Network, Population
+from pyasync.projections import (
+    AvgPool2d,
+    Conv1d,
+    Conv2d,
+    Linear,
+    OneToOne,
+    Projection,
+    Shape,
+    Sparse,
+    SumPool2d,
+)
+
+if TYPE_CHECKING:
+    import nir
+
+# NIR has no sparse maps: so many weights a matrix may have.
+_MOST_WEIGHTS = 2**28
+
+
+def to_nir(
+    network: Network,
+    *,
+    dt: float,
+    target_dt: float | None = None,
+    integration: Literal["euler", "exponential"] = "euler",
+) -> nir.NIRGraph:
+    """Build the NIR graph of a network, for the frameworks and chips that read NIR.
+
+    A framework that makes timesteps of `target_dt` seconds of NIR's equations as `integration`
+    says, and resets to 0, does what the network does layer by layer with `dt`; `from_nir` gives the
+    network back. Populations become nodes `LIF` of their names, or `IF` where nothing leaks, and
+    projections become maps, with a `Flatten` where shapes need one. nir's own check of types (of
+    version 1.0.8) refuses convolutions in groups: `nir.read(path, type_check=False)` reads them.
+
+    Parameters
+    ----------
+    network : Network
+    dt : float
+        Length of the timestep in seconds that the network was trained for.
+    target_dt : float, optional
+        That of the framework, for which to write time constants: snnTorch reads them with 1e-4.
+        None: `dt`.
+    integration : {"euler", "exponential"}
+        What the framework makes of the differential equation, as in `from_nir`.
+
+    Returns
+    -------
+    nir.NIRGraph
+        `nir.write` writes it to a file.
+
+    Raises
+    ------
+    MissingDependencyError
+        If `nir` is missing.
+    NetworkError
+        If NIR cannot say what the network does: a reset other than to zero, a `sync_threshold`,
+        neurons that do not leak among others of a population that do, a convolution or pooling of a
+        population that a flat map leads to, a large sparse map, or a name with a slash.
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa
+    >>> network = pa.Network.sequential([pa.Linear(np.ones((2, 3)))], pa.LIF(v_threshold=0.3))
+    >>> graph = pa.interop.to_nir(network, dt=1e-3)
+    >>> sorted(graph.nodes)
+    ['1', 'input', 'input_to_1', 'output']
+    >>> pa.interop.from_nir(graph, dt=1e-3)
+    Network(3 -> 1[2], 1 projection, float64)
+    """
+    choice(NetworkError, "integration", integration, ("euler", "exponential"))
+    dt = real(NetworkError, "dt", dt, "seconds above 0")
+    target_dt = dt if target_dt is None else target_dt
+    step = real(NetworkError, "target_dt", target_dt, "seconds above 0")
+    nir = nir_package()
+    shapes = _shapes(network)
+    nodes: dict[str, Any] = {"input": nir.Input(np.array(network.input_shape))}
+    edges: list[tuple[str, str]] = []
+
+    def named(name: str) -> str:
+        while name in nodes or name in shapes:
+            name += "_"
+        return name
+
+    def follow(before: str, *maps: tuple[str, Any]) -> str:
+        for name, node in maps:
+            name = named(name)
+            nodes[name] = node
+            edges.append((before, name))
+            before = name
+        return before
+
+    for population in network.populations:
+        shape = shapes[population.name][1]
+        nodes[population.name] = _neurons(nir, population, shape, dt, step, integration)
+    for link in network.projections:
+        name = f"{link.source}_to_{link.target}"
+        made = _maps(nir, name, link.projection, shapes[link.source], shapes[link.target][1])
+        maps = [(name, node) for node in made]
+        edges.append((follow(link.source, *maps), link.target))
+    output = nir.Output(np.array(shapes[network.output][1]))
+    follow(network.output, ("output", output))
+    try:
+        return nir.NIRGraph(nodes, edges)
+    except ValueError:
+        # nir 1.0.8 counts the channels of convolutions in groups and some kernels' places wrongly.
+        return nir.NIRGraph(nodes, edges, type_check=False)
+
+
+def _shapes(network: Network) -> dict[str, tuple[Shape, Shape]]:
+    """By name: the shape of the population, and that in the graph: flat behind a flat map."""
+    own = {"input": network.input_shape} | {p.name: p.shape for p in network.populations}
+    links = network.projections
+    flat = {c.target for c in links if c.projection.output_shape(own[c.source]) != own[c.target]}
+    one_to_one = [c for c in links if isinstance(c.projection, OneToOne)]
+    for _ in one_to_one:
+        flat |= {c.target for c in one_to_one if c.source in flat}
+    return {
+        name: (shape, (math.prod(shape),) if name in flat else shape) for name, shape in own.items()
+    }
+
+
+def _neurons(
+    nir: Any, population: Population, shape: Shape, dt: float, step: float, integration: str
+) -> Any:
+    """The node of a population; an input's factor is 1 with timesteps of `step` seconds."""
+    neuron, name = population.neuron, population.name
+    for parameter, possible in (("reset", "zero"), ("sync_threshold", 0)):
+        given = getattr(neuron, parameter)
+        if given != possible:
+            what = f"{name!r} with {parameter} = {given!r}"
+            raise NetworkError(expected("network", what, f"{parameter} = {possible!r}, as NIR has"))
+    if "/" in name:
+        raise NetworkError(expected("network", f"the name {name!r}", "names without a slash"))
+
+    def each(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.array(np.broadcast_to(values.reshape(shape if values.size > 1 else ()), shape))
+
+    own = population.shape
+    tau_mem, v_threshold = (each(neuron.values(k, own)) for k in ("tau_mem", "v_threshold"))
+    leaks, zeros = np.isfinite(tau_mem), np.zeros(shape)
+    if not leaks.any():
+        return nir.IF(r=np.ones(shape), v_threshold=v_threshold, v_reset=zeros)
+    if not leaks.all():
+        what = f"{name!r}, where some neurons leak and others do not"
+        raise NetworkError(expected("network", what, "finite tau_mem, or all of it infinite"))
+    lost = -np.expm1(-dt / tau_mem)
+    tau = step / lost if integration == "euler" else tau_mem * (step / dt)
+    return nir.LIF(tau=tau, r=1 / lost, v_leak=zeros, v_threshold=v_threshold, v_reset=zeros.copy())
+
+
+def _maps(
+    nir: Any, name: str, projection: Projection, source: tuple[Shape, Shape], wanted: Shape
+) -> list[Any]:
+    """The nodes of a projection to a population that in the graph has the shape `wanted`."""
+    shape, given = source
+
+    def flat(shape: Shape) -> list[Any]:
+        return [] if len(shape) == 1 else [nir.Flatten({"input": np.array(shape)}, 0, -1)]
+
+    if isinstance(projection, OneToOne):
+        scale = np.broadcast_to(projection.weight, (math.prod(shape),)).reshape(wanted)
+        return [*(flat(given) if len(wanted) == 1 else []), nir.Scale(np.array(scale))]
+    if isinstance(projection, Linear | Sparse):
+        weight, bias = _dense(name, projection), projection.bias
+        product = nir.Linear(weight) if bias is None else nir.Affine(weight, np.array(bias))
+        return [*flat(given), product]
+    if shape == given:
+        behind = flat(projection.output_shape(shape)) if len(wanted) == 1 else []
+        return [_window(nir, projection, shape), *behind]
+    what = f"{name}, which needs the shape {shape} of a population behind a flat map"
+    raise NetworkError(expected("network", what, "maps that keep shapes before it"))
+
+
+def _window(nir: Any, projection: Projection, shape: Shape) -> Any:
+    """The node of a convolution or pooling."""
+    if isinstance(projection, Conv1d | Conv2d):
+        weight, bias = np.array(projection.weight), projection.bias
+        bias = np.zeros(len(weight), weight.dtype) if bias is None else np.array(bias)
+        window = projection.stride, projection.padding, projection.dilation
+        if isinstance(projection, Conv2d):
+            return nir.Conv2d(shape[1:], weight, *window, projection.groups, bias)
+        return nir.Conv1d(shape[1], weight, *(each[0] for each in window), projection.groups, bias)
+    if isinstance(projection, AvgPool2d | SumPool2d):
+        kind = nir.AvgPool2d if isinstance(projection, AvgPool2d) else nir.SumPool2d
+        return kind(*map(np.array, (projection.kernel, projection.stride, projection.padding)))
+    raise NetworkError(expected("network", f"a {projection!r}", "projections of this package"))
+
+
+def _dense(name: str, projection: Linear | Sparse) -> npt.NDArray[Any]:
+    if isinstance(projection, Linear):
+        return np.array(projection.weight)
+    if math.prod(projection.shape) > _MOST_WEIGHTS:
+        what = f"{name}, a sparse map of shape {projection.shape}, which NIR has only whole"
+        raise NetworkError(expected("network", what, f"at most {_MOST_WEIGHTS:,} entries"))
+    weight = np.zeros(projection.shape, projection.data.dtype)
+    rows = np.repeat(np.arange(projection.shape[0]), np.diff(projection.indptr))
+    weight[rows, projection.indices] = projection.data
+    return weight

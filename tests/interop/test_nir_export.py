@@ -1,0 +1,186 @@
+"""Networks become NIR graphs whose equations do what they do layer by layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from nir_graphs import DT, GRAPHS, Equations, nir, torch
+
+import pyasync as pa
+from pyasync.interop import from_nir, to_nir
+
+LIF = pa.LIF(tau_mem=5e-3, v_threshold=0.3)
+
+
+def network(name: str) -> pa.Network:
+    return from_nir(GRAPHS[name], dt=DT, dtype="float64")
+
+
+def spikes(shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng(0).binomial(2, 0.3, (40, 3, *shape)).astype(np.float64)
+
+
+@pytest.mark.parametrize("integration", ["euler", "exponential"])
+@pytest.mark.parametrize("name", GRAPHS)
+def test_the_graphs_equations_fire_as_the_network(name: str, integration: Any) -> None:
+    ours = network(name)
+    graph = to_nir(ours, dt=DT, integration=integration)
+    x = spikes(ours.input_shape)
+    counts = pa.simulate(ours, x, pa.Layered(), dt=DT).counts
+    assert counts.sum() > 0
+    np.testing.assert_array_equal(Equations(graph, integration).run(x), counts)
+
+
+@pytest.mark.parametrize("target_dt", [None, 1e-4])
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_network_comes_back_from_its_file(
+    name: str, target_dt: float | None, tmp_path: Path
+) -> None:
+    ours = network(name)
+    nir.write(str(tmp_path / "net.nir"), to_nir(ours, dt=DT, target_dt=target_dt))
+    back = from_nir(tmp_path / "net.nir", dt=DT, source_dt=target_dt, dtype="float64")
+    assert [p.name for p in back.populations] == [p.name for p in ours.populations]
+    x = spikes(ours.input_shape)
+    counts = pa.simulate(ours, x, pa.Fifo(3), dt=DT).counts
+    np.testing.assert_array_equal(pa.simulate(back, x, pa.Fifo(3), dt=DT).counts, counts)
+
+
+def test_names_that_the_graph_needs_are_given_way_to() -> None:
+    ours = pa.Network(n_inputs=3)
+    ours.add("output", 2, LIF)
+    ours.add("input_to_output", 2, LIF)
+    for source, target in (("input", "output"), ("input", "output"), ("output", "input_to_output")):
+        n_in = 3 if source == "input" else 2
+        ours.connect(source, target, pa.Linear(np.ones((2, n_in))))
+    graph = to_nir(ours, dt=DT)
+    ends = {name for name, node in graph.nodes.items() if isinstance(node, nir.Output)}
+    assert ends == {"output_"}
+    back = from_nir(graph, dt=DT)
+    assert [p.name for p in back.populations] == ["output", "input_to_output"]
+    assert [(c.source, c.target) for c in back.projections] == [
+        (c.source, c.target) for c in ours.projections
+    ]
+
+
+def test_recurrence_comes_back() -> None:
+    ours = pa.Network(n_inputs=3)
+    ours.add("a", 4, LIF)
+    ours.add("b", 2, pa.LIF(tau_mem=np.inf))
+    weights = np.random.default_rng(0).normal(0.3, 0.5, (3, 4, 4))
+    for source, target, weight in (
+        ("input", "a", weights[0, :, :3]),
+        ("a", "a", weights[1]),
+        ("a", "b", weights[2, :2]),
+        ("b", "a", weights[2, :, :2]),
+    ):
+        ours.connect(source, target, pa.Linear(weight))
+    back = from_nir(to_nir(ours, dt=DT), dt=DT)
+    x = spikes((3,))
+    for schedule in (pa.Layered(), pa.Random(1)):
+        counts = pa.simulate(ours, x, schedule, dt=DT).counts
+        assert counts.sum() > 0
+        np.testing.assert_array_equal(pa.simulate(back, x, schedule, dt=DT).counts, counts)
+
+
+def test_populations_behind_flat_maps_are_flat_there() -> None:
+    ours = pa.Network(input_shape=(2, 3, 3))
+    rng = np.random.default_rng(0)
+    shapes = {"a": (2, 3, 3), "b": (2, 3, 3), "c": (2, 3, 3), "d": (4, 2, 2)}
+    for name, shape in shapes.items():
+        ours.add(name, shape, pa.LIF(tau_mem=5e-3, v_threshold=rng.uniform(0.2, 0.5, shape)))
+    ours.connect("input", "a", pa.Linear(rng.normal(0.1, 0.5, (18, 18))))
+    ours.connect("a", "a", pa.OneToOne(-0.25))
+    ours.connect("a", "b", pa.OneToOne(rng.normal(0.5, 0.5, 18)))
+    ours.connect("input", "c", pa.OneToOne(0.5))
+    ours.connect("b", "c", pa.Sparse((np.arange(19), np.arange(18), np.full(18, 0.4)), (18, 18)))
+    ours.connect("input", "d", pa.Conv2d(rng.normal(0.1, 0.5, (4, 2, 2, 2)), rng.normal(size=4)))
+    ours.connect("c", "d", pa.Linear(rng.normal(0.1, 0.5, (16, 18))))
+    back = from_nir(to_nir(ours, dt=DT), dt=DT)
+    assert [p.shape for p in back.populations][:2] == [(18,), (18,)]
+    x = spikes((2, 3, 3))
+    counts = pa.simulate(ours, x, pa.Layered(), dt=DT).counts
+    assert counts.sum() > 0
+    np.testing.assert_array_equal(pa.simulate(back, x, pa.Layered(), dt=DT).counts, counts)
+
+
+def test_a_trained_model_fires_in_snntorch_as_it_does_layer_by_layer() -> None:
+    pytest.importorskip("nirtorch")
+    pytest.importorskip("snntorch")
+    from snntorch import utils
+    from snntorch.import_nir import import_from_nir
+
+    torch.manual_seed(0)
+    model = pa.nn.AsyncSequential(
+        torch.nn.Linear(12, 20),
+        pa.nn.LIF(v_threshold=0.3, tau_mem=20e-3),
+        torch.nn.Linear(20, 4),
+        pa.nn.LIF(v_threshold=0.2, tau_mem=50e-3),
+        schedule=pa.Random(4),
+        dt=10e-3,
+    )
+    x = (torch.rand(30, 8, 12) < 0.3).float()
+    pa.nn.functional.rate_cross_entropy(model(x), torch.arange(8) % 4).backward()
+    torch.optim.Adam(model.parameters(), 0.05).step()
+    ours = pa.simulate(model.network(), x.numpy(), pa.Layered(), dt=10e-3).counts
+    theirs = import_from_nir(to_nir(model.network(), dt=10e-3, target_dt=1e-4))
+    utils.reset(theirs)
+    state, counts = None, []
+    with torch.no_grad():
+        for each in x:
+            out, state = theirs(each, state)
+            counts.append(out)
+    assert ours.sum() > 0
+    np.testing.assert_array_equal(torch.stack(counts).numpy(), ours)
+
+
+def built(
+    neuron: pa.LIF = LIF, shape: Any = 2, projection: Any = None, name: str = "a"
+) -> pa.Network:
+    ours = pa.Network(n_inputs=4)
+    ours.add(name, shape, neuron)
+    ours.connect("input", name, projection or pa.Linear(np.ones((2, 4))))
+    return ours
+
+
+def windowed() -> pa.Network:
+    ours = built(shape=(1, 2, 2), projection=pa.Linear(np.ones((4, 4))))
+    ours.add("b", (1, 1, 1), LIF)
+    ours.connect("a", "b", pa.SumPool2d(2))
+    return ours
+
+
+REFUSED = {
+    "a reset": (built(pa.LIF(reset="subtract")), "'a' with reset = 'subtract'"),
+    "waiting": (built(pa.LIF(sync_threshold=3)), "'a' with sync_threshold = 3"),
+    "some do not leak": (built(pa.LIF(tau_mem=[1.0, np.inf])), "'a', where some neurons leak"),
+    "a window behind a flat map": (windowed(), r"a_to_b, which needs the shape \(1, 2, 2\)"),
+    "a slash": (built(name="a/b"), "the name 'a/b'"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_nir_cannot_say_is_named(name: str) -> None:
+    ours, says = REFUSED[name]
+    with pytest.raises(pa.NetworkError, match=rf"^network: got .*{says}"):
+        to_nir(ours, dt=DT)
+
+
+def test_a_sparse_map_too_large_to_be_written_whole_is_named() -> None:
+    ours = pa.Network(n_inputs=2**15)
+    ours.add("a", 2**14, LIF)
+    ours.connect("input", "a", pa.Sparse((np.zeros(2**14 + 1, int), [], []), (2**14, 2**15)))
+    with pytest.raises(pa.NetworkError, match=r"^network: got input_to_a, a sparse map"):
+        to_nir(ours, dt=DT)
+
+
+def test_other_arguments_are_refused_by_name() -> None:
+    for wrong, says in (
+        ({"dt": np.nan}, "^dt: got nan"),
+        ({"target_dt": 0}, "^target_dt: got 0"),
+        ({"integration": "midpoint"}, "^integration: got 'midpoint'"),
+    ):
+        with pytest.raises(pa.NetworkError, match=says):
+            to_nir(built(), **{"dt": DT, **wrong})
