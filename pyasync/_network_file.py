@@ -41,7 +41,7 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
     projections = []
     for number, c in enumerate(network.projections):
         for parameter, array in c.projection.arrays().items():
-            arrays[f"projection.{number}.{parameter}"] = np.ascontiguousarray(array)
+            arrays[f"projection.{number}.{parameter}"] = np.asarray(array, order="C")
         projections.append(
             {
                 "source": c.source,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -96,7 +98,8 @@ class AsyncModule(nn.Module):
     max_forward_steps : int
         Guard: a timestep that is not quiescent after so many forward steps is stopped.
     threads : int, optional
-        Worker threads of the engine; all cores if not given. No bit depends on it. PyTorch's own
+        Worker threads of the engine; all cores if not given. No bit depends on it, but of what runs
+        under `FreeRunning`. PyTorch's own
         threads wait for work on the same cores: on the CPU, `torch.set_num_threads(1)` makes
         training faster.
     batch_first : bool
@@ -125,25 +128,30 @@ class AsyncModule(nn.Module):
         batch_first: bool = False,
     ) -> None:
         super().__init__()
-        self.schedule: Schedule | RandomSchedules = schedule_of(schedule)
-        self.dt = real(InputError, "dt", dt, "seconds, finite and above 0")
-        self.surrogate = atan() if surrogate is None else surrogate_of(surrogate)
-        self.gradient_scope = choice(InputError, "gradient_scope", gradient_scope, SCOPES)
-        self.detach_reset = bool(detach_reset)
-        self.gradient = choice(InputError, "gradient", gradient, GRADIENTS)
-        self.refractory_dropout = _probability("refractory_dropout", refractory_dropout)
-        self.input_dropout = _probability("input_dropout", input_dropout)
-        self.spike_dropout = _probability("spike_dropout", spike_dropout)
-        if self.input_dropout == 1:
-            raise InputError(expected("input_dropout", input_dropout, "a number below 1"))
-        self.max_forward_steps = integer(InputError, "max_forward_steps", max_forward_steps, 1)
-        self.threads = None if threads is None else integer(InputError, "threads", threads, 1)
-        self.batch_first = bool(batch_first)
+        # Each is checked as it is set, here and later.
+        self.schedule: Schedule | RandomSchedules = schedule
+        self.dt = dt
+        self.surrogate = atan() if surrogate is None else surrogate
+        self.gradient_scope = gradient_scope
+        self.detach_reset = detach_reset
+        self.gradient = gradient
+        self.refractory_dropout = refractory_dropout
+        self.input_dropout = input_dropout
+        self.spike_dropout = spike_dropout
+        self.max_forward_steps = max_forward_steps
+        self.threads = threads
+        self.batch_first = batch_first
         # Follows .to(...): the dtype and device of a model that has no parameter of its own.
         self._like: torch.Tensor
         self.register_buffer("_like", torch.empty(0), persistent=False)
         self._last_result: Result | None = None
         self._warned: set[str] = set()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute, an option only to what it may be."""
+        if name in _OPTIONS:
+            value = _OPTIONS[name](value)
+        super().__setattr__(name, value)
 
     @abstractmethod
     def _plan(self) -> Plan:
@@ -329,6 +337,29 @@ def _probability(argument: str, given: Any) -> float:
     if number > 1:
         raise InputError(expected(argument, shown(given), accepted))
     return number
+
+
+def _input_dropout(given: Any) -> float:
+    number = _probability("input_dropout", given)
+    if number == 1:
+        raise InputError(expected("input_dropout", shown(given), "a number below 1"))
+    return number
+
+
+_OPTIONS: dict[str, Callable[[Any], Any]] = {
+    "schedule": schedule_of,
+    "dt": lambda given: real(InputError, "dt", given, "seconds, finite and above 0"),
+    "surrogate": surrogate_of,
+    "gradient_scope": lambda given: choice(InputError, "gradient_scope", given, SCOPES),
+    "detach_reset": bool,
+    "gradient": lambda given: choice(InputError, "gradient", given, GRADIENTS),
+    "refractory_dropout": partial(_probability, "refractory_dropout"),
+    "input_dropout": _input_dropout,
+    "spike_dropout": partial(_probability, "spike_dropout"),
+    "max_forward_steps": lambda given: integer(InputError, "max_forward_steps", given, 1),
+    "threads": lambda given: None if given is None else integer(InputError, "threads", given, 1),
+    "batch_first": bool,
+}
 
 
 def _samples(x: Any) -> int | None:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from pyasync.events import SpikeBatch
+from pyasync.nn._limits import numbers
 
 #: Inputs with fewer entries than this that are not 0 are quicker as lists of events.
 SPARSE = 0.25
@@ -18,8 +19,9 @@ def drop(
 ) -> torch.Tensor | SpikeBatch:
     """Leave out each input spike with probability `p`; the others count 1 / (1 - p) times.
 
-    The same spikes and seed leave out the same ones, given as bool tensor or as SpikeBatch. A
-    tensor that wants a gradient stays one, and so does one that is mostly not 0, as currents are.
+    The same spikes and seed leave out the same ones, given as SpikeBatch or as a tensor that has
+    few of them, wants no gradient and is on the CPU. Other tensors stay tensors: each of their
+    entries, 0 or not, draws a random number of its own.
     """
     chance = np.random.Generator(np.random.SFC64(seed))
     if isinstance(x, torch.Tensor):
@@ -46,7 +48,7 @@ def _events(x: torch.Tensor) -> SpikeBatch | None:
         return None
     n_timesteps, n_samples, *shape = x.shape
     n_inputs = math.prod(shape)
-    dense = x.numpy().reshape(n_timesteps, n_samples, n_inputs)
+    dense = numbers(x).reshape(n_timesteps, n_samples, n_inputs)
     spikes = dense if dense.dtype == np.bool_ else dense != 0
     at = np.flatnonzero(np.ascontiguousarray(spikes.swapaxes(0, 1)))
     if at.size > SPARSE * dense.size:

@@ -47,6 +47,8 @@ class Call:
     x: SpikeBatch | npt.NDArray[Any] | None
     network: Network | None = field(default=None)
     result: Result | None = field(default=None)
+    #: Thresholds [n_neurons] that are not learned, for the replay.
+    v_threshold: npt.NDArray[np.float64] | None = field(default=None)
 
     def run(
         self,
@@ -59,6 +61,8 @@ class Call:
     ) -> Any:
         """Simulate: counts [T, B, n_outputs], spike counts and final v [B, n_neurons] or None."""
         self.network = self.plan.filled(self.dtype, tensors, (tau_mem, v_threshold))
+        if self.record and self.gradient == "torch" and v_threshold is None:
+            self.v_threshold = self.plan.v_threshold()
         options = dict(self.options)
         if initial_v is not None:
             options["initial_v"] = initial_v.numpy(force=True)
@@ -245,12 +249,7 @@ def by_replay(
         return torch.from_numpy(np.array(array, call.dtype)).to(call.device)
 
     if beta is None or v_threshold is None:
-        pairs = zip(network.populations, call.plan.neurons, strict=True)
-        held = [
-            np.broadcast_to(np.ravel(lif.neuron().v_threshold), p.stop - p.start)
-            for p, lif in pairs
-        ]
-        beta, v_threshold = here(network.decay(call.dt)), here(np.concatenate(held))
+        beta, v_threshold = here(network.decay(call.dt)), here(call.v_threshold)
     given: Any = x
     if x is None:
         given = call.x if isinstance(call.x, SpikeBatch) else here(call.x)

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from pyasync.errors import GradientError, InputError, expected
@@ -73,6 +74,17 @@ def transforms() -> list[str]:
     functorch = getattr(torch._C, "_functorch", None)
     stack = getattr(functorch, "get_interpreter_stack", lambda: None)() or ()
     return [str(each.key()) for each in stack]
+
+
+def numbers(tensor: torch.Tensor) -> npt.NDArray[Any]:
+    """Today's numbers on the CPU, also of what a function transform follows."""
+    if not transforms():
+        return tensor.numpy(force=True)
+    functorch = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = functorch.get_unwrapped(tensor)
+    with torch._C._DisableFuncTorch():  # or what `numpy` does would be followed too
+        return tensor.numpy(force=True)
 
 
 def transforms_but_vmap() -> list[str]:

@@ -12,6 +12,7 @@ from torch import nn
 
 from pyasync import projections
 from pyasync.errors import NetworkError, expected
+from pyasync.nn._limits import numbers
 from pyasync.nn._modules import OneToOne, Sparse, SumPool2d
 from pyasync.projections import Projection, Shape
 
@@ -216,7 +217,7 @@ def _pair(given: Any) -> tuple[int, int]:
 
 
 def _array(tensor: torch.Tensor | None) -> Any:
-    return None if tensor is None else tensor.numpy(force=True)
+    return None if tensor is None else numbers(tensor)
 
 
 def _name(module: nn.Module) -> str:

@@ -13,6 +13,11 @@ from torch import nn
 
 from pyasync import neurons
 from pyasync.errors import NetworkError, expected
+from pyasync.nn._limits import numbers
+
+# Beyond e^80 s nothing decays and below e^-80 s nothing stays, in float64 too; beyond e^88 s a
+# float32 is infinite, and a gradient no number.
+_MOST_LOG = 80.0
 
 Values = npt.NDArray[np.float64]
 
@@ -133,7 +138,7 @@ class LIF(nn.Module):
 
     def __getattr__(self, name: str) -> Any:
         if name == "tau_mem" and name not in self.__dict__.get("_buffers", ()):
-            return self.log_tau_mem.exp()
+            return self.log_tau_mem.clamp(-_MOST_LOG, _MOST_LOG).exp()
         return super().__getattr__(name)
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> LIF:
@@ -181,7 +186,7 @@ class LIF(nn.Module):
 
 def values_of(tensor: torch.Tensor) -> Values:
     """Today's values in float64 on the CPU."""
-    return np.asarray(tensor.numpy(force=True), np.float64)
+    return np.asarray(numbers(tensor), np.float64)
 
 
 def _plain(given: Any) -> Any:

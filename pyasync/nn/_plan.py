@@ -128,6 +128,16 @@ class Plan:
             populations.append((*sizes, tau_mem, v_threshold, *rest))
         return populations
 
+    def v_threshold(self) -> npt.NDArray[np.float64]:
+        """Today's thresholds [n_neurons], whatever becomes of the neurons' own."""
+        pairs = zip(self.template.populations, self.neurons, strict=True)
+        return np.concatenate(
+            [
+                np.broadcast_to(np.ravel(values_of(lif.v_threshold)), p.stop - p.start)
+                for p, lif in pairs
+            ]
+        )
+
     def learned(self, dt: float, dtype: torch.dtype) -> list[torch.Tensor | None]:
         """Decay, `tau_mem` and `v_threshold` [n_neurons], or None where nothing is learned."""
         if not any(lif.learns for lif in self.neurons):

@@ -101,6 +101,8 @@ def wires_of(
         if isinstance(p, Sparse):
             row = np.repeat(np.arange(p.shape[0]), np.diff(p.indptr))
             synapse = torch.tensor(np.stack([row, p.indices]), device=like.device)
+            # A stored zero is no synapse, and learns nothing.
+            weight = torch.where(weight == 0, 0.0, weight)
         wires.append(Wire(p, source, shape, at, weight, bias, synapse, is_feedback))
     return wires
 

@@ -17,7 +17,7 @@ class RandomSchedules:
     """A schedule drawn anew for each batch in training: a model that relies on none.
 
     In training each forward takes one of `schedules` uniformly and, where it has a group size, F
-    log-uniformly from the integers of a range: F = 1 … 2 is as likely as 32 … 64. In evaluation it
+    log-uniformly from the integers of a range: F = 1 is as likely as 32 … 63. In evaluation it
     is always the same one.
 
     Parameters

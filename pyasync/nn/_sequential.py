@@ -6,13 +6,12 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
 from pyasync.errors import NetworkError, expected
 from pyasync.nn._base import AsyncModule
-from pyasync.nn._maps import Map, _leaves
+from pyasync.nn._maps import Map, _leaves, _refuse_hooked
 from pyasync.nn._modules import OneToOne, Sparse
 from pyasync.nn._neuron import LIF
 from pyasync.nn._plan import Plan
@@ -138,18 +137,27 @@ class AsyncSequential(AsyncModule):
 
 
 def signature(leaves: Sequence[nn.Module]) -> list[Any]:
-    """What a plan was made for: the modules themselves and the shapes of their parameters."""
+    """What a plan was made for: the modules, their parameters' names and shapes, and what they are.
+
+    That is the synapses of `Sparse`, and how neurons fire; the plan holds what it was then.
+    """
     token: list[Any] = []
     for leaf in leaves:
-        own = leaf._parameters.values()
-        token += [leaf, *(None if p is None or is_lazy(p) else p.shape for p in own)]
+        own = leaf._parameters
+        shapes = (None if p is None or is_lazy(p) else p.shape for p in own.values())
+        token += [leaf, tuple(own), *shapes]
+        if isinstance(leaf, LIF):
+            token += [leaf.reset, leaf.refractory, leaf.sync_threshold]
+        elif isinstance(leaf, Sparse):
+            for buffer in (leaf.indptr, leaf.indices):
+                token += [buffer, None if buffer.is_inference() else buffer._version]
     return token
 
 
 def same(a: list[Any], b: list[Any]) -> bool:
-    """Whether two signatures are of the same modules with parameters of the same shapes."""
+    """Whether two signatures are of the same modules, which have not changed."""
     return len(a) == len(b) and all(
-        x is y or (isinstance(x, torch.Size) and x == y) for x, y in zip(a, b, strict=True)
+        x is y or (isinstance(x, (tuple, str, int)) and x == y) for x, y in zip(a, b, strict=True)
     )
 
 
@@ -157,6 +165,8 @@ def _first_shape(modules: Sequence[nn.Module]) -> int:
     """Input channels where the first linear map knows them."""
     leaves = [each for each in _leaves(modules) if not isinstance(each, nn.Flatten)]
     first = leaves[0] if leaves else None
+    if first is not None:
+        _refuse_hooked(first)
     if isinstance(first, nn.Linear):
         return first.in_features
     if isinstance(first, Sparse):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -234,6 +235,8 @@ def _labels(counts: Any, y: Any) -> torch.Tensor:
         raise InputError(expected("counts", _what(counts), "a float tensor [T, B, n_outputs]"))
     _, n_samples, n_outputs = counts.shape
     accepted = f"{n_samples} integers from 0 to {n_outputs - 1}"
+    if isinstance(y, np.ndarray) and y.dtype.kind in "iu":
+        y = y.astype(np.int64)  # of any strides and byte order, writable or not
     try:
         labels = torch.as_tensor(y)
     except (TypeError, ValueError, RuntimeError) as cause:

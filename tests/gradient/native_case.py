@@ -107,16 +107,13 @@ def flat(gradient: Gradients, net: Network) -> dict[str, np.ndarray]:
 
 
 def comparable(arrays: dict[str, np.ndarray], net: Network) -> dict[str, np.ndarray]:
-    """Without what the engine need not give: pools, biases there are not, stored zeros."""
+    """Without what the engine need not give: pools, biases there are not."""
     arrays = dict(arrays)
     for k, p in enumerate(net.projections):
         if p.kind.endswith("Pool2d"):
             arrays.pop(f"weight {k}", None)
         if p.arguments.get("bias") is None:
             arrays.pop(f"bias {k}", None)
-        if p.kind == "Sparse":
-            stored = p.arguments["csr"][2]
-            arrays[f"weight {k}"] = np.where(stored == 0, 0.0, arrays[f"weight {k}"])
     return arrays
 
 

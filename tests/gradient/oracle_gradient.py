@@ -44,7 +44,9 @@ def parameter_index(p: Projection, source: tuple[int, ...], target: tuple[int, .
         return np.full((int(np.prod(target)), int(np.prod(source))), -1)
     if p.kind == "Sparse":
         indptr, indices, values = a["csr"]
-        numbered = {"csr": (indptr, indices, 1.0 + np.arange(len(values)))}
+        # A stored zero is no synapse.
+        entries = np.where(np.asarray(values) == 0, 0.0, 1.0 + np.arange(len(values)))
+        numbered = {"csr": (indptr, indices, entries)}
     elif p.kind == "OneToOne":
         numbered = {"weight": 1.0 + np.arange(int(np.prod(source)))}
     else:
