@@ -103,9 +103,11 @@ def finite(error: type[ArgumentError], argument: str, array: npt.NDArray[Any]) -
 
 def positions(argument: str, index: Any, n: int) -> npt.NDArray[np.int64]:
     """Positions in `0 .. n - 1` that an int, slice, array of positions or mask selects."""
+    accepted = f"positions from {-n} to {n - 1}, a slice or a mask of {n}"
     try:
         chosen = np.atleast_1d(np.arange(n)[index])
-    except (IndexError, TypeError, ValueError) as cause:
-        accepted = f"positions from {-n} to {n - 1}, a slice or a mask of {n}"
-        raise ArgumentError(expected(argument, repr(index), accepted)) from cause
+    except (IndexError, TypeError, ValueError, OverflowError) as cause:
+        raise ArgumentError(expected(argument, shown(index), accepted)) from cause
+    if index is None or chosen.ndim > 1:
+        raise ArgumentError(expected(argument, shown(index), accepted))
     return chosen

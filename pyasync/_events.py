@@ -119,7 +119,15 @@ def _fields(events: Sequence[npt.NDArray[Any]]) -> set[str]:
 
 
 def _column(events: Sequence[npt.NDArray[Any]], name: str, kinds: str) -> npt.NDArray[Any]:
-    column: npt.NDArray[Any] = np.concatenate([np.zeros(0, np.int8), *(e[name] for e in events)])
+    columns = [array[name] for array in events]
+    # Beside other integers NumPy would make floats of uint64; what int64 cannot hold is too large.
+    columns = [
+        np.minimum(each, np.uint64(2**63 - 1)).astype(np.int64)
+        if each.dtype.kind == "u" and each.dtype.itemsize == 8
+        else each
+        for each in columns
+    ]
+    column: npt.NDArray[Any] = np.concatenate([np.zeros(0, np.int8), *columns])
     if column.dtype.kind not in kinds or not np.isfinite(column).all():
         accepted = "integers" if "f" not in kinds else "integers or finite real numbers"
         raise InputError(expected("events", f"{name} of dtype {column.dtype}", accepted))
@@ -144,7 +152,8 @@ def plural(number: int, noun: str) -> str:
 
 
 def shape_of(given: Any) -> tuple[int, ...]:
-    sizes = tuple(given) if isinstance(given, (Sequence, np.ndarray)) else (given,)
+    given = given.tolist() if isinstance(given, np.ndarray) else given
+    sizes = tuple(given) if isinstance(given, Sequence) else (given,)
     shape = tuple(count_of("input_shape", size) for size in sizes)
     if not shape or math.prod(shape) > MAX_INPUTS:
         accepted = f"one axis or more, at most {MAX_INPUTS} channels in all"

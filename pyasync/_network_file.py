@@ -77,14 +77,17 @@ def load(path: str | os.PathLike[str]) -> Network:
         header = json.loads(metadata.get("pyasync", "{}"))
         if not isinstance(header, dict):
             raise ValueError(f"its header is a {type(header).__name__}")
-    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as cause:
+    except (
+        *(safetensors.SafetensorError, ValueError, KeyError, TypeError),
+        *(AttributeError, RecursionError),
+    ) as cause:
         raise FileError(expected("path", f"{path}: {cause}", ACCEPTED)) from cause
     if header.get("format") != FORMAT or header.get("version") != VERSION:
         given = f"{path} of format {header.get('format')}, version {header.get('version')}"
         raise FileError(expected("path", given, ACCEPTED))
     try:
         return _rebuild(header, arrays)
-    except (KeyError, TypeError, AttributeError, ValueError) as cause:
+    except (LookupError, TypeError, AttributeError, ValueError) as cause:
         if isinstance(cause, PyasyncError):
             given = f"{path}, which holds no valid network: {cause}"
         else:

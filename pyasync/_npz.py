@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -17,7 +18,7 @@ from pyasync.errors import FileError, expected
 # What zipfile and NumPy raise for a file that is cut, altered or no npz at all.
 _UNREADABLE = (
     *(OSError, EOFError, ValueError, KeyError, NotImplementedError, RuntimeError, MemoryError),
-    *(zipfile.BadZipFile, zlib.error),
+    *(zipfile.BadZipFile, zlib.error, SyntaxError, tokenize.TokenError),
 )
 
 

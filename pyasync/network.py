@@ -412,7 +412,7 @@ def _shape(argument: str, given: Any) -> Shape:
 def _dtype(given: Any) -> np.dtype[Any]:
     try:
         dtype: np.dtype[Any] = np.dtype(given)
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):
         dtype = np.dtype(object)
     if dtype not in (np.float32, np.float64):
         raise NetworkError(expected("dtype", repr(given), "float32, float64"))

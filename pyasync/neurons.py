@@ -58,8 +58,9 @@ class LIF:
             accepted = "an integer below 2**32"
             raise NetworkError(expected("sync_threshold", self.sync_threshold, accepted))
         for parameter in ("tau_mem", "v_threshold"):
-            if np.ndim(getattr(self, parameter)):
-                object.__setattr__(self, parameter, self._values(parameter))
+            if not isinstance(getattr(self, parameter), (int, float)):
+                values = self._values(parameter)
+                object.__setattr__(self, parameter, values if values.ndim else values.item())
         tau_mem = self._values("tau_mem")
         if not (tau_mem > 0).all():
             given = tau_mem[~(tau_mem > 0)][0]

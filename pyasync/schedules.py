@@ -300,8 +300,9 @@ class Custom(_Seeded):
         if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu"):
             given = f"an array of {indices.dtype} and shape {indices.shape}"
             raise ScheduleError(expected("pick", given, accepted))
-        # Where an index does not fit int64 it is out of range in any case.
-        return np.minimum(indices, 2**62).astype(np.int64)
+        if indices.dtype == np.uint64:  # what does not fit int64 is out of range in any case
+            indices = np.minimum(indices, np.uint64(2**62))
+        return indices.astype(np.int64)
 
 
 @dataclass(frozen=True)

@@ -320,5 +320,8 @@ def _dense(network: Network, x: npt.ArrayLike, batch_first: bool) -> npt.NDArray
     if array.dtype == np.bool_:
         array = array.view(np.uint8)
     elif array.dtype not in (np.uint8, np.float32):
-        array = array.astype(np.float64)
+        # What float64 cannot hold would be rounded twice by way of it.
+        exact = array.dtype.itemsize < 8 or array.dtype == np.float64
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float64 if exact else network.dtype)
     return aligned(array, array.dtype).reshape(*array.shape[:2], -1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -213,6 +213,7 @@ class Trace:
             input group (biases and, with `input_mode="at_once"`, input spikes), and -1 - channel
             for a scheduled input spike.
         """
+        self.to_events()  # which refuses what no run can have emitted
         steps, emitted, *_ = columns = self.to_steps()
         source = _sources(columns, self.n_shards)
         is_input = steps["step"] < self.n_shards
@@ -259,17 +260,22 @@ class Trace:
         """
 
         def table(rows: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[np.uint32]:
+            for name in dtype.names or ():
+                numbers(name, rows[name])
             return cast("npt.NDArray[np.uint32]", aligned(rows, dtype).view(np.uint32))
 
-        emitted = np.asarray(steps.emitted)
-        outside = emitted.size > 0 and (emitted.min() < 0 or emitted.max() >= 2**32)
-        if emitted.ndim != 1 or emitted.dtype.kind not in "iu" or outside:
-            given = f"an array of {emitted.dtype} and shape {emitted.shape}"
-            raise TraceError(expected("emitted", given, "arrival numbers below 2**32, shape [n]"))
+        def numbers(name: str, given: npt.ArrayLike) -> npt.NDArray[np.uint32]:
+            array = np.asarray(given)
+            outside = array.size > 0 and (array.min() < 0 or array.max() >= 2**32)
+            if array.ndim != 1 or array.dtype.kind not in "iu" or outside:
+                given = f"an array of {array.dtype} and shape {array.shape}"
+                raise TraceError(expected(name, given, "integers from 0 to 2**32 - 1, shape [n]"))
+            return aligned(array, np.uint32)
+
         core = like.core.with_steps(
             table(steps.steps, STEP).reshape(-1, 6),
-            aligned(emitted, np.uint32),
-            aligned(steps.fired["neuron"], np.uint32),
+            numbers("emitted", steps.emitted),
+            numbers("neuron", steps.fired["neuron"]),
             aligned(steps.fired["v"], np.float32),
             aligned(steps.fired["skipped"] + 2 * steps.fired["lost"], np.uint8),
             table(steps.joined, JOINED).reshape(-1, 3),
@@ -278,7 +284,7 @@ class Trace:
         return cls(core)
 
     @classmethod
-    def concatenate(cls, traces: Sequence[Trace]) -> Trace:
+    def concatenate(cls, traces: Iterable[Trace]) -> Trace:
         """Join the samples of several runs of one network under the same schedule and options.
 
         Raises
@@ -286,6 +292,7 @@ class Trace:
         TraceError
             If there is no trace, or one differs from the first in anything but its samples.
         """
+        traces = list(traces)
         for trace in traces:
             if not isinstance(trace, Trace):
                 raise TraceError(expected("traces", type(trace).__name__, "a sequence of Trace"))

@@ -119,28 +119,31 @@ def npz(
         raise FileError(expected("path", f"{path} with {_names(arrays)}", accepted))
     shape = _shape(path, arrays, input_shape)
     channels, offsets = _array(path, arrays, channel), _array(path, arrays, "offsets")
+    multiplicity = arrays.get("multiplicity")
+    if n_timesteps is not None:
+        count_of("n_timesteps", n_timesteps)
     if time is None:
         length = _agreed("n_timesteps", n_timesteps, _stored(path, arrays, "n_timesteps"))
         length = count_of("n_timesteps", _needed("n_timesteps", length))
     else:
-        if n_timesteps is not None:
-            count_of("n_timesteps", n_timesteps)
         ticks = _needed("dt", step) / seconds_of("time_unit", time_unit)
         with _blaming(path):
             times = reals_of(time, _array(path, arrays, time))
-            channels, offsets, length = _binned(channels, offsets, times, ticks, n_timesteps)
+            order, offsets, length = _binned(channels, offsets, times, ticks, n_timesteps)
+            channels = channels[order]
+            if multiplicity is not None:
+                multiplicity = _one_each("multiplicity", multiplicity, times)[order]
     with _blaming(path):
-        batch = SpikeBatch(channels, offsets, length, shape, arrays.get("multiplicity"), step)
+        batch = SpikeBatch(channels, offsets, length, shape, multiplicity, step)
     return batch, _labels(path, arrays, label, len(batch))
 
 
 def _binned(
     channel: Array, offsets: Array, times: Array, ticks: float, n_timesteps: int | None
 ) -> tuple[Array, Array, int]:
+    """In which order to take the events, where each timestep's begin, and how many there are."""
     channel, offsets = integers_of("channel", channel), integers_of("offsets", offsets)
-    if times.shape != channel.shape:
-        given, accepted = f"{times.size} times", f"one for each of the {channel.size} events"
-        raise InputError(expected("time", given, accepted))
+    _one_each("time", times, channel)
     ends = offsets.astype(np.int64)
     sizes = ends[1:] - ends[:-1]
     whole = offsets.size and offsets[0] == 0 and offsets[-1] == channel.size
@@ -154,7 +157,14 @@ def _binned(
         raise InputError(expected("time", given, "times that fit dt and time_unit"))
     kept = when < length
     segment = np.repeat(np.arange(sizes.size), sizes) * length + when
-    return *by_segment(channel[kept], segment[kept], sizes.size * length), length
+    return *by_segment(np.flatnonzero(kept), segment[kept], sizes.size * length), length
+
+
+def _one_each(argument: str, values: Array, events: Array) -> Array:
+    if values.shape != events.shape:
+        accepted = f"one for each of the {events.size} events"
+        raise InputError(expected(argument, f"{values.size} of them", accepted))
+    return values
 
 
 @contextmanager
@@ -206,7 +216,9 @@ def _shape(path: str | os.PathLike[str], arrays: Arrays, given: Any) -> tuple[in
     elif mine is not None or n_inputs is None:
         stored = _needed("input_shape", mine)
     else:
-        stored = (int(n_inputs),)
+        with _blaming(path):
+            whole = int(n_inputs) if float(n_inputs).is_integer() else n_inputs
+            stored = (count_of("n_inputs", whole),)
     if mine is not None and n_inputs is not None and math.prod(mine) != n_inputs:
         raise InputError(expected("input_shape", str(mine), f"{n_inputs} channels, as in {path}"))
     return mine or stored

@@ -80,7 +80,11 @@ class Sparse(Projection):
 
     @staticmethod
     def _indices(argument: str, given: Any) -> Array:
-        array = np.asarray(given)
+        try:
+            array = np.asarray(given)
+        except (TypeError, ValueError, RuntimeError) as cause:
+            given = f"{type(given).__name__} ({cause})"
+            raise NetworkError(expected(argument, given, "integers, shape [n]")) from cause
         if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
             given = f"an array of {array.dtype} and shape {array.shape}"
             raise NetworkError(expected(argument, given, "integers, shape [n]"))

@@ -153,7 +153,7 @@ def test_a_file_with_invalid_arrays_is_named(change: Any, says: str, tmp_path: P
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"ms": [0, 1, 2]}, "time: got 3 times"),
+        ({"ms": [0, 1, 2]}, "time: got 3 of them"),
         ({"ms": [0.0, 1.0, np.nan, 2.0]}, "ms: got NaN"),
         ({"ms": [0, -1, 2, 3]}, "time: got t=-1"),
         ({"ms": [0, 2**50, 0, 0]}, "time: got"),

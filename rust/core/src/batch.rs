@@ -315,6 +315,9 @@ where
                 let mut slot = Slot { counts, spike_counts, v };
                 if let Err(cause) = run_sample(&mut worker, sample, &mut slot, watch) {
                     failed.store(true, Ordering::Relaxed);
+                    if matches!(cause, Error::Ends(_)) {
+                        watch.stop();
+                    }
                     error = Some((sample, cause));
                     break 'claim;
                 }

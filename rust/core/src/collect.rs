@@ -52,7 +52,7 @@ pub(crate) fn merge<T: Float>(
     spec: &ScheduleSpec,
 ) -> Result<(), Error> {
     let errors = parts.iter_mut().filter_map(|part| part.error.take());
-    let first = errors.min_by_key(|(sample, error)| (matches!(error, Error::Interrupted), *sample));
+    let first = errors.min_by_key(|(sample, error)| (error.rank(), *sample));
     if let Some((_, error)) = first {
         return Err(error);
     }

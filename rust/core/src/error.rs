@@ -42,6 +42,9 @@ pub enum Error {
     /// A custom schedule's callable failed.
     #[error("{0}")]
     Callable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A custom schedule's callable ended the run, as when it was interrupted.
+    #[error("{0}")]
+    Ends(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The caller asked for the run to stop.
     #[error("interrupted")]
     Interrupted,
@@ -64,6 +67,15 @@ macro_rules! constructor {
 }
 
 impl Error {
+    /// Of several workers' errors the one of the lowest rank says what happened.
+    pub(crate) fn rank(&self) -> u8 {
+        match self {
+            Self::Ends(_) => 0,
+            Self::Interrupted => 2,
+            _ => 1,
+        }
+    }
+
     constructor!(network, Network);
     constructor!(input, Input);
     constructor!(schedule, Schedule);

@@ -66,6 +66,6 @@ pub use neuron::{Lif, Refractory, Reset};
 pub use options::{Ending, InputMode, OnStop, Options, OutputStop, StopReason};
 pub use projection::{ConvGeometry, Projection};
 pub use rng::Philox;
-pub use schedule::{CustomPick, Key, PendingSpike, ScheduleSpec};
+pub use schedule::{CustomPick, Ends, Key, PendingSpike, ScheduleSpec};
 pub use surrogate::Surrogate;
 pub use trace::{Events, Step, Steps, Trace, TraceHeader};

@@ -46,6 +46,12 @@ impl Watch<'_> {
             }
         }
     }
+
+    /// Stops all workers.
+    pub(crate) fn stop(&self) {
+        let (Self::Shared(stopped) | Self::Calling { stopped, .. }) = self;
+        stopped.store(true, Ordering::Relaxed);
+    }
 }
 
 /// What has said no is not asked again: it may hold the reason.

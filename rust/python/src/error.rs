@@ -9,18 +9,16 @@ pub(crate) fn to_python(py: Python<'_>, error: Error) -> PyErr {
     let class = match &error {
         Error::Network { .. } => "NetworkError",
         Error::Input { .. } => "InputError",
-        Error::Schedule { .. } | Error::Callable(_) => "ScheduleError",
+        Error::Schedule { .. } | Error::Callable(_) | Error::Ends(_) => "ScheduleError",
         Error::Trace(_) => "TraceError",
         Error::Replay(_) => "ReplayError",
         Error::Interrupted => return PyKeyboardInterrupt::new_err(()),
         Error::Panic(_) => return PyRuntimeError::new_err(error.to_string()),
     };
     let (message, cause) = match error {
-        Error::Callable(cause) => match cause.downcast::<PyErr>() {
+        Error::Callable(cause) | Error::Ends(cause) => match cause.downcast::<PyErr>() {
             // Ctrl-C and exits pass through, and so does an error that is already worded.
-            Ok(cause) if !cause.is_instance_of::<PyException>(py) || is_ours(py, &cause) => {
-                return *cause;
-            }
+            Ok(cause) if ends(py, &cause) || is_ours(py, &cause) => return *cause,
             Ok(cause) => {
                 let raised = cause
                     .value(py)
@@ -49,6 +47,11 @@ pub(crate) fn to_python(py: Python<'_>, error: Error) -> PyErr {
         }
         Err(failed) => failed,
     }
+}
+
+/// Whether Python would not go on after it: Ctrl-C, an exit.
+pub(crate) fn ends(py: Python<'_>, error: &PyErr) -> bool {
+    !error.is_instance_of::<PyException>(py)
 }
 
 fn is_ours(py: Python<'_>, error: &PyErr) -> bool {

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use numpy::{Element, PyArray1, PyReadonlyArray1};
 use pyasync_core::{
-    Dropout, Error, Float, FreeRunning, InputMode, Key, Measures, OnStop, Options, Output, OutputStop,
+    Dropout, Ends, Error, Float, FreeRunning, InputMode, Key, Measures, OnStop, Options, Output, OutputStop,
     Parallel, PendingSpike, ScheduleSpec,
 };
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::error::to_python;
+use crate::error::{ends, to_python};
 use crate::input::Arrays;
 use crate::network::{Network, with_network};
 use crate::trace::Trace;
@@ -190,10 +190,12 @@ fn custom_pick(pick: Py<PyAny>) -> pyasync_core::CustomPick {
             let neuron = PyArray1::from_iter(py, pending.iter().map(|spike| spike.neuron));
             let v = PyArray1::from_iter(py, pending.iter().map(|spike| spike.v));
             let arrival = PyArray1::from_iter(py, pending.iter().map(|spike| spike.arrival));
-            let picked = pick.bind(py).call1((neuron, v, arrival, n, key.to_vec()))?;
-            Ok(picked.extract::<PyReadonlyArray1<'_, i64>>()?.as_array().to_vec())
+            let picked = || -> PyResult<Vec<i64>> {
+                let picked = pick.bind(py).call1((neuron, v, arrival, n, key.to_vec()))?;
+                Ok(picked.extract::<PyReadonlyArray1<'_, i64>>()?.as_array().to_vec())
+            };
+            picked().map_err(|error| if ends(py, &error) { Ends(error.into()).into() } else { error.into() })
         })
-        .map_err(|error: PyErr| error.into())
     })
 }
 

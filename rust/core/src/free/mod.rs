@@ -129,7 +129,7 @@ pub(crate) fn simulate<T: Float>(
             Err(error) => errors.push(error),
         }
     }
-    let first = errors.into_iter().min_by_key(|(sample, e)| (matches!(e, Error::Interrupted), *sample));
+    let first = errors.into_iter().min_by_key(|(sample, error)| (error.rank(), *sample));
     if let Some((_, error)) = first {
         return Err(error);
     }

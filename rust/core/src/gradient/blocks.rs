@@ -109,7 +109,7 @@ fn over_blocks<T: Float>(
         on_threads(options.threads.min(n_blocks), Caller::Works, &work, &done, progress)?
     };
     let first = errors.into_iter().flatten();
-    if let Some((_, error)) = first.min_by_key(|(sample, e)| (matches!(e, Error::Interrupted), *sample)) {
+    if let Some((_, error)) = first.min_by_key(|(sample, error)| (error.rank(), *sample)) {
         return Err(error);
     }
     let total = total.into_inner().expect("no worker panics while it adds").sums;

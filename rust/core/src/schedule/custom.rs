@@ -27,6 +27,11 @@ pub type CustomPick = Arc<
         + Sync,
 >;
 
+/// What a [`CustomPick`] fails with where the whole run is to end at once.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Ends(pub Box<dyn std::error::Error + Send + Sync>);
+
 /// Selects what the callable picks.
 pub(crate) struct Custom {
     group_size: usize,
@@ -72,7 +77,11 @@ impl<T: Float> Schedule<T> for Custom {
     fn select(&mut self, moment: Moment, group: &mut Vec<Pending>) -> Result<(), Error> {
         let n = self.group_size.min(self.pending.len());
         let key = [self.seed, moment.sample_id, moment.timestep.into(), moment.step.into()];
-        let mut picked = (self.pick)(&self.pending, n, key).map_err(Error::Callable)?;
+        let mut picked =
+            (self.pick)(&self.pending, n, key).map_err(|cause| match cause.downcast::<Ends>() {
+                Ok(ends) => Error::Ends(ends.0),
+                Err(cause) => Error::Callable(cause),
+            })?;
         picked.sort_unstable();
         if picked.len() != n {
             return Err(Error::schedule(

@@ -12,7 +12,7 @@ mod replay;
 use std::sync::Arc;
 
 pub(crate) use custom::Custom;
-pub use custom::{CustomPick, Key, PendingSpike};
+pub use custom::{CustomPick, Ends, Key, PendingSpike};
 pub(crate) use fifo::Fifo;
 pub(crate) use lifo::Lifo;
 pub(crate) use random::Random;

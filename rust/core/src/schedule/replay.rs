@@ -95,6 +95,9 @@ impl<T: Float> Schedule<T> for Replay {
     fn fired(&mut self, moment: Moment, _: u32, neurons: &[u32], v: &[T]) -> Result<(), Error> {
         if moment.step == 0 && !self.trace.is_sharded() {
             self.read(moment, Record::Step)?;
+            if !self.cursor.emitted.is_empty() {
+                return Err(Self::differs(moment, "spikes are emitted", "none is, as in every step 0"));
+            }
         }
         let recorded = self.cursor.fired.as_slice();
         if recorded != neurons {
