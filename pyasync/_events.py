@@ -13,7 +13,8 @@ from pyasync._checks import integer, real
 from pyasync.errors import InputError, expected
 
 MAX_INPUTS = 2**31 - 1
-MAX_SEGMENTS = 2**31
+# Offsets of so many are 2 GiB.
+MAX_SEGMENTS = 2**28
 _LATEST = np.uint64(2**40)
 
 

@@ -42,4 +42,6 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, npt.NDArray[Any]]:
         raise
     except _UNREADABLE as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if isinstance(error, ValueError) and not zipfile.is_zipfile(path):
+            reason = "no archive"  # not NumPy's advice to unpickle it
         raise FileError(expected("path", f"{path} ({reason})", "a whole npz file")) from error

@@ -139,6 +139,9 @@ class Network:
                 raise NetworkError(expected("input_shape", None, accepted))
             input_shape = first.n_in
         neurons = [neuron or LIF()] * len(projections) if isinstance(neuron, LIF | None) else neuron
+        if not isinstance(neurons, Sequence):
+            accepted = "pa.LIF, or one for each projection"
+            raise NetworkError(expected("neuron", type(neurons).__name__, accepted))
         names = [str(n + 1) for n in range(len(projections))] if names is None else names
         for argument, values in (("neuron", neurons), ("names", names)):
             if len(values) != len(projections):

@@ -43,10 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"the command line needs {' and '.join(missing)}: pip install pyasync[cli]"
             )
         )
-    # Not before the check: these modules import typer and rich.
-    from pyasync.cli.app import run
+    try:
+        # Not before the check: these modules import typer and rich.
+        from pyasync.cli.app import run
 
-    status = run(list(arguments))
+        status = run(list(arguments))
+    except KeyboardInterrupt:  # while they were imported
+        print("pyasync: interrupted", file=sys.stderr)
+        status = _INTERRUPTED
     if status == _INTERRUPTED and as_program:
         # Python takes PyTorch down in about a second, which is all that Ctrl-C has.
         sys.stdout.flush()

@@ -15,8 +15,8 @@ import pyasync as pa
 from pyasync import study
 from pyasync._checks import integer
 from pyasync.cli import options
-from pyasync.cli.files import read_run
-from pyasync.errors import FileError, InputError, MissingDependencyError, expected
+from pyasync.cli.files import check_figure, check_targets, read_run
+from pyasync.errors import FileError, InputError, expected
 
 Samples = tuple[pa.SpikeBatch, npt.NDArray[np.int64]]
 
@@ -26,26 +26,33 @@ def audit(
         Path | None, typer.Argument(metavar="[NETWORK.safetensors|.nir]", show_default=False)
     ] = None,
     data: Annotated[
-        Path | None,
-        typer.Option("--data", metavar="FILE.npz|DIR", help="Samples with labels, for NETWORK."),
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="DATA",
+            help='Samples with labels, for NETWORK: an npz file, a directory, or "digits".',
+        ),
     ] = None,
     schedule: Annotated[
         list[str] | None,
         typer.Option(
-            help="random, momentum, fifo, lifo, free; may be repeated.  [default: all but lifo]"
+            help="random, momentum, fifo, lifo, free; may be repeated.  \\[default: all but lifo]"
         ),
     ] = None,
     forward_group_size: Annotated[
         list[int] | None,
-        typer.Option("--forward-group-size", "-F", help="F; may be repeated.  [default: 1 8 64]"),
+        typer.Option("--forward-group-size", "-F", help="F; may be repeated.  \\[default: 1 8 64]"),
     ] = None,
-    epochs: Annotated[int, typer.Option(help="Epochs of training, without NETWORK.")] = 15,
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs of training, without NETWORK.  \\[default: 15]")
+    ] = None,
     save_network: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keep the trained network there.")
     ] = None,
     source_dt: options.SourceDt = None,
     integration: options.Integration = None,
     reset: options.Reset = None,
+    format: options.Format = None,
     dt: options.Dt = None,
     timesteps: options.Timesteps = None,
     channel: options.Channel = "channel",
@@ -67,25 +74,29 @@ def audit(
     """
     if network is not None and data is None:
         raise typer.BadParameter("NETWORK needs --data, samples to run it on")
+    if network is not None and (epochs is not None or save_network is not None):
+        raise typer.BadParameter("--epochs and --save-network are for training, without NETWORK")
     if network is None and data is not None:
         raise typer.BadParameter("--data needs a NETWORK.safetensors or .nir")
-    _check_targets(json, figure, save_network)
+    check_targets(json, figure, save_network)
+    check_figure(figure)
     console = Console()
     if network is None or data is None:
-        trained, (x, y) = _digits(epochs, seed, threads, samples)
+        trained, (x, y) = _digits(15 if epochs is None else epochs, seed, threads, samples)
         if save_network is not None:
             trained.save(save_network)
     else:
         trained, x, labels = read_run(
             network,
             data,
+            format,
+            split,
             nir={"source_dt": source_dt, "integration": integration, "reset": reset},
             dt=dt,
             n_timesteps=timesteps,
             channel=channel,
             time=time,
             time_unit=time_unit,
-            split=split,
             samples=samples,
         )
         if labels is None:
@@ -127,15 +138,3 @@ def _digits(
         x, y = x[:count], y[:count]
     print(f"training on {len(train_x)} of them, layer by layer, {epochs} epochs", flush=True)
     return study.train_layered(train_x, train_y, epochs=epochs, seed=seed, progress=True), (x, y)
-
-
-def _check_targets(json: Path | None, figure: Path | None, network: Path | None) -> None:
-    """Refuse what could not be written now, not after minutes of work."""
-    for path in (json, figure, network):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise FileError(expected("path", str(path), "a file in a folder that exists"))
-    if figure is not None and figure.suffix not in (".png", ".svg", ".pdf"):
-        raise FileError(expected("figure", str(figure), "a path that ends in .png, .svg or .pdf"))
-    if figure is not None and find_spec("matplotlib") is None:
-        needed = "matplotlib is not installed; figures need it: pip install pyasync[plot]"
-        raise MissingDependencyError(needed)

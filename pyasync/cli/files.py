@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import json
 import math
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pyasync import Network, SpikeBatch, Trace, data
-from pyasync._checks import integer
+from pyasync import Network, SpikeBatch, Trace
 from pyasync._files import write_whole
-from pyasync.errors import InputError, TraceError, expected
+from pyasync.cli.samples import read_samples
+from pyasync.errors import (
+    FileError,
+    InputError,
+    MissingDependencyError,
+    TraceError,
+    expected,
+)
 from pyasync.interop import from_nir
 
 
 def read_run(
-    path: Path, data: Path, *, nir: dict[str, Any], **how: Any
+    path: Path, data: str, format: str | None, split: str, *, nir: dict[str, Any], **how: Any
 ) -> tuple[Network, SpikeBatch, npt.NDArray[np.int64] | None]:
     """Read a network, and samples for it with their labels, if there are any.
 
@@ -30,48 +37,38 @@ def read_run(
             option = "--" + name.replace("_", "-")
             raise InputError(expected(option, f"{value} for {path}", "a NETWORK.nir"))
         network = Network.load(path)
-        return network, *read_samples(data, network, **how)
+        return network, *read_samples(data, format, split, input_shape=network.input_shape, **how)
     # How long a timestep is, the samples say, which are read in the shape that the network has; of
     # no length but its own is "euler" sure to be possible.
     network = from_nir(path, dt=1.0, **{**given, "integration": "exponential"})
-    x, labels = read_samples(data, network, **how)
+    x, labels = read_samples(data, format, split, input_shape=network.input_shape, **how)
     if x.dt is not None:
         network = from_nir(path, dt=x.dt, **given)
     return network, x, labels
 
 
-def read_samples(
-    path: Path,
-    network: Network,
-    *,
-    dt: float | None,
-    n_timesteps: int | None,
-    channel: str,
-    time: str | None,
-    time_unit: float | None,
-    split: str,
-    samples: int | None,
-) -> tuple[SpikeBatch, npt.NDArray[np.int64] | None]:
-    """Read samples for `network` and their labels, if there are any."""
-    labels: npt.NDArray[np.int64] | None
-    if path.is_dir():
-        given = {"dt": dt, "n_timesteps": n_timesteps}
-        settings: Any = {name: value for name, value in given.items() if value is not None}
-        x, labels = data.nmnist(path, split, progress=True, **settings)
-    else:
-        x, labels = data.npz(
-            path,
-            dt=dt,
-            n_timesteps=n_timesteps,
-            input_shape=network.input_shape,
-            channel=channel,
-            time=time,
-            time_unit=time_unit,
-        )
-    if samples is not None:
-        integer(InputError, "samples", samples, 1)
-        x, labels = x[:samples], None if labels is None else labels[:samples]
-    return x, labels
+def load_network(path: Path) -> Network:
+    """Read a network that was run; of a graph nobody knows how it was read."""
+    if path.suffix == ".nir":
+        accepted = "a NETWORK.safetensors, such as pa.interop.from_nir(...).save writes"
+        raise InputError(expected("network", str(path), accepted))
+    return Network.load(path)
+
+
+def check_targets(*paths: Path | None) -> None:
+    """Refuse what could not be written now, not after minutes of work."""
+    for path in paths:
+        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+            raise FileError(expected("path", str(path), "a file in a folder that exists"))
+
+
+def check_figure(figure: Path | None) -> None:
+    """Refuse a figure that could not be drawn now, not after minutes of work."""
+    if figure is not None and figure.suffix not in (".png", ".svg", ".pdf"):
+        raise FileError(expected("figure", str(figure), "a path that ends in .png, .svg or .pdf"))
+    if figure is not None and find_spec("matplotlib") is None:
+        needed = "matplotlib is not installed; figures need it: pip install pyasync[plot]"
+        raise MissingDependencyError(needed)
 
 
 def read_trace(path: Path) -> Trace:

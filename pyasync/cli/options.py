@@ -21,17 +21,19 @@ SourceDt: TypeAlias = Annotated[
 ]
 Integration: TypeAlias = Annotated[
     Literal["euler", "exponential"] | None,
-    typer.Option(help="What a .nir's framework makes of its equations.  [default: euler]"),
+    typer.Option(help="What a .nir's framework makes of its equations.  \\[default: euler]"),
 ]
 Reset: TypeAlias = Annotated[
     Literal["zero", "subtract", "none"] | None,
-    typer.Option(help="How neurons of a .nir are reset.  [default: zero]"),
+    typer.Option(help="How neurons of a .nir are reset.  \\[default: zero]"),
 ]
 DataPath: TypeAlias = Annotated[
-    Path,
-    typer.Option(
-        "--data", metavar="FILE.npz|DIR", help="Samples: an npz file, or N-MNIST's directory."
-    ),
+    str,
+    typer.Option("--data", metavar="DATA", help='Samples: an npz file, a directory, or "digits".'),
+]
+Format: TypeAlias = Annotated[
+    Literal["npz", "nmnist", "shd", "dvsgesture"] | None,
+    typer.Option(help="Of the data.  \\[default: npz for a file, nmnist for a directory]"),
 ]
 Dt: TypeAlias = Annotated[
     float | None, typer.Option(help="Length of a timestep in seconds, where the data has none.")
@@ -49,7 +51,7 @@ TimeUnit: TypeAlias = Annotated[
     float | None, typer.Option(help="Seconds that a time of 1 stands for.")
 ]
 Split: TypeAlias = Annotated[
-    Literal["train", "test"], typer.Option(help="Which part of N-MNIST's directory.")
+    Literal["train", "test"], typer.Option(help="Which part of a directory, or of the digits.")
 ]
 Samples: TypeAlias = Annotated[int | None, typer.Option(help="Use the first so many samples only.")]
 Seed: TypeAlias = Annotated[int, typer.Option(help="Seed of everything random.")]

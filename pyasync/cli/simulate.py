@@ -10,11 +10,12 @@ import numpy.typing as npt
 import typer
 
 import pyasync as pa
+from pyasync import measures
 from pyasync._checks import integer
 from pyasync._progress import Progress
 from pyasync.cli import options
-from pyasync.cli.files import columns, read_run, read_trace, write_json
-from pyasync.errors import InputError
+from pyasync.cli.files import check_targets, columns, read_run, read_trace, write_json
+from pyasync.errors import InputError, expected
 
 # Shown as means over the samples that have a value.
 MEASURES = {
@@ -56,6 +57,7 @@ def simulate(
     source_dt: options.SourceDt = None,
     integration: options.Integration = None,
     reset: options.Reset = None,
+    format: options.Format = None,
     dt: options.Dt = None,
     timesteps: options.Timesteps = None,
     channel: options.Channel = "channel",
@@ -75,19 +77,25 @@ def simulate(
 
     Ctrl-C stops within a second; the files then hold the batches that were finished.
     """
+    check_targets(json, trace)
     loaded, x, labels = read_run(
         network,
         data,
+        format,
+        split,
         nir={"source_dt": source_dt, "integration": integration, "reset": reset},
         dt=dt,
         n_timesteps=timesteps,
         channel=channel,
         time=time,
         time_unit=time_unit,
-        split=split,
         samples=samples,
     )
     integer(InputError, "batch_size", batch_size, 1)
+    if len(x) == 0:
+        raise InputError(expected("data", f"{data} without samples", "one sample or more"))
+    if labels is not None:
+        measures.labels(labels, len(x), len(loaded.output_ids))
     played = None if replay is None else read_trace(replay)
     chosen = _schedule(schedule, forward_group_size, noise) if played is None else pa.Replay(played)
     settings: dict[str, Any] = {
@@ -103,7 +111,7 @@ def simulate(
     report = {
         "pyasync": pa.__version__,
         "network": str(network),
-        "data": str(data),
+        "data": data,
         "schedule": str(chosen),
         **settings,
         "n_samples": len(x),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time as clock
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from pyasync._checks import integer
 from pyasync.cli import options
-from pyasync.cli.audit import _check_targets
+from pyasync.cli.files import check_targets
 from pyasync.cli.recipe_options import integers
 from pyasync.cli.study_samples import read
 from pyasync.errors import FileError, InputError, MissingDependencyError, expected
@@ -213,7 +213,7 @@ def _minutes(seconds: float) -> str:
 
 def _check(json: Path | None, figures: bool | None) -> None:
     """Refuse what could not be done now, not after minutes of work."""
-    _check_targets(json, None, None)
+    check_targets(json)
     needs = {"torch": "torch", "safetensors": "interop"}
     if figures:
         needs["matplotlib"] = "plot"
@@ -221,6 +221,22 @@ def _check(json: Path | None, figures: bool | None) -> None:
         if find_spec(package) is None:
             needed = f"{package} is not installed; studies need it: pip install pyasync[{extra}]"
             raise MissingDependencyError(needed)
+
+
+def _refuse_plan(
+    made: dict[str, Recipe], shared: dict[str, Any], tables: dict[str, dict[str, Any]]
+) -> None:
+    """What tells the trainings apart is not for all of them, nor are seeds for any."""
+    if any("seed" in values for values in (shared, *tables.values())):
+        raise InputError(expected("seed", "a value", "none: --seeds decides all of them"))
+    if "schedule" in shared:
+        accepted = "none for all trainings: --train, or a table of its own such as [mine]"
+        raise InputError(expected("schedule", repr(shared["schedule"]), accepted))
+    for name, values in tables.items():
+        own = made[name].schedule if name in made else None
+        if own is not None and values.get("schedule", own) != own:
+            given = f"{values['schedule']!r} in [{name}]"
+            raise InputError(expected("schedule", given, f"{own!r}, or a table of another name"))
 
 
 def _recipes(
@@ -238,6 +254,7 @@ def _recipes(
             values = _toml().loads(config.read_text(encoding="utf-8"))
             tables = {name: each for name, each in values.items() if isinstance(each, dict)}
             shared = {name: each for name, each in values.items() if name not in tables}
+            _refuse_plan(made, shared, tables)
             made = {
                 name: made.get(name, other).replace(**{**shared, **tables.get(name, {})})
                 for name in [*made, *(name for name in tables if name not in made)]

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 import pyasync as pa
-from pyasync.cli.train import read_labelled
+from pyasync.cli.samples import DIGITS, read_labelled
 from pyasync.errors import InputError, MissingDependencyError, expected
 from pyasync.study import Samples
 from pyasync.study.presets import Preset
@@ -23,7 +23,7 @@ def read(
     source: str, data: Path | None, test_data: Path | None, preset: Preset, how: dict[str, Any]
 ) -> Samples:
     """Read what was named, for training and for testing."""
-    if source == "digits":
+    if source == DIGITS:
         if how["dt"] or how["n_timesteps"]:
             raise typer.BadParameter("digits have timesteps of their own: no --dt, --timesteps")
         print("preparing the built-in digits", flush=True)
@@ -34,7 +34,7 @@ def read(
     elif source in ("nmnist", "shd", "dvsgesture"):
         given = {**how, "samples": None, "preset": preset}
         folder = str(_needed(source, data))
-        parts = [read_labelled(folder, source, part, **given) for part in _PARTS]  # type: ignore[arg-type]
+        parts = [read_labelled(folder, source, part, **given) for part in _PARTS]
     else:
         if data is not None:
             raise typer.BadParameter("--data is for the data sets with files of their own")

@@ -10,8 +10,16 @@ import typer
 
 import pyasync as pa
 from pyasync import LIF, Population
+from pyasync._checks import integer
 from pyasync.cli import options
-from pyasync.cli.files import columns, read_trace, write_json
+from pyasync.cli.files import (
+    check_figure,
+    check_targets,
+    columns,
+    load_network,
+    read_trace,
+    write_json,
+)
 from pyasync.errors import InputError, expected
 
 app = typer.Typer(help="Show, check and plot a recorded order of spikes.")
@@ -30,6 +38,7 @@ def show(
     json: options.JsonFile = None,
 ) -> None:
     """Show what a trace holds, and the spikes of one sample in their order."""
+    integer(InputError, "limit", limit)
     trace = read_trace(file)
     facts = _facts(trace, file)
     for name, value in facts.items():
@@ -50,7 +59,7 @@ def validate(
 ) -> None:
     """Prove from the network's structure that the recorded order was possible."""
     trace = read_trace(file)
-    trace.validate(pa.Network.load(network))
+    trace.validate(load_network(network))
     print(f"valid: {trace.n_emitted} emitted spikes in {len(trace)} samples")
 
 
@@ -67,12 +76,14 @@ def plot(
     ] = None,
 ) -> None:
     """Draw the spikes of one sample in the order in which they were emitted."""
+    check_figure(figure)
+    check_targets(figure)
     from pyasync.study.figure import drawing, raster
 
     trace = read_trace(file)
     populations, output = [Population("neuron", (), 0, trace.n_neurons, LIF())], None
     if network is not None:
-        loaded = pa.Network.load(network)
+        loaded = load_network(network)
         populations, output = loaded.populations, loaded.output
         trace.validate(loaded)
     events = _sample(trace, sample).to_events()

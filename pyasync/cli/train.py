@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any
 
-import numpy as np
-import numpy.typing as npt
 import typer
 
 import pyasync as pa
-from pyasync._checks import integer
 from pyasync.cli import options
-from pyasync.cli.audit import _check_targets
-from pyasync.cli.files import write_json
+from pyasync.cli.files import check_targets, write_json
 from pyasync.cli.recipe_options import changes_of, integers, with_recipe
-from pyasync.errors import FileError, InputError, MissingDependencyError, expected
+from pyasync.cli.samples import DIGITS, read_labelled
+from pyasync.errors import MissingDependencyError
 from pyasync.study import Recipe
-from pyasync.study.presets import PRESETS, Preset, preset_named
-
-Format: TypeAlias = Literal["npz", "nmnist", "shd", "dvsgesture"]
-Samples: TypeAlias = tuple[pa.SpikeBatch, npt.NDArray[np.int64]]
-DIGITS = "digits"
+from pyasync.study.presets import PRESETS, preset_named
 
 
 @with_recipe
@@ -67,10 +61,7 @@ def train(
             help='Samples to try after each epoch; of "digits" or a directory, its test part.',
         ),
     ] = None,
-    format: Annotated[
-        Format | None,
-        typer.Option(help="Of DATA.  \\[default: npz for a file, nmnist for a directory]"),
-    ] = None,
+    format: options.Format = None,
     outputs: Annotated[
         int | None, typer.Option(help="Output neurons.  \\[default: the highest class plus one]")
     ] = None,
@@ -99,8 +90,7 @@ def train(
     if start is not None:
         # Checked with any dt before the data are read, which may take a minute.
         recipe = start.training(recipe.schedule, 1e-3).replace(**changes)
-    _check_targets(json, None, save_network)
-    _check_targets(checkpoint, None, None)
+    check_targets(json, save_network, checkpoint)
     if save_network is not None and find_spec("safetensors") is None:
         needed = (
             "safetensors is not installed; networks are saved with it: pip install pyasync[interop]"
@@ -162,48 +152,20 @@ def train(
     written = [str(path) for path in (save_network, checkpoint, json) if path is not None]
     print(f"\nwritten: {', '.join(written) or 'nothing (see --save-network)'}")
     if save_network is not None:
-        print(f"to audit it: pyasync audit {save_network} --data {_for_audit(data, validation)}")
-
-
-def read_labelled(
-    data: str,
-    format: Format | None,
-    split: str,
-    *,
-    dt: float | None,
-    n_timesteps: int | None,
-    samples: int | None,
-    preset: Preset | None = None,
-    **npz: Any,
-) -> Samples:
-    """Read samples with their labels: the built-in digits, a file or a directory.
-
-    Recordings are cut into the preset's timesteps unless others are given; a file says its own.
-    """
-    path = Path(data)
-    given = {"dt": dt, "n_timesteps": n_timesteps}
-    times: Any = {name: value for name, value in given.items() if value is not None}
-    cut: Any = times if preset is None else preset.times | times
-    labels: npt.NDArray[np.int64] | None
-    if data == DIGITS and format is None:
-        if times:
-            raise typer.BadParameter(f'"{DIGITS}" has timesteps of its own: no --dt, --timesteps')
-        print("preparing the built-in digits", flush=True)
-        x, labels = pa.data.digits(split)
-    elif format == "shd":
-        x, labels = pa.data.shd(path, split, progress=True, **cut)
-    elif format == "dvsgesture":
-        x, labels = pa.data.dvsgesture(path, split, progress=True, **cut)
-    elif format == "nmnist" or (format is None and path.is_dir()):
-        x, labels = pa.data.nmnist(path, split, progress=True, **cut)
-    else:
-        x, labels = pa.data.npz(path, **times, **npz)
-    if labels is None:
-        raise FileError(expected("data", f"{data} without labels", "an array 'label' in it"))
-    if samples is not None:
-        count = integer(InputError, "samples", samples, 1)
-        x, labels = x[:count], labels[:count]
-    return x, labels
+        audited = validation if validation is not None else data
+        command = ["pyasync", "audit", str(save_network), "--data", audited]
+        if validation is None and audited != DIGITS and not Path(data).is_dir():
+            command[-1] = "TEST.npz"
+        for option, value in {
+            "--format": format,
+            "--dt": dt,
+            "--timesteps": timesteps,
+            "--channel": None if channel == "channel" else channel,
+            "--time": time,
+            "--time-unit": time_unit,
+        }.items():
+            command += [] if value is None else [option, str(value)]
+        print(f"to audit it: {shlex.join(command)}")
 
 
 def _title(recipe: Recipe) -> str:
@@ -224,10 +186,3 @@ def _line(epoch: Any, epochs: int) -> str:
         f"{line}  validation: accuracy {epoch.validation_accuracy:.3f}, "
         f"{epoch.validation_spikes:,.0f} spikes"
     )
-
-
-def _for_audit(data: str, validation: str | None) -> str:
-    """What `pyasync audit` could be run on: samples that were not trained on, if they are named."""
-    if validation is not None and validation != DIGITS:
-        return validation
-    return data if Path(data).is_dir() else "TEST.npz"

@@ -103,16 +103,21 @@ def npz(
     ...     pa.data.npz(file, channel="unit", time="ms", time_unit=1e-3, dt=5e-3, input_shape=4)
     (SpikeBatch(2 samples, 2 timesteps of 5 ms, input shape (4,), 3 events), array([1, 0]))
     """
+    if n_timesteps is not None:
+        count_of("n_timesteps", n_timesteps)
     arrays = read_npz(path)
     if "format" in arrays:
         batch = SpikeBatch.load(path)
         _agreed("dt", dt, batch.dt)
         _agreed("n_timesteps", n_timesteps, batch.n_timesteps)
+        _agreed_shape(path, input_shape, batch.n_inputs)
         return batch, _labels(path, arrays, label, len(batch))
     step = _agreed("dt", None if dt is None else seconds_of("dt", dt), _stored_dt(path, arrays))
     if time is None and "x" in arrays and channel not in arrays:
         with _blaming(path):
             batch = SpikeBatch.from_dense(arrays["x"], step, batch_first=batch_first)
+        _agreed("n_timesteps", n_timesteps, batch.n_timesteps)
+        _agreed_shape(path, input_shape, batch.n_inputs)
         return batch, _labels(path, arrays, label, len(batch))
     if time is None and channel not in arrays:
         accepted = f"the arrays {channel!r} and 'offsets', or 'x', or what SpikeBatch.save wrote"
@@ -120,8 +125,6 @@ def npz(
     shape = _shape(path, arrays, input_shape)
     channels, offsets = _array(path, arrays, channel), _array(path, arrays, "offsets")
     multiplicity = arrays.get("multiplicity")
-    if n_timesteps is not None:
-        count_of("n_timesteps", n_timesteps)
     if time is None:
         length = _agreed("n_timesteps", n_timesteps, _stored(path, arrays, "n_timesteps"))
         length = count_of("n_timesteps", _needed("n_timesteps", length))
@@ -219,9 +222,15 @@ def _shape(path: str | os.PathLike[str], arrays: Arrays, given: Any) -> tuple[in
         with _blaming(path):
             whole = int(n_inputs) if float(n_inputs).is_integer() else n_inputs
             stored = (count_of("n_inputs", whole),)
-    if mine is not None and n_inputs is not None and math.prod(mine) != n_inputs:
-        raise InputError(expected("input_shape", str(mine), f"{n_inputs} channels, as in {path}"))
+    if n_inputs is not None:
+        _agreed_shape(path, mine, n_inputs)
     return mine or stored
+
+
+def _agreed_shape(path: str | os.PathLike[str], given: Any, n_inputs: float) -> None:
+    if given is not None and math.prod(shape_of(given)) != n_inputs:
+        accepted = f"{n_inputs} channels, as in {path}"
+        raise InputError(expected("input_shape", str(given), accepted))
 
 
 def _agreed(argument: str, given: Any, stored: Any) -> Any:

@@ -77,10 +77,10 @@ def bias_at(graph: Graph, name: str, shapes: dict[str, Shape]) -> Vector | None:
         node, shape = graph.nodes[before], _shape_before(graph, before, shapes)
         own = bias_at(graph, before, shapes)
         behind = None if own is None else _matrix(node, shape) @ own
-        bias = getattr(node, "bias", None)
-        if bias is not None and np.any(bias):
+        bias = np.ravel(np.asarray(getattr(node, "bias", ())))  # snnTorch leaves it a tensor
+        if bias.any():
             size = math.prod(shape_behind(node, shape))
-            each = np.repeat(np.ravel(bias), size // np.size(bias))
+            each = np.repeat(bias, size // bias.size)
             behind = each if behind is None else behind + each
         if behind is not None:
             total = behind if total is None else total + behind

@@ -98,6 +98,9 @@ def audit(
     >>> [row.label for row in report.rows]
     ['layered', 'fifo, F = 1', 'fifo, F = 4']
     """
+    if not isinstance(network, Network):
+        accepted = "a pyasync.Network (`model.network()` of a model of pyasync.nn)"
+        raise InputError(expected("network", type(network).__name__, accepted))
     batch = x if isinstance(x, SpikeBatch) else SpikeBatch.from_dense(x, dt)
     if len(batch) == 0:
         raise InputError(expected("x", repr(batch), "at least one sample"))
@@ -114,8 +117,10 @@ def audit(
         for first in range(0, len(batch), _AT_ONCE):
             part = batch[first : first + _AT_ONCE]
             ids = np.arange(first, first + len(part))
-            keep = ("output_spikes",)
-            parts.append(simulate(network, part, schedule, sample_ids=ids, keep=keep, **options))
+            # Only the record of a free run says what came before an output spike.
+            record = isinstance(schedule, FreeRunning)
+            how: dict[str, Any] = {"keep": ("output_spikes",), "record": record, **options}
+            parts.append(simulate(network, part, schedule, sample_ids=ids, **how))
             bar.advance(len(part), run_label(schedule))
         return parts
 
@@ -178,6 +183,8 @@ def _runs(
     accepted = f"names ({', '.join(NAMED)}, free) or schedules such as pa.Random(8), at least one"
     if isinstance(schedules, (str, Schedule)):
         schedules = [schedules]
+    if isinstance(forward_group_sizes, int):
+        forward_group_sizes = [forward_group_sizes]
     runs: list[Schedule] = []
     for each in ("random", "momentum", "fifo", "free") if schedules is None else schedules:
         if isinstance(each, Schedule):

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pyasync._progress import Progress
 from pyasync.network import Network
 from pyasync.result import Result
-from pyasync.schedules import Schedule
+from pyasync.schedules import FreeRunning, Schedule
 from pyasync.simulate import simulate
 from pyasync.study.audit import _curve, _joined, _row
 from pyasync.study.plan import run_label
@@ -69,6 +69,8 @@ def evaluate(
                 part = x[first : first + _AT_ONCE]
                 ids = np.arange(first, first + len(part))
                 how: dict[str, Any] = {"sample_ids": ids, "seed": seed, "threads": threads}
+                # Only the record of a free run says what came before an output spike.
+                how["record"] = isinstance(schedule, FreeRunning)
                 parts.append(simulate(network, part, schedule, keep=("output_spikes",), **how))
                 bar.advance(len(part), run_label(schedule))
             correct.append(_joined(parts, "decisions") == y)

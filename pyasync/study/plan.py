@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +82,10 @@ class Plan:
         for name, recipe in recipes.items():
             if not isinstance(recipe, Recipe) or not (isinstance(name, str) and name.strip()):
                 raise InputError(expected("recipes", shown({name: recipe}), "recipes by name"))
+        if not isinstance(seeds, Iterable):
+            raise InputError(expected("seeds", shown(seeds), "different integers, one or more"))
+        if isinstance(forward_group_sizes, int):
+            forward_group_sizes = [forward_group_sizes]
         checked = tuple(integer(InputError, "seeds", seed) for seed in seeds)
         if not checked or len(set(checked)) < len(checked):
             raise InputError(expected("seeds", shown(seeds), "different integers, one or more"))

@@ -74,7 +74,7 @@ BAD = {
     "folder to write to": (
         "simulate {network} --data {data} --json none/out.json",
         1,
-        ["none", "No such file"],
+        ["none", "a file in a folder that exists"],
     ),
     "limit of nothing": ("simulate {network} --data {data} --max-spikes -3", 1, ["max_spikes"]),
     "no samples": ("simulate {network} --data {data} --samples 0", 1, ["samples", "0"]),

@@ -75,7 +75,7 @@ def test_a_trace_recorded_in_batches_replays_the_run(files) -> None:
 
 
 def test_json_is_strict_where_a_measure_has_no_value(files) -> None:
-    silent = pa.Network.sequential([pa.Linear(np.zeros((2, 40), np.float32))])
+    silent = pa.Network.sequential([pa.Linear(np.zeros((5, 40), np.float32))])
     silent.save("silent.safetensors")
     files.network = Path("silent.safetensors")
     report = simulate(files)

@@ -1,0 +1,105 @@
+"""What is easily got wrong on a command line is named before any work, and nothing is ignored."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pyasync as pa
+from pyasync.cli import main
+
+
+def fails(capsys, command: list[str], says: str, status: int = 1) -> None:
+    assert main(command) == status
+    shown = capsys.readouterr()
+    assert says in shown.err
+    assert "Traceback" not in shown.err
+
+
+@pytest.mark.parametrize("labels", [[5] * 20, [-1] * 20])
+def test_labels_that_the_network_does_not_have_are_named(files, capsys, labels) -> None:
+    np.savez("other.npz", x=files.x.to_dense(bool), dt=10e-3, label=labels)
+    fails(capsys, ["simulate", str(files.network), "--data", "other.npz"], f"y: got {labels[0]}")
+
+
+def test_a_file_without_samples_is_named(files, capsys) -> None:
+    np.savez("none.npz", channel=[], offsets=[0], n_timesteps=3, n_inputs=40, dt=1e-3)
+    command = ["simulate", str(files.network), "--data", "none.npz"]
+    fails(capsys, command, "data: got none.npz without samples")
+
+
+@pytest.mark.parametrize("option", [["--epochs", "3"], ["--save-network", "a.safetensors"]])
+def test_what_an_audit_of_a_network_cannot_use_is_refused(files, capsys, option) -> None:
+    command = ["audit", str(files.network), "--data", str(files.data), *option]
+    fails(capsys, command, "without NETWORK", status=2)
+    assert not Path("a.safetensors").exists()
+
+
+@pytest.mark.parametrize("option", ["--json", "--trace"])
+@pytest.mark.parametrize("target", ["no/where.x", "."])
+def test_what_cannot_be_written_is_named_before_the_run(files, capsys, option, target) -> None:
+    command = ["simulate", str(files.network), "--data", str(files.data), option, target]
+    fails(capsys, [*command, "--trace" if option == "--json" else "--json", "kept"], target)
+    assert not Path("kept").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('schedule = "fifo"\n', "schedule: got 'fifo'"),
+        ("seed = 5\n", "seed: got a value"),
+        ("[layered]\nseed = 5\n", "seed: got a value"),
+        ('[layered]\nschedule = "random"\n', "schedule: got 'random' in [layered]"),
+    ],
+)
+def test_a_study_keeps_its_baseline_and_its_seeds(files, capsys, text, says) -> None:
+    Path("mine.toml").write_text(text)
+    fails(capsys, ["study", str(files.data), "--config", "mine.toml", "--seeds", "1"], says)
+
+
+@pytest.mark.parametrize("command", [["validate"], ["plot"]])
+def test_the_network_of_a_trace_is_no_graph(files, capsys, command) -> None:
+    run = ["simulate", str(files.network), "--data", str(files.data), "--trace", "run.trace"]
+    assert main(run) == 0
+    fails(capsys, ["trace", *command, "run.trace", "--network", "net.nir"], "network: got net.nir")
+
+
+def test_a_trace_is_shown_and_drawn_as_asked(files, capsys) -> None:
+    run = ["simulate", str(files.network), "--data", str(files.data), "--trace", "run.trace"]
+    assert main(run) == 0
+    fails(capsys, ["trace", "show", "run.trace", "--sample", "0", "--limit", "-1"], "limit: got -1")
+    fails(capsys, ["trace", "plot", "run.trace", "--figure", "a"], "figure: got a")
+
+
+@pytest.mark.parametrize("timed", [False, True])
+def test_the_command_that_training_shows_audits_what_was_trained(files, capsys, timed) -> None:
+    pytest.importorskip("torch")
+    if timed:
+        channel, ms = np.tile(np.arange(6), 20), np.tile([0, 7, 2, 30, 41, 3], 20)
+        offsets = np.arange(21) * 6
+        np.savez("data.npz", unit=channel, ms=ms, offsets=offsets, label=np.arange(20) % 3)
+        how = ["--channel", "unit", "--time", "ms", "--time-unit", "1e-3", "--dt", "5e-3"]
+        how += ["--timesteps", "6", "--input-shape", "6"]
+    else:
+        np.savez("data.npz", x=files.x.to_dense(bool), label=files.labels)
+        how = ["--dt", "5e-3"]
+    command = ["train", "data.npz", "--validation", "data.npz", "--epochs", "1", "--hidden", "8"]
+    assert main([*command, *how, "--save-network", "net.safetensors"]) == 0
+    shown = capsys.readouterr().out.splitlines()[-1].removeprefix("to audit it: ")
+    audit = shlex.split(shown)
+    assert main([*audit[1:], "--schedule", "fifo", "-F", "1", "--json", "audit.json"]) == 0
+    report = json.loads(Path("audit.json").read_text())
+    assert report["dt"] == 5e-3
+    assert report["n_timesteps"] == 6
+
+
+def test_the_row_of_free_running_is_of_what_happened(files) -> None:
+    network = pa.Network.load(files.network)
+    report = pa.study.audit(network, files.x, files.labels, ["fifo", "free"], 1, threads=1)
+    fifo, free = report.rows[1:]
+    assert (free.latency, free.latency_to_correct) == (fifo.latency, fifo.latency_to_correct)
+    np.testing.assert_array_equal(*report.anytime_accuracy[1:])
