@@ -37,10 +37,10 @@ def from_nir(
     """Build the network of a NIR graph, as snnTorch, Norse, SpikingJelly, sinabs and others write.
 
     Run layer by layer with `dt`, it does what the framework did with `source_dt`, as far as that
-    resets and integrates as is said here. `LIF` and `IF` nodes become populations of their names;
-    `Linear`, `Affine`, `Conv1d`, `Conv2d`, `AvgPool2d`, `SumPool2d`, `Scale` and `Flatten` between
-    them become projections, one for each way from one population to another. Graphs in graphs and
-    recurrent ones are allowed.
+    resets and integrates as is said here; `docs/other-frameworks.md` has where frameworks differ.
+    `LIF` and `IF` nodes become populations of their names; `Linear`, `Affine`, `Conv1d`, `Conv2d`,
+    `AvgPool2d`, `SumPool2d`, `Scale` and `Flatten` between them become projections, one for each
+    way from one population to another. Graphs in graphs and recurrent ones are allowed.
 
     NIR's neurons obey differential equations, of which a framework makes timesteps. With
     `d = source_dt / tau`, "euler" keeps `1 - d` of a potential from one timestep to the next and

@@ -28,7 +28,8 @@ class Sparse(Projection):
     Raises
     ------
     NetworkError
-        If the arrays do not make a matrix of that shape, or a column is twice in a row.
+        If the arrays do not make a matrix of that shape; if a column is twice in a row, when the
+        network is built.
 
     Examples
     --------
