@@ -152,14 +152,17 @@ def train(
     written = [str(path) for path in (save_network, checkpoint, json) if path is not None]
     print(f"\nwritten: {', '.join(written) or 'nothing (see --save-network)'}")
     if save_network is not None:
-        audited = validation if validation is not None else data
+        audited = data if validation is None else validation
+        # Recordings are cut as they were for the training, by a preset's timesteps too.
+        recordings = audited != DIGITS and Path(audited).is_dir()
+        cut = (x.dt, x.n_timesteps) if recordings else (dt, timesteps)
+        if validation is None and audited != DIGITS and not recordings:
+            audited = "TEST.npz"
         command = ["pyasync", "audit", str(save_network), "--data", audited]
-        if validation is None and audited != DIGITS and not Path(data).is_dir():
-            command[-1] = "TEST.npz"
         for option, value in {
             "--format": format,
-            "--dt": dt,
-            "--timesteps": timesteps,
+            "--dt": cut[0],
+            "--timesteps": cut[1],
             "--channel": None if channel == "channel" else channel,
             "--time": time,
             "--time-unit": time_unit,

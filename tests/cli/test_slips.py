@@ -75,20 +75,27 @@ def test_a_trace_is_shown_and_drawn_as_asked(files, capsys) -> None:
     fails(capsys, ["trace", "plot", "run.trace", "--figure", "a"], "figure: got a")
 
 
-@pytest.mark.parametrize("timed", [False, True])
-def test_the_command_that_training_shows_audits_what_was_trained(files, capsys, timed) -> None:
+@pytest.mark.parametrize("form", ["dense", "timed", "folder"])
+def test_the_command_that_training_shows_audits_what_was_trained(files, capsys, form) -> None:
     pytest.importorskip("torch")
-    if timed:
-        channel, ms = np.tile(np.arange(6), 20), np.tile([0, 7, 2, 30, 41, 3], 20)
+    data, how = "data.npz", ["--dt", "5e-3"]
+    if form == "dense":
+        np.savez(data, x=files.x.to_dense(bool), label=files.labels)
+    elif form == "timed":
+        unit, ms = np.tile(np.arange(6), 20), np.tile([0, 7, 2, 30, 41, 3], 20)
         offsets = np.arange(21) * 6
-        np.savez("data.npz", unit=channel, ms=ms, offsets=offsets, label=np.arange(20) % 3)
-        how = ["--channel", "unit", "--time", "ms", "--time-unit", "1e-3", "--dt", "5e-3"]
-        how += ["--timesteps", "6", "--input-shape", "6"]
+        np.savez(data, unit=unit, ms=ms, offsets=offsets, label=np.arange(20) % 3)
+        how += ["--channel", "unit", "--time", "ms", "--time-unit", "1e-3", "--timesteps", "6"]
+        how += ["--input-shape", "6"]
     else:
-        np.savez("data.npz", x=files.x.to_dense(bool), label=files.labels)
-        how = ["--dt", "5e-3"]
-    command = ["train", "data.npz", "--validation", "data.npz", "--epochs", "1", "--hidden", "8"]
-    assert main([*command, *how, "--save-network", "net.safetensors"]) == 0
+        data, how = "events", [*how, "--timesteps", "6"]
+        for part, digit in [("train", 0), ("train", 1), ("test", 0), ("test", 1)]:
+            folder = Path(data, part, str(digit))
+            folder.mkdir(parents=True)
+            events = [(x, y, 0, t, 0) for t in (4, 60) for x in range(34) for y in range(34)]
+            (folder / "1.bin").write_bytes(b"".join(map(bytes, events[digit:])))
+    command = ["train", data, "--validation", data, "--epochs", "1", "--hidden", "8", *how]
+    assert main([*command, "--save-network", "net.safetensors"]) == 0
     shown = capsys.readouterr().out.splitlines()[-1].removeprefix("to audit it: ")
     audit = shlex.split(shown)
     assert main([*audit[1:], "--schedule", "fifo", "-F", "1", "--json", "audit.json"]) == 0
