@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 
+from pyasync.errors import InputError, expected
 from pyasync.study.energy import EnergyModel
 from pyasync.study.evaluation import evaluate
 from pyasync.study.plan import SCHEDULES, Job, Plan
@@ -98,6 +99,9 @@ def study(
     >>> [row.run for row in report.rows if row.trained == "random"]
     ['layered', 'random, F = 1', 'random, F = 8']
     """
+    if not isinstance(samples, Samples):
+        accepted = "pyasync.study.Samples, with those for testing: Samples.split(name, x, y)"
+        raise InputError(expected("samples", type(samples).__name__, accepted))
     if recipes is None:
         recipes = PRESETS.get(samples.name, PRESETS["npz"]).recipes(samples.dt)
     plan = Plan.make(recipes, schedules, forward_group_sizes, seeds)

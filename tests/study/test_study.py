@@ -348,3 +348,8 @@ def test_a_free_run_stands_beside_the_schedules_where_it_is_asked_for() -> None:
     rows = {row.run: row for row in report.rows if row.trained == "random"}
     assert set(rows) >= {"layered", "random, F = 1", "free, F = 1"}
     assert rows["free, F = 1"].reached_quiescence.mean == 1.0
+
+
+def test_one_number_is_no_list_of_seeds() -> None:
+    with pytest.raises(pa.InputError, match=r"^seeds: got 2; accepted: different integers"):
+        pa.study.study(samples(), RECIPES, seeds=2)  # type: ignore[arg-type]

@@ -386,3 +386,15 @@ def test_without_matplotlib_the_error_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(pa.MissingDependencyError, match=r"pip install pyasync\[plot\]"):
         report.figure(tmp_path / "audit.png")
+
+
+def test_usual_slips_of_callers_are_named() -> None:
+    network = pa.Network.sequential([pa.Linear(np.full((N_CLASSES, 30), 0.3))], pa.LIF())
+    with pytest.raises(pa.InputError, match=r"^network: got object; accepted: a pyasync\.Network"):
+        audit(object(), *samples())  # type: ignore[arg-type]
+    with pytest.raises(pa.InputError, match=r"^samples: got SpikeBatch; accepted: .*Samples"):
+        pa.study.study(samples()[0])  # type: ignore[arg-type]
+    with pytest.raises(pa.NetworkError, match=r"^neuron: got object; accepted: pa\.LIF"):
+        pa.Network.sequential([pa.Linear(np.eye(2))], object())  # type: ignore[arg-type]
+    one, other = (audit(network, *samples(), ["fifo"], sizes).rows for sizes in (2, [2]))  # type: ignore[arg-type]
+    assert one == other
