@@ -24,7 +24,7 @@ def _safetensors() -> Any:
         import safetensors.numpy
     except ImportError as cause:
         raise MissingDependencyError(
-            expected("safetensors", "a Python without it", "pip install 'pyasync[interop]'")
+            expected("safetensors", "a Python without it", "pip install safetensors")
         ) from cause
     return safetensors
 

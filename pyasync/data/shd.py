@@ -139,7 +139,7 @@ def _opened(file: Path) -> Iterator[Any]:
     try:
         import h5py
     except ImportError as error:
-        needed = "h5py is not installed; SHD is read with it: pip install pyasync[data]"
+        needed = "h5py is not installed; SHD is read with it: pip install h5py"
         raise MissingDependencyError(needed) from error
     try:
         with TemporaryDirectory(prefix="pyasync-") as folder:

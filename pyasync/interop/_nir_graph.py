@@ -154,6 +154,7 @@ def nir_package() -> Any:
     try:
         import nir
     except ImportError as cause:
-        needed = "pip install 'pyasync[interop]'"
-        raise MissingDependencyError(expected("nir", "a Python without it", needed)) from cause
+        raise MissingDependencyError(
+            expected("nir", "a Python without it", "pip install nir")
+        ) from cause
     return nir

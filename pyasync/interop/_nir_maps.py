@@ -194,6 +194,7 @@ def _scipy() -> Any:
     try:
         import scipy.sparse
     except ImportError as cause:
-        needed = "pip install 'pyasync[interop]'"
-        raise MissingDependencyError(expected("scipy", "a Python without it", needed)) from cause
+        raise MissingDependencyError(
+            expected("scipy", "a Python without it", "pip install scipy")
+        ) from cause
     return scipy.sparse

@@ -5,5 +5,5 @@ from pyasync.errors import MissingDependencyError
 try:
     import torch as torch
 except ImportError as error:
-    needed = "PyTorch is not installed; pyasync.nn needs it: pip install pyasync[torch]"
+    needed = "PyTorch is not installed; pyasync.nn needs it: pip install torch"
     raise MissingDependencyError(needed) from error

@@ -42,7 +42,7 @@ def drawing(path: str | os.PathLike[str], size: tuple[float, float]) -> Iterator
         import matplotlib
         from matplotlib.figure import Figure
     except ImportError as error:
-        needed = "matplotlib is not installed; figures need it: pip install pyasync[plot]"
+        needed = "matplotlib is not installed; figures need it: pip install matplotlib"
         raise MissingDependencyError(needed) from error
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=size, layout="constrained")

@@ -184,7 +184,7 @@ def _torch() -> ModuleType:
     try:
         import torch
     except ImportError as error:
-        needed = "PyTorch is not installed; training needs it: pip install pyasync[torch]"
+        needed = "PyTorch is not installed; training needs it: pip install torch"
         raise MissingDependencyError(needed) from error
     return torch
 

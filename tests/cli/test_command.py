@@ -52,7 +52,7 @@ def test_without_its_extra_it_says_what_to_install(absent, monkeypatch, capsys) 
     monkeypatch.setattr(pyasync.cli, "find_spec", lambda name: None if name == absent else name)
     assert main(["info"]) == 2
     error = capsys.readouterr().err
-    assert error == f"pyasync: the command line needs {absent}: pip install pyasync[cli]\n"
+    assert error == f"pyasync: the command line needs {absent}: pip install {absent}\n"
 
 
 # Each with the exit status, and words that the one line must contain.

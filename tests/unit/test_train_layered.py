@@ -169,5 +169,5 @@ def test_a_bad_argument_is_named(change: Any, says: str) -> None:
 
 def test_without_torch_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(pa.MissingDependencyError, match=r"pip install pyasync\[torch\]"):
+    with pytest.raises(pa.MissingDependencyError, match=r"pip install torch"):
         train_layered(*patterns())
