@@ -51,7 +51,8 @@ def projection(
             shapes.append(shape)
         shape = shape_behind(node, shape)
     if len(core) < 2:
-        alone = _alone(core[0], shapes[0]) if core else OneToOne(1.0)
+        # In float32, which leaves it to the others whether the network is of float64.
+        alone = _alone(core[0], shapes[0]) if core else OneToOne(np.float32(1))
         own = None if bias is None else _per_channel(alone, bias)
         fits = isinstance(alone, Linear) or (
             shapes in ([], [source]) and alone.output_shape(source) == wanted
@@ -61,7 +62,7 @@ def projection(
     product = _identity(math.prod(shape)) if not core else _matrix(core[0], shapes[0])
     for node, before in zip(core[1:], shapes[1:], strict=True):
         product = _matrix(node, before) @ product
-    dtype = np.result_type(*map(_dtype, core)) if core else np.float64
+    dtype = np.result_type(np.float32, *map(_dtype, core))
     product = product.tocsr()
     product.sum_duplicates()
     return Sparse(product.astype(dtype), bias=bias)

@@ -96,6 +96,13 @@ def test_a_recurrent_graph_in_a_graph_is_a_population_joined_to_itself() -> None
     )
 
 
+def test_a_network_is_of_the_type_of_its_weights() -> None:
+    for dtype in ("float32", "float64"):
+        weight = normal(4, 4).astype(dtype)
+        given = chain((4,), lif(4), nir.Linear(weight), lif(4), lif(4))
+        assert from_nir(given, dt=DT).dtype == dtype
+
+
 def test_single_maps_stay_what_they_are() -> None:
     kinds = {
         "linear": pa.Linear,
