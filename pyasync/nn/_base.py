@@ -99,9 +99,8 @@ class AsyncModule(nn.Module):
         Guard: a timestep that is not quiescent after so many forward steps is stopped.
     threads : int, optional
         Worker threads of the engine; all cores if not given. No bit depends on it, but of what runs
-        under `FreeRunning`. PyTorch's own
-        threads wait for work on the same cores: on the CPU, `torch.set_num_threads(1)` makes
-        training faster.
+        under `FreeRunning`. PyTorch's own threads wait for work on the same cores: on the CPU,
+        `torch.set_num_threads(1)` makes training faster.
     batch_first : bool
         Inputs are [B, T, ...] and counts [B, T, n_outputs].
 
