@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from pyasync._files import write_whole
-from pyasync.errors import FileError, MissingDependencyError, PyasyncError, expected
+from pyasync._optional import needed
+from pyasync.errors import FileError, PyasyncError, expected
 from pyasync.network import Network
 from pyasync.neurons import LIF
 from pyasync.projections import KINDS
@@ -19,19 +20,9 @@ FORMAT, VERSION = "pyasync.Network", 1
 ACCEPTED = f"a whole .safetensors file of a pyasync network, version {VERSION}"
 
 
-def _safetensors() -> Any:
-    try:
-        import safetensors.numpy
-    except ImportError as cause:
-        raise MissingDependencyError(
-            expected("safetensors", "a Python without it", "pip install safetensors")
-        ) from cause
-    return safetensors
-
-
 def save(network: Network, path: str | os.PathLike[str]) -> None:
     """Write `network`; see `Network.save`."""
-    safetensors = _safetensors()
+    codec = needed("safetensors.numpy")
     arrays: dict[str, Any] = {}
     populations = []
     for p in network.populations:
@@ -59,26 +50,26 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
         "populations": populations,
         "projections": projections,
     }
-    write_whole(path, safetensors.numpy.save(arrays, {"pyasync": json.dumps(header)}))
+    write_whole(path, codec.save(arrays, {"pyasync": json.dumps(header)}))
 
 
 def load(path: str | os.PathLike[str]) -> Network:
     """Read a network; see `Network.load`."""
-    safetensors = _safetensors()
+    codec, damaged = needed("safetensors.numpy"), needed("safetensors").SafetensorError
     try:
         content = Path(path).read_bytes()
     except OSError as cause:
         given = f"{path} ({cause.strerror})"
         raise FileError(expected("path", given, ACCEPTED)) from cause
     try:
-        arrays = safetensors.numpy.load(content)
+        arrays = codec.load(content)
         length = int.from_bytes(content[:8], "little")
         metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
         header = json.loads(metadata.get("pyasync", "{}"))
         if not isinstance(header, dict):
             raise ValueError(f"its header is a {type(header).__name__}")
     except (
-        *(safetensors.SafetensorError, ValueError, KeyError, TypeError),
+        *(damaged, ValueError, KeyError, TypeError),
         *(AttributeError, RecursionError),
     ) as cause:
         raise FileError(expected("path", f"{path}: {cause}", ACCEPTED)) from cause

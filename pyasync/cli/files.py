@@ -21,7 +21,7 @@ from pyasync.errors import (
     TraceError,
     expected,
 )
-from pyasync.interop import from_nir
+from pyasync.interop.nir import from_nir, read_graph
 
 
 def read_run(
@@ -40,10 +40,11 @@ def read_run(
         return network, *read_samples(data, format, split, input_shape=network.input_shape, **how)
     # How long a timestep is, the samples say, which are read in the shape that the network has; of
     # no length but its own is "euler" sure to be possible.
-    network = from_nir(path, dt=1.0, **{**given, "integration": "exponential"})
+    graph = read_graph(path)
+    network = from_nir(graph, dt=1.0, **{**given, "integration": "exponential"})
     x, labels = read_samples(data, format, split, input_shape=network.input_shape, **how)
     if x.dt is not None:
-        network = from_nir(path, dt=x.dt, **given)
+        network = from_nir(graph, dt=x.dt, **given)
     return network, x, labels
 
 

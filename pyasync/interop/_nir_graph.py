@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pyasync.errors import MissingDependencyError, NetworkError, expected
+from pyasync.errors import NetworkError, expected
 
 NEURONS = ("LIF", "IF")
 MAPS = ("Linear", "Affine", "Scale", "Conv1d", "Conv2d", "AvgPool2d", "SumPool2d", "Flatten")
@@ -147,14 +147,3 @@ class Graph:
 def kind_of(node: Any) -> str:
     """The name of a node's class."""
     return type(node).__name__
-
-
-def nir_package() -> Any:
-    """The package nir; MissingDependencyError if it is not installed."""
-    try:
-        import nir
-    except ImportError as cause:
-        raise MissingDependencyError(
-            expected("nir", "a Python without it", "pip install nir")
-        ) from cause
-    return nir

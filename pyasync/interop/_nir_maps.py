@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pyasync.errors import MissingDependencyError, NetworkError, expected
+from pyasync._optional import needed
+from pyasync.errors import NetworkError, expected
 from pyasync.interop._nir_graph import Graph, kind_of
 from pyasync.projections import (
     AvgPool2d,
@@ -22,6 +23,7 @@ from pyasync.projections import (
     Sparse,
     SumPool2d,
 )
+from pyasync.projections._window import same_padding
 
 Vector = npt.NDArray[Any]
 
@@ -34,6 +36,13 @@ def shape_behind(node: Any, shape: Shape) -> Shape:
     if kind_of(node) == "Scale":
         return shape
     return _alone(node, shape).output_shape(shape)
+
+
+def shape_after(nodes: Iterable[Any], shape: Shape) -> Shape:
+    """The shape of what maps one after the other make of an input of `shape`."""
+    for node in nodes:
+        shape = shape_behind(node, shape)
+    return shape
 
 
 def projection(
@@ -90,10 +99,7 @@ def bias_at(graph: Graph, name: str, shapes: dict[str, Shape]) -> Vector | None:
 
 def _shape_before(graph: Graph, name: str, shapes: dict[str, Shape]) -> Shape:
     way = next(graph.ways_to(name))
-    shape = shapes[way.source]
-    for each in way.maps:
-        shape = shape_behind(graph.nodes[each], shape)
-    return shape
+    return shape_after((graph.nodes[each] for each in way.maps), shapes[way.source])
 
 
 def _alone(node: Any, shape: Shape) -> Projection:
@@ -127,13 +133,12 @@ def _padding(node: Any) -> Any:
         return _integers(given)
     if given == "valid":
         return 0
-    axes = np.ndim(node.weight) - 2
-    kernel, dilation = np.shape(node.weight)[2:], np.broadcast_to(node.dilation, axes)
-    room = [int(d) * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
-    if any(each % 2 for each in room):
+    kernel = np.shape(node.weight)[2:]
+    padding = same_padding(kernel, np.broadcast_to(node.dilation, len(kernel)).tolist())
+    if padding is None:
         given = f"padding 'same' around a kernel {kernel}"
         raise NetworkError(expected("graph", given, "as much padding on either side"))
-    return tuple(each // 2 for each in room) if axes > 1 else room[0] // 2
+    return padding
 
 
 def _per_channel(alone: Projection, bias: Vector) -> Vector | None:
@@ -154,12 +159,12 @@ def _dtype(node: Any) -> np.dtype[Any]:
 
 
 def _identity(n: int) -> Any:
-    return _scipy().eye(n, format="csr")
+    return needed("scipy.sparse").eye(n, format="csr")
 
 
 def _matrix(node: Any, shape: Shape) -> Any:
     """A map as a sparse matrix [n_out, n_in] in float64."""
-    sparse = _scipy()
+    sparse = needed("scipy.sparse")
     if kind_of(node) == "Flatten":
         return _identity(math.prod(shape))
     alone = _alone(node, shape)
@@ -189,13 +194,3 @@ def _matrix(node: Any, shape: Shape) -> Any:
     weight, source, target, inside = np.broadcast_arrays(weight, source, target, inside)
     synapses = weight[inside], (target[inside], source[inside])
     return sparse.csr_matrix(synapses, (n_out * math.prod(out), math.prod(shape)))
-
-
-def _scipy() -> Any:
-    try:
-        import scipy.sparse
-    except ImportError as cause:
-        raise MissingDependencyError(
-            expected("scipy", "a Python without it", "pip install scipy")
-        ) from cause
-    return scipy.sparse

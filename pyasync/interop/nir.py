@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync._checks import choice, real
+from pyasync._optional import needed
 from pyasync.errors import FileError, NetworkError, expected
-from pyasync.interop._nir_graph import Graph, kind_of, nir_package
-from pyasync.interop._nir_maps import bias_at, projection, shape_behind
+from pyasync.interop._nir_graph import Graph, kind_of
+from pyasync.interop._nir_maps import bias_at, projection, shape_after
 from pyasync.network import Network
 from pyasync.neurons import LIF
 from pyasync.projections import Shape
@@ -96,7 +97,7 @@ def from_nir(
     dt = real(NetworkError, "dt", dt, "seconds above 0")
     source_dt = dt if source_dt is None else source_dt
     step = real(NetworkError, "source_dt", source_dt, "seconds above 0")
-    parsed = Graph(_read(graph))
+    parsed = Graph(read_graph(graph))
     shapes = _shapes(parsed)
     network = Network(input_shape=shapes[parsed.source], dtype=dtype)
     for name in parsed.populations:
@@ -115,8 +116,9 @@ def from_nir(
     return network
 
 
-def _read(graph: Any) -> Any:
-    nir = nir_package()
+def read_graph(graph: Any) -> Any:
+    """The graph of a file, or what is one already."""
+    nir = needed("nir")
     if isinstance(graph, (str, os.PathLike)):
         try:
             graph = nir.read(os.fspath(graph), type_check=False)
@@ -142,10 +144,7 @@ def _shapes(graph: Graph) -> dict[str, Shape]:
         maps = [graph.nodes[each] for each in way.maps]
         while maps and kind_of(maps[-1]) == "Flatten":
             maps.pop()
-        shape = shapes[way.source]
-        for each in maps:
-            shape = shape_behind(each, shape)
-        shapes[name] = shape
+        shapes[name] = shape_after(maps, shapes[way.source])
     return shapes
 
 

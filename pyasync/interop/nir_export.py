@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync._checks import choice, real
+from pyasync._optional import needed
 from pyasync.errors import NetworkError, expected
-from pyasync.interop._nir_graph import nir_package
 from pyasync.network import Network, Population
 from pyasync.projections import (
     AvgPool2d,
@@ -85,19 +85,16 @@ def to_nir(
     dt = real(NetworkError, "dt", dt, "seconds above 0")
     target_dt = dt if target_dt is None else target_dt
     step = real(NetworkError, "target_dt", target_dt, "seconds above 0")
-    nir = nir_package()
+    nir = needed("nir")
     shapes = _shapes(network)
     nodes: dict[str, Any] = {"input": nir.Input(np.array(network.input_shape))}
     edges: list[tuple[str, str]] = []
 
-    def named(name: str) -> str:
-        while name in nodes or name in shapes:
-            name += "_"
-        return name
-
-    def follow(before: str, *maps: tuple[str, Any]) -> str:
-        for name, node in maps:
-            name = named(name)
+    def follow(before: str, name: str, made: list[Any]) -> str:
+        """Put nodes behind one another, and give the last one's name."""
+        for node in made:
+            while name in nodes or name in shapes:
+                name += "_"
             nodes[name] = node
             edges.append((before, name))
             before = name
@@ -109,10 +106,8 @@ def to_nir(
     for link in network.projections:
         name = f"{link.source}_to_{link.target}"
         made = _maps(nir, name, link.projection, shapes[link.source], shapes[link.target][1])
-        maps = [(name, node) for node in made]
-        edges.append((follow(link.source, *maps), link.target))
-    output = nir.Output(np.array(shapes[network.output][1]))
-    follow(network.output, ("output", output))
+        edges.append((follow(link.source, name, made), link.target))
+    follow(network.output, "output", [nir.Output(np.array(shapes[network.output][1]))])
     try:
         return nir.NIRGraph(nodes, edges)
     except ValueError:

@@ -15,6 +15,7 @@ from pyasync.errors import NetworkError, expected
 from pyasync.nn._limits import numbers
 from pyasync.nn._modules import OneToOne, Sparse, SumPool2d
 from pyasync.projections import Projection, Shape
+from pyasync.projections._window import same_padding
 
 Weights = tuple[torch.Tensor | None, torch.Tensor | None]
 ACCEPTED = (
@@ -182,11 +183,11 @@ def _padding(module: Any) -> tuple[int, ...]:
         return tuple(module.padding)
     if module.padding == "valid":
         return (0,) * len(module.kernel_size)
-    both = [d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True)]
-    if any(each % 2 for each in both):
+    padding = same_padding(module.kernel_size, module.dilation)
+    if padding is None:
         accepted = "as much padding on both sides: an odd kernel_size, or integers"
         raise NetworkError(expected("padding", "'same'", accepted))
-    return tuple(each // 2 for each in both)
+    return padding
 
 
 def _check_average(pool: nn.AvgPool2d) -> None:

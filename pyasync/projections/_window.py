@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +21,12 @@ def pair(argument: str, given: Any, minimum: int, axes: int = 2) -> tuple[int, .
         accepted = "an integer" if axes == 1 else f"an integer or {axes} of them"
         raise NetworkError(expected(argument, repr(given), accepted))
     return tuple(integer(NetworkError, argument, value, minimum) for value in values)
+
+
+def same_padding(kernel: Sequence[int], dilation: Sequence[int]) -> tuple[int, ...] | None:
+    """The padding that keeps sizes, the same on both sides; None where there is none."""
+    both = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+    return None if any(each % 2 for each in both) else tuple(each // 2 for each in both)
 
 
 class Windowed(Projection):

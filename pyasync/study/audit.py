@@ -113,16 +113,7 @@ def audit(
     n_runs = sum(FREE_RUNS if isinstance(each, FreeRunning) else 1 for each in runs)
 
     def run(schedule: Schedule) -> list[Result]:
-        parts = []
-        for first in range(0, len(batch), _AT_ONCE):
-            part = batch[first : first + _AT_ONCE]
-            ids = np.arange(first, first + len(part))
-            # Only the record of a free run says what came before an output spike.
-            record = isinstance(schedule, FreeRunning)
-            how: dict[str, Any] = {"keep": ("output_spikes",), "record": record, **options}
-            parts.append(simulate(network, part, schedule, sample_ids=ids, **how))
-            bar.advance(len(part), run_label(schedule))
-        return parts
+        return _parts(network, batch, schedule, bar, **options)
 
     with Progress("audit", n_runs * len(batch), "samples", shown=progress) as bar:
         for schedule in runs:
@@ -136,6 +127,21 @@ def audit(
     if finished is not None:
         finished(report)
     return report
+
+
+def _parts(
+    network: Network, x: SpikeBatch, schedule: Schedule, bar: Progress, **options: Any
+) -> list[Result]:
+    """Run all samples under a schedule, some at a time."""
+    # Only the record of a free run says what came before an output spike.
+    options |= {"keep": ("output_spikes",), "record": isinstance(schedule, FreeRunning)}
+    parts = []
+    for first in range(0, len(x), _AT_ONCE):
+        part = x[first : first + _AT_ONCE]
+        ids = np.arange(first, first + len(part))
+        parts.append(simulate(network, part, schedule, sample_ids=ids, **options))
+        bar.advance(len(part), run_label(schedule))
+    return parts
 
 
 def _report(

@@ -12,14 +12,11 @@ import numpy.typing as npt
 from pyasync._progress import Progress
 from pyasync.network import Network
 from pyasync.result import Result
-from pyasync.schedules import FreeRunning, Schedule
-from pyasync.simulate import simulate
-from pyasync.study.audit import _curve, _joined, _row
-from pyasync.study.plan import run_label
+from pyasync.schedules import Schedule
+from pyasync.study.audit import _curve, _joined, _parts, _row
 from pyasync.study.report import AuditRow
 from pyasync.study.samples import Samples
 
-_AT_ONCE = 500
 # The same for every network and seed, so that curves can be averaged: 20 points a decade.
 ANYTIME = np.unique(np.geomspace(1, 1e7, 141).round().astype(np.int64))
 
@@ -64,15 +61,7 @@ def evaluate(
     most = 0
     with Progress(title, len(runs) * len(x), "samples", shown=progress) as bar:
         for schedule in runs:
-            parts = []
-            for first in range(0, len(x), _AT_ONCE):
-                part = x[first : first + _AT_ONCE]
-                ids = np.arange(first, first + len(part))
-                how: dict[str, Any] = {"sample_ids": ids, "seed": seed, "threads": threads}
-                # Only the record of a free run says what came before an output spike.
-                how["record"] = isinstance(schedule, FreeRunning)
-                parts.append(simulate(network, part, schedule, keep=("output_spikes",), **how))
-                bar.advance(len(part), run_label(schedule))
+            parts = _parts(network, x, schedule, bar, seed=seed, threads=threads)
             correct.append(_joined(parts, "decisions") == y)
             rows.append(_row(schedule, parts, y, correct[-1], correct[0]))
             curves.append(_anytime(parts, y))
