@@ -11,6 +11,8 @@ pub trait Kernels: Sized {
     fn add_rows(sums: &mut [Self], rows: &[Self], place: (usize, usize), spikes: &[(u32, Self)]);
     /// `sums[k] += row[k]`.
     fn add_row(sums: &mut [Self], row: &[Self]);
+    /// `sums[k] += row[k]; row[k] = 0`.
+    fn take_row(sums: &mut [Self], row: &mut [Self]);
     /// `v[k] += input[k]; input[k] = 0`; appends `first + k` to `above` where then `v[k] > threshold[k]`, in ascending order.
     fn integrate(v: &mut [Self], input: &mut [Self], threshold: &[Self], first: u32, above: &mut Vec<u32>);
     /// `v[k] *= beta[k]`.
@@ -35,8 +37,7 @@ pub trait Kernels: Sized {
 
 /// Neurons whose sums stay in registers while the rows of a group stream past.
 const BLOCK: usize = 64;
-/// Partial sums of a dot product: term `k` goes to sum `k % SUM_LANES`, whatever the vectors' width. Lanes without a term are left out by a condition and not by
-/// a shorter loop, which would keep the sums in memory.
+/// Partial sums of a dot product: term `k` goes to sum `k % SUM_LANES`, whatever the vectors' width.
 const SUM_LANES: usize = 16;
 /// Neurons compared with their thresholds, or entries with zero, at once.
 pub(crate) const LANES: usize = 32;
@@ -58,6 +59,38 @@ pub(crate) fn for_each_set(flags: &[u8; LANES], mut visit: impl FnMut(usize)) {
     }
 }
 
+/// The terms of a dot product of fewer than `SUM_LANES`, and 0 in the lanes that have none: a sum that began as 0 is never -0, so that adding 0 changes no bit of it.
+///
+/// Four by four, each in a place known beforehand: a loop over as many as there are would keep the sums in memory.
+macro_rules! last_terms {
+    ($type:ident, $row:ident, $b:ident) => {{
+        let (rows, row_rest) = $row.as_chunks::<4>();
+        let (bs, b_rest) = $b.as_chunks::<4>();
+        let mut terms = [[0.0 as $type; 4]; SUM_LANES / 4];
+        for (terms, (row, b)) in terms.iter_mut().zip(rows.iter().zip(bs)) {
+            for k in 0..4 {
+                terms[k] = row[k] * b[k];
+            }
+        }
+        let mut last = [0.0; 4];
+        for k in 0..3 {
+            if k < b_rest.len() && k < row_rest.len() {
+                last[k] = row_rest[k] * b_rest[k];
+            }
+        }
+        for k in 0..SUM_LANES / 4 {
+            if k == bs.len() {
+                terms[k] = last;
+            }
+        }
+        let mut lanes = [0.0; SUM_LANES];
+        for k in 0..SUM_LANES {
+            lanes[k] = terms[k / 4][k % 4];
+        }
+        lanes
+    }};
+}
+
 /// Adds up the lanes of a dot product, the upper half onto the lower until one is left.
 macro_rules! in_halves {
     ($sums:ident) => {{
@@ -77,6 +110,7 @@ macro_rules! kernels {
         $type:ident,
         $add_rows:ident,
         $add_row:ident,
+        $take_row:ident,
         $integrate:ident,
         $decay:ident,
         $scatter:ident,
@@ -128,6 +162,14 @@ macro_rules! kernels {
         fn $add_row(sums: &mut [$type], row: &[$type]) {
             for (sum, &value) in sums.iter_mut().zip(row) {
                 *sum += value;
+            }
+        }
+
+        #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
+        fn $take_row(sums: &mut [$type], row: &mut [$type]) {
+            for (sum, value) in sums.iter_mut().zip(row) {
+                *sum += *value;
+                *value = 0.0;
             }
         }
 
@@ -200,12 +242,13 @@ macro_rules! kernels {
                     sums[k] += row[k] * b[k];
                 }
             }
-            let rest = b_rest.len();
-            let (gradient_rest, row_rest) = (&mut gradient_rest[..rest], &row_rest[..rest]);
-            for k in 0..SUM_LANES {
-                if k < rest {
-                    gradient_rest[k] += b_rest[k];
-                    sums[k] += row_rest[k] * b_rest[k];
+            if !b_rest.is_empty() {
+                let terms = last_terms!($type, row_rest, b_rest);
+                for k in 0..SUM_LANES {
+                    sums[k] += terms[k];
+                }
+                for (gradient, &b) in gradient_rest.iter_mut().zip(b_rest) {
+                    *gradient += b;
                 }
             }
             in_halves!(sums)
@@ -222,11 +265,10 @@ macro_rules! kernels {
                     sums[k] += row[k] * b[k];
                 }
             }
-            let rest = b_rest.len();
-            let row_rest = &row_rest[..rest];
-            for k in 0..SUM_LANES {
-                if k < rest {
-                    sums[k] += row_rest[k] * b_rest[k];
+            if !b_rest.is_empty() {
+                let terms = last_terms!($type, row_rest, b_rest);
+                for k in 0..SUM_LANES {
+                    sums[k] += terms[k];
                 }
             }
             in_halves!(sums)
@@ -313,6 +355,10 @@ macro_rules! kernels {
                 $add_row(sums, row);
             }
             #[inline]
+            fn take_row(sums: &mut [Self], row: &mut [Self]) {
+                $take_row(sums, row);
+            }
+            #[inline]
             fn integrate(
                 v: &mut [Self],
                 input: &mut [Self],
@@ -334,6 +380,7 @@ kernels!(
     f32,
     add_rows_f32,
     add_row_f32,
+    take_row_f32,
     integrate_f32,
     decay_f32,
     scatter_f32,
@@ -349,6 +396,7 @@ kernels!(
     f64,
     add_rows_f64,
     add_row_f64,
+    take_row_f64,
     integrate_f64,
     decay_f64,
     scatter_f64,
@@ -379,6 +427,25 @@ mod tests {
                     assert_eq!(sum.to_bits(), expected.to_bits());
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_dot_product_has_its_fixed_lanes_at_every_width() {
+        for n in 0..70 {
+            let row: Vec<f32> = (0..n).map(|k| (k as f32 * 0.37).sin()).collect();
+            // Products of 0 and of -0 too.
+            let b: Vec<f32> = (0..n).map(|k| if k % 3 == 0 { -0.0 } else { (k as f32).cos() }).collect();
+            let mut lanes = [0.0_f32; SUM_LANES];
+            for k in 0..n {
+                lanes[k % SUM_LANES] += row[k] * b[k];
+            }
+            let expected = in_halves!(lanes);
+            let mut gradient = vec![0.25; n + 1];
+            let sum = f32::adjoint_row(&mut gradient[..n], &row, &b);
+            assert_eq!(sum.to_bits(), expected.to_bits(), "{n}");
+            assert_eq!(f32::dot(&row, &b).to_bits(), expected.to_bits(), "{n}");
+            assert!(gradient.iter().zip(&b).all(|(g, b)| *g == 0.25 + b) && gradient[n] == 0.25, "{n}");
         }
     }
 

@@ -21,6 +21,19 @@ pub(super) struct Adjoints<T> {
     s: Vec<T>,
 }
 
+/// An update in which a neuron fired.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Firing<T> {
+    /// The neuron.
+    pub(super) k: usize,
+    pub(super) fate: u8,
+    /// `v' - v_threshold`, and the surrogate derivative there.
+    pub(super) x: T,
+    pub(super) s: T,
+    /// The spike's adjoint.
+    pub(super) term: T,
+}
+
 impl<T: Float> Adjoints<T> {
     pub(super) fn new(n: usize) -> Self {
         let zeros = || vec![T::ZERO; n];
@@ -96,7 +109,8 @@ impl<T: Float> Adjoints<T> {
             self.b[k] = T::ZERO;
             return;
         }
-        let through = through_spike(pass, lif, k, x, e, self.a[k]);
+        let s = pass.options.surrogate.derivative(x);
+        let through = through_spike(pass, lif, k, (x, s), e, self.a[k]);
         // As `accumulate`.
         if through != T::ZERO {
             self.a[k] += through;
@@ -107,14 +121,21 @@ impl<T: Float> Adjoints<T> {
         }
     }
 
-    /// Passes the update in which neuron `k` fired a spike with the adjoint `term`.
-    pub(super) fn pass_fired(&mut self, pass: &Pass<'_, T>, k: usize, fate: u8, term: T, sums: &mut Sums<T>) {
-        let lif = &pass.network.population(k as u32).lif;
+    /// Passes the update of a neuron that fired.
+    #[inline]
+    pub(super) fn pass_fired(
+        &mut self,
+        pass: &Pass<'_, T>,
+        lif: &Lif,
+        firing: Firing<T>,
+        sums: &mut Sums<T>,
+    ) {
+        let Firing { k, fate, x, s, term } = firing;
         let rests = lif.refractory == Refractory::Timestep && fate & SKIPPED == 0;
         // As the paper's code; layered execution has no refractoriness that could matter, and is plain back-propagation through time.
         let is_cut = rests && pass.order.is_none() && lif.reset == Reset::Zero && !pass.options.detach_reset;
         let a = if is_cut { T::ZERO } else { self.a[k] };
-        let through = through_spike(pass, lif, k, self.x[k], self.e[k] + term, a);
+        let through = through_spike(pass, lif, k, (x, s), self.e[k] + term, a);
         if pass.options.want_neuron {
             let through_reset = if lif.reset == Reset::Subtract { a } else { T::ZERO };
             sums.v_threshold[k] += -(through + through_reset);
@@ -127,8 +148,7 @@ impl<T: Float> Adjoints<T> {
 /// `s' * (e - [not detach_reset] a * what the reset took away)`.
 #[inline]
 #[allow(clippy::many_single_char_names)] // the formula's
-fn through_spike<T: Float>(pass: &Pass<'_, T>, lif: &Lif, k: usize, x: T, e: T, a: T) -> T {
-    let s = pass.options.surrogate.derivative(x);
+fn through_spike<T: Float>(pass: &Pass<'_, T>, lif: &Lif, k: usize, (x, s): (T, T), e: T, a: T) -> T {
     let v_threshold = pass.network.threshold[k];
     match lif.reset {
         Reset::Zero if !pass.options.detach_reset => s * (e - a * (x + v_threshold)),

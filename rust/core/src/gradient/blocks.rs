@@ -10,7 +10,7 @@ use crate::float::Float;
 use crate::float_mode::DefaultFloatMode;
 use crate::input::Input;
 use crate::layered::visiting_order;
-use crate::network::Network;
+use crate::network::{FanOut, Network};
 use crate::neuron::Reset;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
 use crate::trace::Trace;
@@ -37,9 +37,10 @@ pub fn gradient<T: Float>(
     let beta = network.decay(options.dt)?;
     let order = trace.is_layered().then(|| visiting_order(network, true)).transpose()?;
     let needed = needed_populations(network, cotangents, options);
+    let feeding = feeding_populations(network, &needed);
     trace.check_network(network)?;
     let shards = ShardParts::all(network, trace)?;
-    let pass = Pass { network, input, trace, cotangents, options, beta, needed, order, shards };
+    let pass = Pass { network, input, trace, cotangents, options, beta, needed, feeding, order, shards };
     pass.check()?;
     over_blocks(&pass, progress)
 }
@@ -61,6 +62,14 @@ fn needed_populations<T: Float>(
             || (!options.detach_reset && p.lif.reset != Reset::None)
     });
     needed.collect()
+}
+
+/// The populations that project to a needed one.
+fn feeding_populations<T: Float>(network: &Network<T>, needed: &[bool]) -> Vec<bool> {
+    let feeds = |fan_out: &FanOut| {
+        fan_out.connections.iter().any(|&c| needed[network.connections[c].target.population])
+    };
+    network.from_population.iter().map(feeds).collect()
 }
 
 /// One block's samples and where they write what is theirs alone.

@@ -1,6 +1,6 @@
 //! The walk back through one sample of a layered run. With the scope "touched" this is back-propagation through time.
 
-use super::adjoints::Adjoints;
+use super::adjoints::{Adjoints, Firing};
 use super::postponed::Postponed;
 use super::potentials::{Emissions, Potentials, Rerun};
 use super::record::Sample;
@@ -112,7 +112,9 @@ impl<T: Float> LayeredWalk<T> {
         for (&neuron, &fate) in fired.iter().zip(fates) {
             let k = neuron as usize;
             let term = if fate & LOST == 0 { terms[k] } else { T::ZERO };
-            adjoints.pass_fired(pass, k, fate, term, sums);
+            let x = adjoints.x[k];
+            let s = pass.options.surrogate.derivative(x);
+            adjoints.pass_fired(pass, &population.lif, Firing { k, fate, x, s, term }, sums);
         }
         Ok(())
     }

@@ -86,6 +86,8 @@ struct Pass<'a, T> {
     beta: Vec<T>,
     /// By population: the potentials of its updates are needed.
     needed: Vec<bool>,
+    /// By population: its spikes arrive at one of those.
+    feeding: Vec<bool>,
     /// Of a layered run.
     order: Option<VisitingOrder>,
     /// One, but of a free run of several.
@@ -144,8 +146,7 @@ impl<T: Float> Sums<T> {
     /// Adds another gradient, and leaves zeros there.
     fn take(&mut self, other: &mut Self) {
         for (sum, part) in self.parts().zip(other.parts()) {
-            T::add_row(sum, part);
-            part.fill(T::ZERO);
+            T::take_row(sum, part);
         }
     }
 }

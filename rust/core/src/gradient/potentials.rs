@@ -90,6 +90,8 @@ pub(super) struct Rerun<'a, T> {
     pub(super) input_mode: InputMode,
     /// By population: its potentials are needed.
     pub(super) needed: &'a [bool],
+    /// By population: its spikes arrive at one whose potentials are needed.
+    pub(super) feeding: &'a [bool],
     pub(super) keep_before_decay: bool,
 }
 
@@ -101,6 +103,7 @@ impl<'a, T: Float> Rerun<'a, T> {
             beta: &pass.beta,
             input_mode: pass.trace.header().input_mode,
             needed: &pass.needed,
+            feeding: &pass.feeding,
             keep_before_decay: pass.options.want_neuron,
         }
     }
@@ -191,7 +194,10 @@ impl<T: Float> Potentials<T> {
                     self.group.clear();
                     let emitted = record.emitted(step).iter();
                     let spikes = emitted.map(|&arrival| (arrival, record.sources[arrival as usize]));
-                    let kept = spikes.filter(|(_, (_, lost))| !lost);
+                    let kept = spikes.filter(|(_, (source, lost))| {
+                        let arrives = |neuron| run.feeding[run.network.population_index(neuron)];
+                        !lost && (*source >= n_neurons || arrives(*source))
+                    });
                     self.group.extend(kept.map(|(arrival, (source, _))| Pending::new(arrival, source)));
                     let waiting = &self.waiting;
                     let multiplicity = |arrival| {

@@ -49,21 +49,30 @@ impl Sample {
         };
         let (bytes, v) = trace.sample(sample);
         self.clear(network.n_neurons() as u32);
+        let mut n_inputs = 0;
         while !self.cursor.at_end(bytes) {
             let n_fired = self.cursor.fired.len();
             match self.cursor.append(bytes)? {
-                Record::Step => self.step(n_fired),
+                Record::Step => self.steps.push(Step {
+                    emitted_end: self.cursor.emitted.len(),
+                    fired_end: self.cursor.fired.len(),
+                    first_arrival: (n_fired + n_inputs) as u32,
+                    shard: self.cursor.shard,
+                }),
                 Record::InputsJoined => {
+                    let channels: Vec<_> = self.cursor.fired.drain(n_fired..).collect();
+                    self.list_fired(n_inputs);
+                    n_inputs += channels.len();
                     let n = self.n_neurons;
-                    self.sources
-                        .extend(self.cursor.fired.drain(n_fired..).map(|channel| (n + channel, false)));
+                    self.sources.extend(channels.iter().map(|channel| (n + channel, false)));
                 }
                 Record::TimestepEnded(_) => {
                     self.timestep_ends.push(self.steps.len());
-                    self.arrival_ends.push(self.sources.len() as u32);
+                    self.arrival_ends.push((n_fired + n_inputs) as u32);
                 }
             }
         }
+        self.list_fired(n_inputs);
         let fired = &self.cursor.fired;
         if fired.iter().any(|neuron| *neuron >= self.n_neurons) || v.len() != fired.len() {
             return wrong("neurons that the network does not have, or too few potentials", "a valid trace");
@@ -84,14 +93,8 @@ impl Sample {
                 return wrong("a timestep without step 0 of every shard", "a valid trace");
             }
         }
-        let mut first = 0;
-        for step in &self.steps {
-            // A spike that fires in a step can be emitted by a later one at the earliest; inputs that joined after it too.
-            let emitted = &self.cursor.emitted[first..step.emitted_end];
-            if emitted.iter().any(|arrival| *arrival as usize >= self.sources.len()) {
-                return wrong("an emitted spike that never joined", "a valid trace");
-            }
-            first = step.emitted_end;
+        if self.cursor.emitted.iter().any(|arrival| *arrival as usize >= self.sources.len()) {
+            return wrong("an emitted spike that never joined", "a valid trace");
         }
         Ok(())
     }
@@ -106,18 +109,15 @@ impl Sample {
         self.sources.clear();
     }
 
-    /// Takes note of the step that was read after so many neurons had fired.
-    fn step(&mut self, n_fired: usize) {
-        let first_arrival = self.sources.len() as u32;
-        let Cursor { emitted, fired, fates, .. } = &mut self.cursor;
+    /// Lists the sources of the spikes that were fired since so many inputs had joined: of many steps at once, because few fire in each.
+    fn list_fired(&mut self, n_inputs: usize) {
+        let Cursor { fired, fates, .. } = &mut self.cursor;
         if !self.has_fates {
             fates.resize(fired.len(), 0);
         }
-        for (&neuron, fate) in fired[n_fired..].iter().zip(&fates[n_fired..]) {
-            self.sources.push((neuron, fate & LOST != 0));
-        }
-        let (emitted_end, fired_end) = (emitted.len(), fired.len());
-        self.steps.push(Step { emitted_end, fired_end, first_arrival, shard: self.cursor.shard });
+        let listed = self.sources.len() - n_inputs;
+        let spikes = fired[listed..].iter().zip(&fates[listed..]);
+        self.sources.extend(spikes.map(|(&neuron, fate)| (neuron, fate & LOST != 0)));
     }
 
     pub(super) fn n_timesteps(&self) -> usize {
@@ -155,6 +155,11 @@ impl Sample {
     pub(super) fn fired(&self, step: usize) -> (&[u32], &[u8], u32) {
         let range = self.fired_start(step)..self.steps[step].fired_end;
         (&self.cursor.fired[range.clone()], &self.cursor.fates[range], self.steps[step].first_arrival)
+    }
+
+    /// The neurons that fired in the sample.
+    pub(super) fn all_fired(&self) -> &[u32] {
+        &self.cursor.fired
     }
 
     /// The neurons that fired in the timestep, with their fates.

@@ -1,6 +1,6 @@
 //! The walk back through one sample of an asynchronous run (`docs/semantics.md`, "The gradient").
 
-use super::adjoints::Adjoints;
+use super::adjoints::{Adjoints, Firing};
 use super::postponed::Postponed;
 use super::potentials::{Potentials, Rerun};
 use super::record::Sample;
@@ -26,12 +26,17 @@ pub(super) struct Walk<T> {
     pub(super) postponed: Postponed<T>,
     /// By arrival number: the adjoint of the spike.
     terms: Vec<T>,
+    /// By place among the sample's spikes: how far the recorded potential is above the threshold, and the surrogate derivative there. Used where potentials are not needed.
+    x: Vec<T>,
+    s: Vec<T>,
     /// By neuron: that of its next emission in the timestep, and the emitted spike's arrival number.
     next_terms: Vec<(T, u32)>,
     /// By shard: it takes a step after the one at hand in the timestep.
     later: Vec<bool>,
     /// By neuron: it fired in the step at hand.
     fires: Vec<bool>,
+    /// Those among the neurons that fired in the step whose `x` is in the log.
+    logged: Vec<usize>,
 }
 
 impl<T: Float> Walk<T> {
@@ -43,9 +48,12 @@ impl<T: Float> Walk<T> {
             adjoints: Adjoints::new(n),
             postponed: Postponed::new(pass),
             terms: Vec::new(),
+            x: Vec::new(),
+            s: Vec::new(),
             next_terms: vec![(T::ZERO, NO_ARRIVAL); n],
             later: vec![false; pass.shards.len()],
             fires: vec![false; n],
+            logged: Vec::new(),
         }
     }
 
@@ -63,6 +71,7 @@ impl<T: Float> Walk<T> {
         prefetch(v);
         self.record.read(pass.trace, pass.network, sample)?;
         self.potentials.rerun(&Rerun::of(pass), sample, &self.record)?;
+        self.set_recorded(pass, v);
         self.adjoints.begin_sample(pass, sample);
         self.terms.clear();
         self.terms.resize(self.record.sources.len(), T::ZERO);
@@ -70,7 +79,7 @@ impl<T: Float> Walk<T> {
             self.begin_timestep(pass, sample, timestep);
             let steps = self.record.timestep(timestep);
             for step in steps.clone().rev() {
-                self.pass_updates(pass, v, step, sums)?;
+                self.pass_updates(pass, step, sums)?;
                 self.later[self.record.shard(step)] = true;
                 if step < steps.start + pass.shards.len() {
                     let input = own_input(own.input, timestep, pass.input.n_inputs());
@@ -84,6 +93,17 @@ impl<T: Float> Walk<T> {
         }
         own.set_initial_v(&self.adjoints.a);
         Ok(())
+    }
+
+    /// Finds what follows from the sample's recorded potentials, of all spikes at once.
+    fn set_recorded(&mut self, pass: &Pass<'_, T>, v: &[f32]) {
+        if pass.needed.contains(&false) {
+            let (fired, threshold) = (self.record.all_fired(), &pass.network.threshold);
+            self.x.clear();
+            self.x.extend(fired.iter().zip(v).map(|(&k, &v)| T::from_f64(v.into()) - threshold[k as usize]));
+            self.s.resize(self.x.len(), T::ZERO);
+            pass.options.surrogate.derivatives(&self.x, &mut self.s);
+        }
     }
 
     /// The end of the timestep: what fired in it and did not skip it is refractory.
@@ -102,17 +122,11 @@ impl<T: Float> Walk<T> {
         self.later.fill(false);
     }
 
-    /// Passes the updates of a step; `v`: the sample's recorded potentials.
-    fn pass_updates(
-        &mut self,
-        pass: &Pass<'_, T>,
-        v: &[f32],
-        step: usize,
-        sums: &mut Sums<T>,
-    ) -> Result<(), Error> {
-        self.find_x(pass, v, step);
+    /// Passes the updates of a step.
+    fn pass_updates(&mut self, pass: &Pass<'_, T>, step: usize, sums: &mut Sums<T>) -> Result<(), Error> {
+        self.pass_unlogged(pass, step, sums)?;
         self.set_silent_terms(pass, step);
-        let Self { record, potentials, adjoints, terms, fires, .. } = self;
+        let Self { record, potentials, adjoints, terms, fires, logged, .. } = self;
         let log = &potentials.log;
         let (whole, single) = log.step(step);
         for of in &log.whole[whole] {
@@ -129,34 +143,47 @@ impl<T: Float> Walk<T> {
             }
         }
         let (fired, fates, first_arrival) = record.fired(step);
-        for ((arrival, &neuron), &fate) in (first_arrival as usize..).zip(fired).zip(fates) {
-            check_fired(adjoints.x[neuron as usize], neuron)?;
-            adjoints.pass_fired(pass, neuron as usize, fate, terms[arrival], sums);
-            fires[neuron as usize] = false;
+        for at in logged.drain(..) {
+            let (neuron, fate, arrival) = (fired[at], fates[at], first_arrival as usize + at);
+            let k = neuron as usize;
+            let x = adjoints.x[k];
+            check_fired(x, neuron)?;
+            let s = pass.options.surrogate.derivative(x);
+            let firing = Firing { k, fate, x, s, term: terms[arrival] };
+            adjoints.pass_fired(pass, &pass.network.population(neuron).lif, firing, sums);
+            fires[k] = false;
         }
         Ok(())
     }
 
-    /// Finds `x` of the neurons that fired, and takes them out of the populations whose silent updates are passed at once.
-    fn find_x(&mut self, pass: &Pass<'_, T>, v: &[f32], step: usize) {
+    /// Passes the firing updates of populations whose silent updates are not looked at, and lists the others in `logged`: these are taken out of the updates that are passed at once.
+    fn pass_unlogged(&mut self, pass: &Pass<'_, T>, step: usize, sums: &mut Sums<T>) -> Result<(), Error> {
         let network = pass.network;
-        let (whole, _) = self.potentials.log.step(step);
-        let v = &v[self.record.fired_start(step)..];
-        for (&neuron, &v) in self.record.fired(step).0.iter().zip(v) {
+        let Self { record, potentials, adjoints, terms, x, s, fires, logged, .. } = self;
+        let log = &mut potentials.log;
+        let (whole, _) = log.step(step);
+        let (fired, fates, first_arrival) = record.fired(step);
+        let first = record.fired_start(step);
+        let terms = &terms[first_arrival as usize..][..fired.len()];
+        for (at, &neuron) in fired.iter().enumerate() {
             let k = neuron as usize;
             let index = network.population_index(neuron);
-            self.fires[k] = true;
             if !pass.needed[index] {
-                self.adjoints.x[k] = T::from_f64(f64::from(v)) - network.threshold[k];
+                let firing =
+                    Firing { k, fate: fates[at], x: x[first + at], s: s[first + at], term: terms[at] };
+                check_fired(firing.x, neuron)?;
+                adjoints.pass_fired(pass, &network.populations()[index].lif, firing, sums);
                 continue;
             }
-            let log = &mut self.potentials.log;
-            self.adjoints.x[k] = T::NEG_INFINITY;
+            logged.push(at);
+            fires[k] = true;
+            adjoints.x[k] = T::NEG_INFINITY;
             if let Some(of) = log.whole[whole.clone()].iter().find(|of| of.population as usize == index) {
                 let place = of.start + k - of.first;
-                self.adjoints.x[k] = std::mem::replace(&mut log.x[place], T::NEG_INFINITY);
+                adjoints.x[k] = std::mem::replace(&mut log.x[place], T::NEG_INFINITY);
             }
         }
+        Ok(())
     }
 
     /// Sets what the scope adds to the adjoints of silent updates.
