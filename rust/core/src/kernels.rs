@@ -41,17 +41,20 @@ const BLOCK: usize = 64;
 const SUM_LANES: usize = 16;
 /// Neurons compared with their thresholds, or entries with zero, at once.
 pub(crate) const LANES: usize = 32;
+/// The same where there are as many: each look for those that are set ends unpredictably.
+const MOST_LANES: usize = 64;
 
 /// Calls `visit` with the index of every byte that is 1 (the others are 0), in order.
 #[inline(always)] // into each kernel, to be compiled for its instruction set
 #[allow(clippy::inline_always)]
-pub(crate) fn for_each_set(flags: &[u8; LANES], mut visit: impl FnMut(usize)) {
+pub(crate) fn for_each_set<const N: usize>(flags: &[u8; N], mut visit: impl FnMut(usize)) {
+    const { assert!(N <= 64 && N.is_multiple_of(8)) };
     // One bit a lane, so that a single loop, and not one for every eight lanes, ends unpredictably.
-    let mut bits = 0_u32;
+    let mut bits = 0_u64;
     for (word, eight) in flags.as_chunks::<8>().0.iter().enumerate() {
         // The product moves the lowest bit of byte k to bit 56 + k.
         let gathered = u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
-        bits |= (gathered as u32) << (8 * word);
+        bits |= gathered << (8 * word);
     }
     while bits != 0 {
         visit(bits.trailing_zeros() as usize);
@@ -112,6 +115,7 @@ macro_rules! kernels {
         $add_row:ident,
         $take_row:ident,
         $integrate:ident,
+        $integrate_block:ident,
         $decay:ident,
         $scatter:ident,
         $adjoint_row:ident,
@@ -173,6 +177,25 @@ macro_rules! kernels {
             }
         }
 
+        #[inline(always)] // into the one below
+        #[allow(clippy::inline_always)]
+        fn $integrate_block<const N: usize>(
+            v: &mut [$type; N],
+            input: &mut [$type; N],
+            threshold: &[$type; N],
+            first: u32,
+            above: &mut Vec<u32>,
+        ) {
+            // One byte a lane, then eight lanes at a time: this compiles to vector code.
+            let mut is_above = [0_u8; N];
+            for k in 0..N {
+                v[k] += input[k];
+                input[k] = 0.0;
+                is_above[k] = u8::from(v[k] > threshold[k]);
+            }
+            for_each_set(&is_above, |k| above.push(first + k as u32));
+        }
+
         #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
         fn $integrate(
             v: &mut [$type],
@@ -182,20 +205,19 @@ macro_rules! kernels {
             above: &mut Vec<u32>,
         ) {
             let n = v.len();
-            let (input, threshold) = (&mut input[..n], &threshold[..n]);
-            let (v_blocks, v_rest) = v.as_chunks_mut::<LANES>();
-            let (input_blocks, input_rest) = input.as_chunks_mut::<LANES>();
-            let (threshold_blocks, threshold_rest) = threshold.as_chunks::<LANES>();
+            let (v, v_rest) = v.as_chunks_mut::<MOST_LANES>();
+            let (input, input_rest) = input[..n].as_chunks_mut::<MOST_LANES>();
+            let (threshold, threshold_rest) = threshold[..n].as_chunks::<MOST_LANES>();
             let mut start = first;
-            for ((v, input), threshold) in v_blocks.iter_mut().zip(input_blocks).zip(threshold_blocks) {
-                // One byte a lane, then eight lanes at a time: this compiles to vector code.
-                let mut is_above = [0_u8; LANES];
-                for k in 0..LANES {
-                    v[k] += input[k];
-                    input[k] = 0.0;
-                    is_above[k] = u8::from(v[k] > threshold[k]);
-                }
-                for_each_set(&is_above, |k| above.push(start + k as u32));
+            for ((v, input), threshold) in v.iter_mut().zip(input).zip(threshold) {
+                $integrate_block(v, input, threshold, start, above);
+                start += MOST_LANES as u32;
+            }
+            let (v, v_rest) = v_rest.as_chunks_mut::<LANES>();
+            let (input, input_rest) = input_rest.as_chunks_mut::<LANES>();
+            let (threshold, threshold_rest) = threshold_rest.as_chunks::<LANES>();
+            for ((v, input), threshold) in v.iter_mut().zip(input).zip(threshold) {
+                $integrate_block(v, input, threshold, start, above);
                 start += LANES as u32;
             }
             for (k, (v, input)) in v_rest.iter_mut().zip(input_rest).enumerate() {
@@ -382,6 +404,7 @@ kernels!(
     add_row_f32,
     take_row_f32,
     integrate_f32,
+    integrate_block_f32,
     decay_f32,
     scatter_f32,
     adjoint_row_f32,
@@ -398,6 +421,7 @@ kernels!(
     add_row_f64,
     take_row_f64,
     integrate_f64,
+    integrate_block_f64,
     decay_f64,
     scatter_f64,
     adjoint_row_f64,
@@ -451,7 +475,7 @@ mod tests {
 
     #[test]
     fn integrate_finds_every_neuron_above_its_threshold() {
-        for n in [1, 31, 32, 33, 100] {
+        for n in [1, 31, 32, 33, 64, 65, 97, 200] {
             let mut v: Vec<f64> = (0..n).map(|k| f64::from(k % 3)).collect();
             let mut input = vec![0.5; n as usize];
             let threshold = vec![1.5; n as usize];
