@@ -25,6 +25,7 @@
 //! # Ok::<(), Error>(())
 //! ```
 
+mod aligned;
 mod batch;
 mod collect;
 mod delivery;

@@ -17,7 +17,7 @@ use one_to_one::OneToOne;
 use rows::Rows;
 
 /// A linear map that is not yet part of a network.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Projection<T> {
     pub(crate) map: Map<T>,
     pub(crate) n_in: usize,
@@ -27,7 +27,7 @@ pub struct Projection<T> {
 }
 
 /// The kinds of projection.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Map<T> {
     Rows(Rows<T>),
     Conv(Conv<T>),

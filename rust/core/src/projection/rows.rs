@@ -1,19 +1,20 @@
 //! Linear and sparse projections: for each source neuron one row of weights. A row without a zero is stored whole and added with vector instructions; any other
 //! is a list of (target, weight).
 
-use super::transpose::transposed;
+use super::transpose::transpose;
 use super::{Target, WINDOW};
+use crate::aligned::Aligned;
 use crate::error::Error;
 use crate::float::Float;
 use crate::prefetch::prefetch;
 use crate::state::State;
 
 /// Weights by source neuron.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Rows<T> {
     n_out: usize,
     /// Whole rows, one after the other.
-    whole: Vec<T>,
+    whole: Aligned<T>,
     /// The number of each source's row among the whole ones, or `NOT_WHOLE`; empty when every row is whole and stands in its own place, and in sparse projections, where none is.
     number: Vec<u32>,
     /// Targets and weights of all other rows: those of source `s` are at `starts[s]..starts[s + 1]`; empty when every row is whole.
@@ -33,22 +34,23 @@ impl<T: Float> Rows<T> {
     pub(crate) fn dense(weight: &[T], n_out: usize, n_in: usize) -> Self {
         let mut rows = Self::empty(n_out);
         if !T::any_zero(weight) {
-            rows.whole = transposed(weight, n_out, n_in);
+            rows.whole = Aligned::zeros(weight.len());
+            transpose(weight, n_out, n_in, &mut rows.whole);
             rows.starts = Vec::new();
             return rows;
         }
-        rows.whole.reserve_exact(n_in * n_out);
+        let mut whole = Vec::with_capacity(n_in * n_out);
         for source in 0..n_in {
             let column = || (0..n_out).map(|target| weight[target * n_in + source]);
             if column().all(|w| w != T::ZERO) {
-                rows.number.push((rows.whole.len() / n_out) as u32);
-                rows.whole.extend(column());
+                rows.number.push((whole.len() / n_out) as u32);
+                whole.extend(column());
                 rows.starts.push(rows.targets.len() as u32);
             } else {
                 rows.push_list((0..).zip(column()));
             }
         }
-        rows.whole.shrink_to_fit();
+        rows.whole = Aligned::from(&*whole);
         rows
     }
 
@@ -114,7 +116,7 @@ impl<T: Float> Rows<T> {
     fn empty(n_out: usize) -> Self {
         Self {
             n_out,
-            whole: Vec::new(),
+            whole: Aligned::zeros(0),
             number: Vec::new(),
             starts: vec![0],
             targets: Vec::new(),
@@ -299,7 +301,9 @@ impl<T: Float> Rows<T> {
         if self.is_sparse {
             return self.export_synapses(gradient);
         }
-        transposed(gradient, n_in, self.n_out)
+        let mut weight = vec![T::ZERO; gradient.len()];
+        transpose(gradient, n_in, self.n_out, &mut weight);
+        weight
     }
 
     fn export_synapses(&self, gradient: &[T]) -> Vec<T> {

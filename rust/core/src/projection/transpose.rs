@@ -7,9 +7,8 @@ const ROWS: usize = 4;
 /// Columns before the next rows come, so that what is written stays in the cache.
 const COLUMNS: usize = 512;
 
-/// The columns of a matrix, one after the other.
-pub(super) fn transposed<T: Float>(matrix: &[T], n_rows: usize, n_columns: usize) -> Vec<T> {
-    let mut to = vec![T::ZERO; matrix.len()];
+/// Writes the columns of a matrix one after the other.
+pub(super) fn transpose<T: Float>(matrix: &[T], n_rows: usize, n_columns: usize, to: &mut [T]) {
     for from in (0..n_columns).step_by(COLUMNS) {
         let columns = from..n_columns.min(from + COLUMNS);
         let to = &mut to[columns.start * n_rows..columns.end * n_rows];
@@ -28,7 +27,6 @@ pub(super) fn transposed<T: Float>(matrix: &[T], n_rows: usize, n_columns: usize
             }
         }
     }
-    to
 }
 
 #[cfg(test)]
@@ -41,7 +39,9 @@ mod tests {
             let entry = |row, column| (row * n_columns + column) as f32;
             let matrix: Vec<f32> = (0..n_rows * n_columns).map(|at| at as f32).collect();
             let across = (0..n_columns).flat_map(|column| (0..n_rows).map(move |row| entry(row, column)));
-            assert_eq!(transposed(&matrix, n_rows, n_columns), across.collect::<Vec<_>>());
+            let mut to = vec![f32::NAN; matrix.len()];
+            transpose(&matrix, n_rows, n_columns, &mut to);
+            assert_eq!(to, across.collect::<Vec<_>>());
         }
     }
 }
