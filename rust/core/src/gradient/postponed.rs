@@ -4,6 +4,7 @@
 //! until a channel has several spikes, they change a row together, from adjoints that the caches do hold. Each row's additions stay in their order, so no bit depends on it.
 
 use super::Pass;
+use crate::aligned::Aligned;
 use crate::float::Float;
 use crate::network::{Connection, Source};
 use crate::projection::Target;
@@ -26,8 +27,8 @@ pub(super) struct Postponed<T> {
 #[derive(Debug)]
 struct Kept<T> {
     n_out: usize,
-    /// Adjoints of the target's neurons, one row for each timestep.
-    adjoints: Vec<T>,
+    /// Adjoints of the target's neurons, one row for each timestep; the first `ends.len()` count.
+    adjoints: Aligned<T>,
     /// (channel, multiplicity), and where those of each row end.
     spikes: Vec<(u32, T)>,
     ends: Vec<usize>,
@@ -80,7 +81,7 @@ impl<T: Float> Kept<T> {
     fn new(n_in: usize, n_out: usize) -> Self {
         Self {
             n_out,
-            adjoints: Vec::new(),
+            adjoints: Aligned::zeros((MOST_BYTES / size_of::<T>()).next_multiple_of(n_out)),
             spikes: Vec::new(),
             ends: Vec::new(),
             sorted: Vec::new(),
@@ -92,10 +93,11 @@ impl<T: Float> Kept<T> {
         if spikes.is_empty() {
             return;
         }
-        self.adjoints.extend_from_slice(b);
+        let start = self.ends.len() * self.n_out;
+        self.adjoints[start..start + self.n_out].copy_from_slice(b);
         self.spikes.extend_from_slice(spikes);
         self.ends.push(self.spikes.len());
-        if size_of_val(&*self.adjoints) >= MOST_BYTES || self.spikes.len() >= MOST_SPIKES {
+        if start + self.n_out == self.adjoints.len() || self.spikes.len() >= MOST_SPIKES {
             self.add(gradient);
         }
     }
@@ -106,7 +108,6 @@ impl<T: Float> Kept<T> {
         } else {
             self.add_by_channel(gradient);
         }
-        self.adjoints.clear();
         self.spikes.clear();
         self.ends.clear();
     }
@@ -172,7 +173,7 @@ mod tests {
             f32::scatter(&mut now, (n_out, 0), &b, &spikes);
         }
         kept.add(&mut later);
-        assert!(kept.spikes.is_empty() && kept.adjoints.is_empty() && kept.ends.is_empty());
+        assert!(kept.spikes.is_empty() && kept.ends.is_empty());
         let bits = |numbers: &[f32]| numbers.iter().map(|number| number.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&later), bits(&now));
     }
