@@ -16,6 +16,7 @@ pub use blocks::gradient;
 pub use cotangents::{Cotangents, Strided};
 pub(crate) use potentials::{Log, Whole};
 
+use crate::aligned::Aligned;
 use crate::error::Error;
 use crate::float::Float;
 use crate::free::Partition;
@@ -119,7 +120,7 @@ impl ShardParts {
 /// A gradient that samples add to; inner vectors are in the maps' own order.
 #[derive(Debug)]
 struct Sums<T> {
-    weights: Vec<Vec<T>>,
+    weights: Vec<Aligned<T>>,
     /// As the network's `biases`.
     biases: Vec<Vec<T>>,
     beta: Vec<T>,
@@ -131,16 +132,21 @@ impl<T: Float> Sums<T> {
         let network = pass.network;
         let n = if pass.options.want_neuron { network.n_neurons() } else { 0 };
         Self {
-            weights: network.connections.iter().map(|c| vec![T::ZERO; c.projection.gradient_len()]).collect(),
+            weights: network
+                .connections
+                .iter()
+                .map(|c| Aligned::zeros(c.projection.gradient_len()))
+                .collect(),
             biases: network.biases.iter().map(|bias| vec![T::ZERO; bias.values.len()]).collect(),
             beta: vec![T::ZERO; n],
             v_threshold: vec![T::ZERO; n],
         }
     }
 
-    fn parts(&mut self) -> impl Iterator<Item = &mut Vec<T>> {
+    fn parts(&mut self) -> impl Iterator<Item = &mut [T]> {
         let neuron = [&mut self.beta, &mut self.v_threshold];
-        self.weights.iter_mut().chain(&mut self.biases).chain(neuron)
+        let others = self.biases.iter_mut().chain(neuron).map(Vec::as_mut_slice);
+        self.weights.iter_mut().map(|weights| &mut **weights).chain(others)
     }
 
     /// Adds another gradient, and leaves zeros there.

@@ -68,7 +68,7 @@ impl<T: Float> Postponed<T> {
     }
 
     /// Adds what waits: nothing does afterwards.
-    pub(super) fn add(&mut self, gradients: &mut [Vec<T>]) {
+    pub(super) fn add(&mut self, gradients: &mut [Aligned<T>]) {
         for (kept, gradient) in self.of.iter_mut().zip(gradients) {
             if let Some(kept) = kept {
                 kept.add(gradient);
