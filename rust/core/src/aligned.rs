@@ -8,7 +8,7 @@ use crate::float::Float;
 const LINE: usize = 64;
 
 /// A slice of its own.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Aligned<T> {
     /// With room for the slice to begin where a line does.
     numbers: Vec<T>,
@@ -23,14 +23,6 @@ impl<T: Float> Aligned<T> {
         // The offset may be unknown, and then is more than any number.
         let start = numbers.as_ptr().align_offset(LINE).min(room);
         Self { numbers, start, len }
-    }
-}
-
-impl<T: Float> From<&[T]> for Aligned<T> {
-    fn from(numbers: &[T]) -> Self {
-        let mut aligned = Self::zeros(numbers.len());
-        aligned.copy_from_slice(numbers);
-        aligned
     }
 }
 
@@ -54,13 +46,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_keep_their_order_and_begin_at_a_line() {
+    fn zeros_begin_at_a_line_and_are_as_many_as_asked_for() {
         for len in [0, 1, 15, 16, 1000] {
-            let numbers: Vec<f32> = (0..len).map(|k| k as f32).collect();
-            let aligned = Aligned::from(&*numbers);
-            assert_eq!(*aligned, *numbers);
-            assert_eq!(aligned.as_ptr().addr() % LINE, 0);
-            assert!(Aligned::<f64>::zeros(len).iter().all(|zero| zero.to_bits() == 0));
+            let mut numbers = Aligned::<f32>::zeros(len);
+            assert_eq!(numbers.as_ptr().addr() % LINE, 0);
+            assert_eq!(*numbers, *vec![0.0; len]);
+            numbers.fill(1.0);
+            assert_eq!(*numbers, *vec![1.0; len]);
         }
     }
 }

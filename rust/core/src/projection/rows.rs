@@ -39,18 +39,25 @@ impl<T: Float> Rows<T> {
             rows.starts = Vec::new();
             return rows;
         }
-        let mut whole = Vec::with_capacity(n_in * n_out);
-        for source in 0..n_in {
-            let column = || (0..n_out).map(|target| weight[target * n_in + source]);
-            if column().all(|w| w != T::ZERO) {
-                rows.number.push((whole.len() / n_out) as u32);
-                whole.extend(column());
+        let mut is_whole = vec![true; n_in];
+        for row in weight.chunks_exact(n_in) {
+            is_whole.iter_mut().zip(row).for_each(|(is_whole, w)| *is_whole &= *w != T::ZERO);
+        }
+        let n_whole = is_whole.iter().filter(|is_whole| **is_whole).count();
+        let mut whole = Aligned::zeros(n_whole * n_out);
+        let mut places = whole.chunks_exact_mut(n_out).zip(0..);
+        for (source, is_whole) in is_whole.into_iter().enumerate() {
+            let column = (0..n_out).map(|target| weight[target * n_in + source]);
+            if is_whole {
+                let (row, number) = places.next().expect("one for each");
+                row.iter_mut().zip(column).for_each(|(to, w)| *to = w);
+                rows.number.push(number);
                 rows.starts.push(rows.targets.len() as u32);
             } else {
-                rows.push_list((0..).zip(column()));
+                rows.push_list((0..).zip(column));
             }
         }
-        rows.whole = Aligned::from(&*whole);
+        rows.whole = whole;
         rows
     }
 
