@@ -156,6 +156,8 @@ class SumPool2d(nn.Module):
     [[[[4.0, 4.0], [4.0, 4.0]]]]
     """
 
+    __constants__ = ("kernel_size", "stride", "padding")  # as PyTorch's modules list theirs
+
     def __init__(
         self,
         kernel_size: int | tuple[int, int],

@@ -139,7 +139,8 @@ class AsyncSequential(AsyncModule):
 def signature(leaves: Sequence[nn.Module]) -> list[Any]:
     """What a plan was made for: the modules, their parameters' names and shapes, and what they are.
 
-    That is the synapses of `Sparse`, and how neurons fire; the plan holds what it was then.
+    That is the synapses of `Sparse`, the windows of convolutions and poolings, and how neurons
+    fire; the plan holds what it was then.
     """
     token: list[Any] = []
     for leaf in leaves:
@@ -151,6 +152,9 @@ def signature(leaves: Sequence[nn.Module]) -> list[Any]:
         elif isinstance(leaf, Sparse):
             for buffer in (leaf.indptr, leaf.indices):
                 token += [buffer, None if buffer.is_inference() else buffer._version]
+        elif not isinstance(leaf, nn.Linear | OneToOne):
+            fixed = (getattr(leaf, name) for name in getattr(leaf, "__constants__", ()))
+            token += [tuple(each) if isinstance(each, list) else each for each in fixed]
     return token
 
 

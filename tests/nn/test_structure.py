@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -127,6 +129,33 @@ def test_replaced_modules_are_seen(replaced: str) -> None:
     model[0].weight = nn.Parameter(torch.ones(3, 5))
     with pytest.raises(pa.NetworkError, match=r"^weight: got shape \(3, 5\)"):
         model(x)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "value"),
+    [
+        (nn.Conv2d(2, 3, 3), "stride", (2, 2)),
+        (nn.Conv2d(2, 3, 3), "padding", (1, 1)),
+        (nn.Conv2d(2, 3, 2), "dilation", (2, 2)),
+        (nn.Conv1d(2, 3, 3), "stride", (2,)),
+        (nn.AvgPool2d(2), "stride", [1, 1]),
+        (pa.nn.SumPool2d(2), "padding", (1, 1)),
+    ],
+    ids=lambda each: type(each).__name__ if isinstance(each, nn.Module) else str(each),
+)
+def test_a_window_that_is_changed_is_seen(module: nn.Module, name: str, value: Any) -> None:
+    shape = (2, 36) if isinstance(module, nn.Conv1d) else (2, 6, 6)
+
+    def model() -> pa.nn.AsyncSequential:
+        return pa.nn.AsyncSequential(module, pa.nn.LIF(v_threshold=0.1), input_shape=shape, **HOW)
+
+    x = torch.rand(2, 1, *shape) < 0.5
+    seen = model().eval()
+    before = seen(x)
+    setattr(module, name, value)
+    changed = model().eval()(x)
+    assert changed.shape != before.shape
+    assert torch.equal(seen(x), changed)
 
 
 def test_a_population_that_is_added_changes_no_graph_that_waits_for_its_backward(
