@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::direct::Direct;
 use super::layered::LayeredWalk;
 use super::reverse::Walk;
 use super::{Cotangents, Gradient, GradientOptions, GradientScope, OwnGradient, Pass, ShardParts, Sums};
@@ -40,7 +41,9 @@ pub fn gradient<T: Float>(
     let feeding = feeding_populations(network, &needed);
     trace.check_network(network)?;
     let shards = ShardParts::all(network, trace)?;
-    let pass = Pass { network, input, trace, cotangents, options, beta, needed, feeding, order, shards };
+    let direct = if shards.len() == 1 { Direct::all(network) } else { Vec::new() };
+    let pass =
+        Pass { network, input, trace, cotangents, options, beta, needed, feeding, direct, order, shards };
     pass.check()?;
     over_blocks(&pass, progress)
 }

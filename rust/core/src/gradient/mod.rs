@@ -1,11 +1,12 @@
 //! The reverse pass: unlayered backprop over a recorded ordering (`docs/semantics.md`, "The gradient").
 //!
-//! `cotangents` are what it begins with, `record` lays out a sample of the trace, `potentials` finds the potentials again that the trace does not hold, `reverse` walks an asynchronous run backwards and `layered` a
+//! `cotangents` are what it begins with, `direct` knows the ways of spikes in chains of dense layers, `record` lays out a sample of the trace, `potentials` finds the potentials again that the trace does not hold, `reverse` walks an asynchronous run backwards and `layered` a
 //! layered one, `postponed` adds up what input spikes teach large dense weights, `blocks` spreads the samples over threads. Memory: a few copies of the weights' gradient, and what one sample per thread needs.
 
 mod adjoints;
 mod blocks;
 mod cotangents;
+mod direct;
 mod layered;
 mod postponed;
 mod potentials;
@@ -15,6 +16,8 @@ mod reverse;
 pub use blocks::gradient;
 pub use cotangents::{Cotangents, Strided};
 pub(crate) use potentials::{Log, Whole};
+
+use direct::Direct;
 
 use crate::aligned::Aligned;
 use crate::error::Error;
@@ -89,6 +92,8 @@ struct Pass<'a, T> {
     needed: Vec<bool>,
     /// By population: its spikes arrive at one of those.
     feeding: Vec<bool>,
+    /// By population: where its spikes went, if that is simple.
+    direct: Vec<Option<Direct<'a, T>>>,
     /// Of a layered run.
     order: Option<VisitingOrder>,
     /// One, but of a free run of several.

@@ -264,18 +264,25 @@ impl<T: Float> Walk<T> {
                 }
                 continue;
             }
-            let (index, local) = pass.network.place_of(source);
+            let index = pass.network.population_index(source);
             let mut term = T::ZERO;
-            for &c in &pass.network.from_population[index].connections {
-                let (connection, target) = (&pass.network.connections[c], targets[c]);
-                let b = of_target(pass.network, target, b);
-                term += connection.projection.adjoint(local, target, b, &mut sums.weights[c]);
+            if let Some(Some(direct)) = pass.direct.get(index) {
+                term = direct.adjoint(source, b, &mut sums.weights);
+            } else {
+                let local = source - pass.network.populations()[index].start as u32;
+                for &c in &pass.network.from_population[index].connections {
+                    let (connection, target) = (&pass.network.connections[c], targets[c]);
+                    let b = of_target(pass.network, target, b);
+                    term += connection.projection.adjoint(local, target, b, &mut sums.weights[c]);
+                }
             }
             // Several shards may each have delivered the spike.
             self.terms[arrival as usize] += term;
-            let (next, its_arrival) = &mut self.next_terms[source as usize];
-            *next = if *its_arrival == arrival { *next + term } else { term };
-            *its_arrival = arrival;
+            if pass.options.scope == GradientScope::NextEmission {
+                let (next, its_arrival) = &mut self.next_terms[source as usize];
+                *next = if *its_arrival == arrival { *next + term } else { term };
+                *its_arrival = arrival;
+            }
         }
     }
 }

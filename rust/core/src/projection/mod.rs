@@ -232,6 +232,14 @@ impl<T: Float> Projection<T> {
         matches!(&self.map, Map::Rows(rows) if !rows.is_sparse())
     }
 
+    /// The weights, one row of all targets' for each source, if none of them is 0.
+    pub(crate) fn whole_rows(&self) -> Option<&[T]> {
+        match &self.map {
+            Map::Rows(rows) => rows.all_whole_rows(),
+            _ => None,
+        }
+    }
+
     /// How many numbers the adjoints add to: the gradient of the weights, in an order of the map's own (see `export`).
     pub(crate) fn gradient_len(&self) -> usize {
         match &self.map {

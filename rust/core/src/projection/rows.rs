@@ -152,6 +152,11 @@ impl<T: Float> Rows<T> {
         self.starts.is_empty()
     }
 
+    /// All rows, if every one is whole.
+    pub(crate) fn all_whole_rows(&self) -> Option<&[T]> {
+        self.all_whole().then_some(&*self.whole)
+    }
+
     pub(crate) fn n_synapses(&self) -> u64 {
         (self.whole.len() + self.targets.len()) as u64
     }
