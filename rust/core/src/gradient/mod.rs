@@ -1,7 +1,8 @@
 //! The reverse pass: unlayered backprop over a recorded ordering (`docs/semantics.md`, "The gradient").
 //!
-//! `cotangents` are what it begins with, `direct` knows the ways of spikes in chains of dense layers, `record` lays out a sample of the trace, `potentials` finds the potentials again that the trace does not hold, `reverse` walks an asynchronous run backwards and `layered` a
-//! layered one, `postponed` adds up what input spikes teach large dense weights, `blocks` spreads the samples over threads. Memory: a few copies of the weights' gradient, and what one sample per thread needs.
+//! `cotangents` are what it begins with, `record` lays out a sample of the trace, `potentials` finds the potentials again that the trace does not hold, `reverse` walks an asynchronous run backwards and `layered` a
+//! layered one, `direct` knows where the spikes of dense layers went, `postponed` adds up what input spikes teach large dense weights, `blocks` spreads the samples over threads. Memory: a few copies of the weights'
+//! gradient, and what one sample per thread needs.
 
 mod adjoints;
 mod blocks;
