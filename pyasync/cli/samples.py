@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,7 @@ def read_samples(
     cut: Any = times if preset is None else preset.times | times
     labels: Labels | None
     if data == DIGITS and format is None:
-        if times:
-            raise typer.BadParameter(f'"{DIGITS}" has timesteps of its own: no --dt, --timesteps')
-        print("preparing the built-in digits", flush=True)
-        x, labels = pa.data.digits(split)
+        ((x, labels),) = read_digits([split], times)
     elif format == "shd":
         x, labels = pa.data.shd(path, split, progress=True, **cut)
     elif format == "dvsgesture":
@@ -55,6 +53,16 @@ def read_samples(
         count = integer(InputError, "samples", samples, 1)
         x, labels = x[:count], None if labels is None else labels[:count]
     return x, labels
+
+
+def read_digits(
+    splits: Sequence[str], times: Mapping[str, Any]
+) -> list[tuple[pa.SpikeBatch, Labels]]:
+    """Prepare parts of the built-in digits; refuse `times` that were asked for."""
+    if any(value is not None for value in times.values()):
+        raise typer.BadParameter(f'"{DIGITS}" has timesteps of its own: no --dt, --timesteps')
+    print("preparing the built-in digits", flush=True)
+    return [pa.data.digits(split) for split in splits]
 
 
 def read_labelled(

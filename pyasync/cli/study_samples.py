@@ -9,14 +9,14 @@ from typing import Any
 
 import typer
 
-import pyasync as pa
-from pyasync.cli.samples import DIGITS, read_labelled
+from pyasync.cli.samples import DIGITS, read_digits, read_labelled
 from pyasync.errors import InputError, MissingDependencyError, expected
 from pyasync.study import Samples
 from pyasync.study.presets import Preset
 
 _TONIC = "tonic:"
 _PARTS = ("train", "test")
+_TIMES = ("dt", "n_timesteps")
 
 
 def read(
@@ -24,12 +24,10 @@ def read(
 ) -> Samples:
     """Read what was named, for training and for testing."""
     if source == DIGITS:
-        if how["dt"] or how["n_timesteps"]:
-            raise typer.BadParameter("digits have timesteps of their own: no --dt, --timesteps")
-        print("preparing the built-in digits", flush=True)
-        parts = [pa.data.digits(part) for part in _PARTS]
+        parts = read_digits(_PARTS, {name: how[name] for name in _TIMES})
     elif source.startswith(_TONIC):
-        times = {name: how[name] or preset.times.get(name) for name in ("dt", "n_timesteps")}
+        given = {name: how[name] for name in _TIMES if how[name] is not None}
+        times = dict.fromkeys(_TIMES) | preset.times | given
         return _from_tonic(source.removeprefix(_TONIC), _needed(source, data), **times)
     elif source in ("nmnist", "shd", "dvsgesture"):
         given = {**how, "samples": None, "preset": preset}
@@ -42,7 +40,7 @@ def read(
         name = Path(source).stem
         if test_data is None:
             return Samples.split(name, x, y)
-        given = {**how, "samples": None, "n_timesteps": how["n_timesteps"] or x.n_timesteps}
+        given = {**how, "samples": None, "n_timesteps": x.n_timesteps}
         test = read_labelled(str(test_data), "npz", "test", **given)
         return Samples(name, x, y, *test)
     return Samples(source, *parts[0], *parts[1])

@@ -32,6 +32,13 @@ def test_a_file_without_samples_is_named(files, capsys) -> None:
     fails(capsys, command, "data: got none.npz without samples")
 
 
+@pytest.mark.parametrize("option", [["--timesteps", "0"], ["--dt", "0"], ["--dt", "1e-3"]])
+@pytest.mark.parametrize("command", ["study digits", "train digits", "simulate NET --data digits"])
+def test_the_digits_timesteps_cannot_be_given(files, capsys, command, option) -> None:
+    words = [str(files.network) if word == "NET" else word for word in command.split()]
+    fails(capsys, [*words, *option], '"digits" has timesteps of its own', status=2)
+
+
 @pytest.mark.parametrize("option", [["--epochs", "3"], ["--save-network", "a.safetensors"]])
 def test_what_an_audit_of_a_network_cannot_use_is_refused(files, capsys, option) -> None:
     command = ["audit", str(files.network), "--data", str(files.data), *option]
