@@ -61,6 +61,8 @@ class LIF(nn.Module):
     (['log_tau_mem'], torch.Size([64]))
     """
 
+    __constants__ = ("reset", "refractory", "sync_threshold")
+
     v_threshold: torch.Tensor
     tau_mem: torch.Tensor
 

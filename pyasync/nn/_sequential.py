@@ -146,15 +146,12 @@ def signature(leaves: Sequence[nn.Module]) -> list[Any]:
     for leaf in leaves:
         own = leaf._parameters
         shapes = (None if p is None or is_lazy(p) else p.shape for p in own.values())
-        token += [leaf, tuple(own), *shapes]
-        if isinstance(leaf, LIF):
-            token += [leaf.reset, leaf.refractory, leaf.sync_threshold]
-        elif isinstance(leaf, Sparse):
+        constants = (getattr(leaf, name) for name in getattr(leaf, "__constants__", ()))
+        fixed = (tuple(each) if isinstance(each, list) else each for each in constants)
+        token += [leaf, tuple(own), *shapes, *fixed]
+        if isinstance(leaf, Sparse):
             for buffer in (leaf.indptr, leaf.indices):
                 token += [buffer, None if buffer.is_inference() else buffer._version]
-        elif not isinstance(leaf, nn.Linear | OneToOne):
-            fixed = (getattr(leaf, name) for name in getattr(leaf, "__constants__", ()))
-            token += [tuple(each) if isinstance(each, list) else each for each in fixed]
     return token
 
 

@@ -60,11 +60,11 @@ impl Sample {
                     shard: self.cursor.shard,
                 }),
                 Record::InputsJoined => {
-                    let channels: Vec<_> = self.cursor.fired.drain(n_fired..).collect();
-                    self.list_fired(n_inputs);
-                    n_inputs += channels.len();
+                    self.list_fired(n_fired, n_inputs);
                     let n = self.n_neurons;
-                    self.sources.extend(channels.iter().map(|channel| (n + channel, false)));
+                    self.sources
+                        .extend(self.cursor.fired.drain(n_fired..).map(|channel| (n + channel, false)));
+                    n_inputs = self.sources.len() - n_fired;
                 }
                 Record::TimestepEnded(_) => {
                     self.timestep_ends.push(self.steps.len());
@@ -72,7 +72,7 @@ impl Sample {
                 }
             }
         }
-        self.list_fired(n_inputs);
+        self.list_fired(self.cursor.fired.len(), n_inputs);
         let fired = &self.cursor.fired;
         if fired.iter().any(|neuron| *neuron >= self.n_neurons) || v.len() != fired.len() {
             return wrong("neurons that the network does not have, or too few potentials", "a valid trace");
@@ -109,14 +109,14 @@ impl Sample {
         self.sources.clear();
     }
 
-    /// Lists the sources of the spikes that were fired since so many inputs had joined: of many steps at once, because few fire in each.
-    fn list_fired(&mut self, n_inputs: usize) {
+    /// Lists the sources of the first `n_fired` spikes that are not listed yet, after so many inputs: of many steps at once, because few fire in each.
+    fn list_fired(&mut self, n_fired: usize, n_inputs: usize) {
         let Cursor { fired, fates, .. } = &mut self.cursor;
         if !self.has_fates {
-            fates.resize(fired.len(), 0);
+            fates.resize(n_fired, 0);
         }
         let listed = self.sources.len() - n_inputs;
-        let spikes = fired[listed..].iter().zip(&fates[listed..]);
+        let spikes = fired[listed..n_fired].iter().zip(&fates[listed..n_fired]);
         self.sources.extend(spikes.map(|(&neuron, fate)| (neuron, fate & LOST != 0)));
     }
 
