@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import oracle_gradient as oracle
-import pytest
 from compare import build, build_input, run
 from oracle_network import Network
 from strategies_gradient import GradientCase
@@ -17,10 +16,6 @@ from pyasync.simulate import _input
 Gradients = dict[str, Any]
 BOTH = ("float64", "float64", "float32")
 NAMES = ("weights", "biases", "beta", "v_threshold", "input", "initial_v")
-
-needs_native = pytest.mark.skipif(
-    not hasattr(pa._core, "gradient"), reason="the engine was built without the reverse pass"
-)
 
 
 def native_gradient(

@@ -17,7 +17,6 @@ from native_case import (
     expected,
     flat,
     native,
-    needs_native,
     recorded,
 )
 from strategies_gradient import SURROGATES, GradientCase, layered_chains
@@ -106,7 +105,6 @@ def test_the_oracle_of_layered_and_touched_is_bptt(g: GradientCase) -> None:
         np.testing.assert_allclose(ours[name], array, 1e-12, 1e-12, err_msg=name)
 
 
-@needs_native
 @given(layered_chains())
 def test_layered_and_touched_is_bptt(g: GradientCase) -> None:
     network, trace = recorded(g)
@@ -120,7 +118,6 @@ def test_layered_and_touched_is_bptt(g: GradientCase) -> None:
 PEERS = (*SURROGATES[:2], ("sigmoid", 3.0), *SURROGATES[3:])  # snnTorch's sigmoid overflows at 25
 
 
-@needs_native
 @given(layered_chains("float32", plain=True, detach_reset=False, reset="zero", surrogates=PEERS))
 def test_layered_and_touched_is_snntorch_leaky(g: GradientCase) -> None:
     torch, snntorch = pytest.importorskip("torch"), pytest.importorskip("snntorch")

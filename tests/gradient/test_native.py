@@ -18,7 +18,6 @@ from native_case import (
     flat,
     native,
     native_gradient,
-    needs_native,
     recorded,
 )
 from oracle_network import Network, Population, Projection
@@ -29,7 +28,6 @@ from strategies_gradient import GradientCase, gradient_cases
 import pyasync as pa
 
 
-@needs_native
 def test_a_layered_reset_passes_its_gradient_on_though_the_neuron_rests() -> None:
     one = {"weight": np.array([[1.0]])}
     neuron = {"v_threshold": 0.5, "reset": "zero", "refractory": "timestep"}
@@ -46,13 +44,11 @@ def test_a_layered_reset_passes_its_gradient_on_though_the_neuron_rests() -> Non
     np.testing.assert_allclose(ours["weights"][0].ravel(), wanted["weights"][0])
 
 
-@needs_native
 @given(gradient_cases(BOTH))
 def test_the_native_pass_is_the_oracles_gradient(g: GradientCase) -> None:
     assert_native_is_oracle(g)
 
 
-@needs_native
 @given(gradient_cases(refractory="none", max_populations=2, max_samples=2))
 def test_a_silent_update_looks_no_further_than_a_lost_emission(g: GradientCase) -> None:
     options = replace(g.case.options, max_forward_steps=12, spike_dropout=0.5)
@@ -71,7 +67,6 @@ def assert_native_is_oracle(g: GradientCase) -> None:
     assert_close(comparable(flat(ours, net), net), close_to, wanted["scale"], net.dtype)
 
 
-@needs_native
 @given(gradient_cases(BOTH, max_samples=9), st.booleans(), st.booleans(), st.booleans())
 def test_no_bit_depends_on_threads_repetition_or_what_else_is_asked_for(
     g: GradientCase, want_input: bool, want_initial_v: bool, want_neuron: bool
@@ -93,7 +88,6 @@ def test_no_bit_depends_on_threads_repetition_or_what_else_is_asked_for(
     assert_same_bits(as_events, first, g.case.net, ())
 
 
-@needs_native
 @pytest.mark.parametrize("weight", [[[0.5]], [[0.5], [0.0]]], ids=["whole row", "list"])
 def test_an_adjoint_that_vanishes_keeps_its_sign_whatever_else_is_asked_for(
     weight: list[list[float]],
@@ -111,7 +105,6 @@ def test_an_adjoint_that_vanishes_keeps_its_sign_whatever_else_is_asked_for(
     assert found[0].tobytes() == found[1].tobytes() == np.full_like(grad_v, -0.0).tobytes()
 
 
-@needs_native
 @given(gradient_cases(max_samples=5))
 def test_a_batch_is_the_sum_of_its_samples(g: GradientCase) -> None:
     network, trace = recorded(g)
@@ -137,7 +130,6 @@ def test_a_batch_is_the_sum_of_its_samples(g: GradientCase) -> None:
     assert_close({k: total[k] for k in summed}, summed, scale, "float64")
 
 
-@needs_native
 @given(gradient_cases())
 def test_what_cannot_reach_the_loss_has_gradient_zero(g: GradientCase) -> None:
     net = g.case.net
@@ -155,7 +147,6 @@ def test_what_cannot_reach_the_loss_has_gradient_zero(g: GradientCase) -> None:
             assert bias is None or not bias.any()
 
 
-@needs_native
 @given(gradient_cases())
 def test_without_any_event_only_the_input_and_initial_potential_matter(g: GradientCase) -> None:
     assume(g.case.schedule.kind != "Layered")
@@ -174,7 +165,6 @@ def test_without_any_event_only_the_input_and_initial_potential_matter(g: Gradie
         assert not any(array.any() for array in flat(ours, net).values())
 
 
-@needs_native
 @given(gradient_cases())
 def test_a_silent_network_teaches_only_what_the_loss_counts(g: GradientCase) -> None:
     """Nothing fires, so nothing is delivered: hidden populations hear of no loss."""

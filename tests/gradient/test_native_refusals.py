@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from native_case import BOTH, native, native_gradient, needs_native, recorded
+from native_case import BOTH, native, native_gradient, recorded
 from strategies_gradient import GradientCase, gradient_cases
 
 import pyasync as pa
@@ -62,7 +62,6 @@ SPOILED: dict[str, dict[str, Any]] = {
 }
 
 
-@needs_native
 @pytest.mark.parametrize("spoiled", SPOILED.values(), ids=SPOILED.keys())
 def test_bad_arguments_are_named(spoiled: dict[str, Any]) -> None:
     network, x, trace = a_run()
@@ -92,7 +91,6 @@ def other_networks() -> dict[str, Callable[[], pa.Network]]:
     }
 
 
-@needs_native
 @pytest.mark.parametrize("other", other_networks().values(), ids=other_networks().keys())
 def test_a_trace_of_another_network_is_refused(other: Callable[[], pa.Network]) -> None:
     network, x, trace = other(), *a_run()[1:]
@@ -100,7 +98,6 @@ def test_a_trace_of_another_network_is_refused(other: Callable[[], pa.Network]) 
         native_gradient(network, x, trace, ONES.astype(network.dtype), dt=0.01)
 
 
-@needs_native
 @given(gradient_cases(max_samples=2), gradient_cases(max_samples=2))
 def test_any_trace_with_any_network_gives_numbers_or_a_named_error(
     g: GradientCase, other: GradientCase
@@ -114,7 +111,6 @@ def test_any_trace_with_any_network_gives_numbers_or_a_named_error(
     assert ours["initial_v"].shape == (len(g.case.spikes), g.case.net.n_neurons)
 
 
-@needs_native
 @given(gradient_cases(BOTH), st.integers(0, 2**32))
 def test_a_trace_of_other_input_gives_numbers_or_a_named_error(g: GradientCase, seed: int) -> None:
     network, trace = recorded(g)

@@ -17,7 +17,6 @@ from native_case import (
     expected,
     flat,
     native,
-    needs_native,
     recorded,
 )
 from oracle import Options
@@ -152,9 +151,7 @@ def by_hand(scope: str, x: float) -> GradientCase:
     return GradientCase(case, one, None, np.array([[0.0, 1.0]]), ("atan", 2.0), scope)
 
 
-PASSES = pytest.mark.parametrize(
-    "gradient_of", [expected, pytest.param(native, marks=needs_native)], ids=["oracle", "native"]
-)
+PASSES = pytest.mark.parametrize("gradient_of", [expected, native], ids=["oracle", "native"])
 
 
 @PASSES

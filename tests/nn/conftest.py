@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from typing import Any
 
@@ -16,16 +15,8 @@ from torch import nn  # noqa: E402
 Make = Callable[..., pa.nn.AsyncSequential]
 
 
-def require(gradient: str) -> None:
-    if gradient == "native" and not hasattr(pa._core, "gradient"):
-        pytest.skip("this engine has no reverse pass yet")
-    if gradient == "torch" and importlib.util.find_spec("pyasync.nn._replay") is None:
-        pytest.skip("there is no torch replay yet")
-
-
 @pytest.fixture(params=["native", "torch"])
 def gradient(request: pytest.FixtureRequest) -> str:
-    require(request.param)
     return str(request.param)
 
 
