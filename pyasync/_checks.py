@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 from contextlib import suppress
@@ -37,11 +38,11 @@ def real(
     error: type[ArgumentError], argument: str, given: Any, accepted: str, *, positive: bool = True
 ) -> float:
     """Return `given` as a finite float above 0, or of 0 or more without `positive`."""
-    number = np.nan
+    number = math.nan
     if isinstance(given, (int, float, np.integer, np.floating)) and not isinstance(given, bool):
         with suppress(OverflowError):
             number = float(given)
-    if not np.isfinite(number) or number < 0 or (positive and number == 0):
+    if not math.isfinite(number) or number < 0 or (positive and number == 0):
         raise error(expected(argument, shown(given), accepted))
     return number
 
@@ -80,6 +81,10 @@ def aligned(
     array: npt.ArrayLike, dtype: npt.DTypeLike, *, contiguous: bool = True
 ) -> npt.NDArray[Any]:
     """Return the array as the engine reads it: of that type, aligned and mostly C-contiguous."""
+    if isinstance(array, np.ndarray) and array.dtype == dtype:
+        flags = array.flags  # what `require` finds too, in ten times as long
+        if flags.aligned and (flags.c_contiguous or not contiguous):
+            return array
     return np.require(array, dtype, ["C", "A"] if contiguous else ["A"])
 
 

@@ -37,6 +37,8 @@ class _Arrays(TypedDict):
     sum_pending: _I64
     sum_events: _I64
     stopped_by: _I64
+    total_spikes: int
+    all_quiescent: bool
     latency: _F64
     reached_quiescence: npt.NDArray[np.bool_]
     output_before: _U32

@@ -79,6 +79,8 @@ class Result:
         keep: tuple[str, ...],
     ) -> None:
         trace = arrays.pop("trace")
+        self._total_spikes: int = arrays.pop("total_spikes")
+        self._all_quiescent: bool = arrays.pop("all_quiescent")
         self._arrays = arrays
         self._keep = keep
         self._populations = network.populations

@@ -45,11 +45,11 @@ class ActivityWarning(UserWarning):
 def watch(result: Result, known: set[str]) -> None:
     """Warn of what is newly wrong; `known` are the kinds warned of, kept up to date."""
     updates = result.n_neurons * result.n_timesteps * result.n_samples
-    # Looked at in every step of a training: what is nearly always so comes first.
+    # Looked at in every step of a training: what is nearly always so comes first, without NumPy.
     now = {
         "silent": math.isnan(result.latency[0]) and bool(np.isnan(result.latency).all()),
-        "saturated": bool(result.spikes.sum() > SATURATED * updates),
-        "unending": not result.reached_quiescence.all()
+        "saturated": result._total_spikes > SATURATED * updates,
+        "unending": not result._all_quiescent
         and bool((result.stopped_by == StopReason.MAX_FORWARD_STEPS).any()),
     }
     for kind, wrong in now.items():

@@ -101,11 +101,10 @@ class Plan:
         """
         index = {name: at for at, name in enumerate(self.template._populations)}
         links = zip(self.links, tensors[::2], tensors[1::2], strict=True)
-        with np.errstate(over="ignore", under="ignore"):
-            projections = [
-                (index.get(source, -1), index[target], *link.parts(weight, bias, dtype))
-                for (source, target, link), weight, bias in links
-            ]
+        projections = [
+            (index.get(source, -1), index[target], *link.parts(weight, bias, dtype))
+            for (source, target, link), weight, bias in links
+        ]
         populations = self._populations(learned)
         name = "float64" if dtype == np.float64 else "float32"  # dtype.name takes NumPy a while
         n_inputs, output = self.template.n_inputs, index[self.template.output]
@@ -119,9 +118,10 @@ class Plan:
     def _populations(self, learned: Tensors) -> list[Any]:
         populations = []
         for each, lif in zip(self.template.populations, self.neurons, strict=True):
+            own: dict[str, Any] = lif._buffers  # both are there where nothing is learned
             tau_mem, v_threshold = (
-                _numbers(own if values is None else values[each.start : each.stop])
-                for own, values in zip((lif.tau_mem, lif.v_threshold), learned, strict=True)
+                _numbers(own[name] if values is None else values[each.start : each.stop])
+                for name, values in zip(("tau_mem", "v_threshold"), learned, strict=True)
             )
             sizes = each.name, each.stop - each.start
             rest = lif.reset, lif.refractory, lif.sync_threshold

@@ -246,11 +246,11 @@ def _labels(counts: Any, y: Any) -> torch.Tensor:
     if labels.shape != (n_samples,):
         raise InputError(expected("y", f"shape {tuple(labels.shape)}", accepted))
     labels = labels.to(counts.device, torch.int64)
-    if n_samples:
-        for extreme in torch.aminmax(labels):
-            label = extreme.item()
-            if not 0 <= label < n_outputs:
-                raise InputError(expected("y", f"class {label}", accepted))
+    # As a list: looked at in every step of a training, where an operation of PyTorch takes longer.
+    classes = labels.tolist()
+    for label in (min(classes), max(classes)) if classes else ():
+        if not 0 <= label < n_outputs:
+            raise InputError(expected("y", f"class {label}", accepted))
     return labels
 
 

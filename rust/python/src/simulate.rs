@@ -221,6 +221,8 @@ fn convert<T: Float + Element>(py: Python<'_>, output: Output<T>) -> PyResult<Bo
     for (name, measure) in integers {
         arrays.set_item(name, PyArray1::from_iter(py, measures.iter().map(|m| measure(m) as i64)))?;
     }
+    arrays.set_item("total_spikes", measures.iter().map(|m| m.spikes).sum::<u64>())?;
+    arrays.set_item("all_quiescent", measures.iter().all(|m| m.reached_quiescence))?;
     arrays.set_item(
         "latency",
         PyArray1::from_iter(
