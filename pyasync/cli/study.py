@@ -18,6 +18,7 @@ from pyasync.cli.study_samples import read
 from pyasync.errors import FileError, InputError, MissingDependencyError, expected
 from pyasync.study import EnergyModel, Recipe, StudyReport
 from pyasync.study import study as run
+from pyasync.study._recipe_values import SCHEDULES
 from pyasync.study.presets import PRESETS, Preset, preset_named
 from pyasync.study.recipe import _toml
 from pyasync.study.study_page import FIGURES
@@ -48,8 +49,8 @@ def study(
     train: Annotated[
         list[str] | None,
         typer.Option(
-            help="layered, random, momentum, fifo, lifo, mixed: how to train; may be repeated.  "
-            "\\[default: the first three]",
+            help="layered, random, momentum, fifo, lifo, mixed, or a table of --config: what to "
+            "train; may be repeated.  \\[default: the first three, and the tables]",
             show_default=False,
         ),
     ] = None,
@@ -65,7 +66,8 @@ def study(
         Path | None,
         typer.Option(
             metavar="FILE.toml",
-            help="Values for all recipes; those in a table such as \\[random] for that one.",
+            help="Values for all recipes; those in a table such as \\[random] for that one, and "
+            "in a table of another name for a recipe of its own.",
         ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of every training.")] = None,
@@ -220,9 +222,44 @@ def _check(json: Path | None, figures: bool | None) -> None:
             raise MissingDependencyError(needed)
 
 
-def _refuse_plan(
-    made: dict[str, Recipe], shared: dict[str, Any], tables: dict[str, dict[str, Any]]
-) -> None:
+def _recipes(
+    preset: Preset, dt: float, train: list[str] | None, config: Path | None, epochs: int | None
+) -> dict[str, Recipe]:
+    """The recipes asked for: the preset's, with what the TOML file and the options change."""
+    shared, tables = _values(config)
+    names = [*preset.recipes(dt), *tables] if train is None else train
+    made = {}
+    for name in dict.fromkeys(names):
+        if name not in (*SCHEDULES, *tables):
+            accepted = f"{', '.join(SCHEDULES)}, or a table of the TOML file"
+            raise InputError(expected("train", repr(name), accepted))
+        recipe = preset.training(name if name in SCHEDULES else "random", dt)
+        try:
+            made[name] = recipe.replace(**{**shared, **tables.get(name, {})})
+        except InputError as error:
+            raise _wrong(config, error) from error
+    if epochs is not None:
+        made = {name: recipe.replace(epochs=epochs) for name, recipe in made.items()}
+    return made
+
+
+def _values(config: Path | None) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """What a TOML file says of all recipes, and of those that have a table."""
+    if config is None:
+        return {}, {}
+    try:
+        values = _toml().loads(config.read_text(encoding="utf-8"))
+        tables = {name: each for name, each in values.items() if isinstance(each, dict)}
+        shared = {name: each for name, each in values.items() if name not in tables}
+        _refuse_plan(shared, tables)
+    except OSError as error:
+        raise _wrong(config, error.strerror) from error
+    except ValueError as error:  # what TOML and UTF-8 raise, and InputError
+        raise _wrong(config, error) from error
+    return shared, tables
+
+
+def _refuse_plan(shared: dict[str, Any], tables: dict[str, dict[str, Any]]) -> None:
     """What tells the trainings apart is not for all of them, nor are seeds for any."""
     if any("seed" in values for values in (shared, *tables.values())):
         raise InputError(expected("seed", "a value", "none: --seeds decides all of them"))
@@ -230,38 +267,12 @@ def _refuse_plan(
         accepted = "none for all trainings: --train, or a table of its own such as [mine]"
         raise InputError(expected("schedule", repr(shared["schedule"]), accepted))
     for name, values in tables.items():
-        own = made[name].schedule if name in made else None
-        if own is not None and values.get("schedule", own) != own:
+        if name in SCHEDULES and values.get("schedule", name) != name:
             given = f"{values['schedule']!r} in [{name}]"
-            raise InputError(expected("schedule", given, f"{own!r}, or a table of another name"))
+            raise InputError(expected("schedule", given, f"{name!r}, or a table of another name"))
 
 
-def _recipes(
-    preset: Preset, dt: float, train: list[str] | None, config: Path | None, epochs: int | None
-) -> dict[str, Recipe]:
-    """The preset's recipes, those asked for, with what the TOML file and the options change."""
-    if train is None:
-        made = preset.recipes(dt)
-    else:
-        made = {name: preset.training(name, dt) for name in dict.fromkeys(train)}
-    other = preset.training("random", dt)
-    if config is not None:
-        accepted = "a TOML file of recipe values, such as epochs = 20, and tables of them"
-        try:
-            values = _toml().loads(config.read_text(encoding="utf-8"))
-            tables = {name: each for name, each in values.items() if isinstance(each, dict)}
-            shared = {name: each for name, each in values.items() if name not in tables}
-            _refuse_plan(made, shared, tables)
-            made = {
-                name: made.get(name, other).replace(**{**shared, **tables.get(name, {})})
-                for name in [*made, *(name for name in tables if name not in made)]
-            }
-        except OSError as error:
-            given = f"{config} ({error.strerror})"
-            raise FileError(expected("config", given, accepted)) from error
-        except ValueError as error:
-            # What TOML and UTF-8 raise, and InputError: each says what is wrong, none says where.
-            raise FileError(expected("config", f"{config} ({error})", accepted)) from error
-    if epochs is not None:
-        made = {name: recipe.replace(epochs=epochs) for name, recipe in made.items()}
-    return made
+def _wrong(config: Path | None, why: object) -> FileError:
+    """The errors of a TOML file say what is wrong; this one says where."""
+    accepted = "a TOML file of recipe values, such as epochs = 20, and tables of them"
+    return FileError(expected("config", f"{config} ({why})", accepted))

@@ -96,7 +96,7 @@ def test_options_say_what_is_trained_run_and_priced(toy: Path) -> None:
     Path("small.toml").write_text(
         "hidden = [8]\n[random]\nlearning_rate = 0.5\n[deep]\nhidden = [4, 4]\nepochs = 9\n"
     )
-    train = ["--train", "layered", "--train", "random", "--train", "lifo"]
+    train = ["--train", "layered", "--train", "random", "--train", "lifo", "--train", "deep"]
     prices = ["--energy-synaptic-operation", "1e-9", "--energy-neuron-update", "0"]
     options = ["--test-data", "test.npz", "--samples", "5", "--train-samples", "20", "--seeds", "1"]
     assert main([*COMMAND, *FEW, *train, *prices, "--energy-spike", "2e-9", *options]) == 0
@@ -118,6 +118,21 @@ def test_options_say_what_is_trained_run_and_priced(toy: Path) -> None:
     assert (content["samples"]["n_train"], content["samples"]["n_test"]) == (20, 5)
     runs = {row["run"] for row in content["rows"]}
     assert runs == {"layered", "fifo, F = 1", "random, F = 8", "lifo, F = 8"}
+
+
+def test_tables_of_a_file_are_trained_unless_options_name_others(toy: Path) -> None:
+    with Path("small.toml").open("a", encoding="utf-8") as file:
+        file.write("[mixed]\nforward_group_size = [1, 4]\n[eager]\nforward_group_size = 1\n")
+    for train, names in {
+        "": ["layered", "random", "momentum", "mixed", "eager"],
+        "--train eager --train layered": ["eager", "layered"],
+        "--train layered": ["layered"],
+    }.items():
+        assert main([*COMMAND, *FEW, "--seeds", "1", "--epochs", "1", *train.split()]) == 0
+        recipes = written()["recipes"]
+        assert list(recipes) == names
+        assert all(recipes[name]["schedule"] == name for name in names if name != "eager")
+        assert recipes.get("eager", {}).get("schedule", "random") == "random"
 
 
 def test_a_data_set_of_tonic_is_named_by_its_class(toy: Path, monkeypatch) -> None:
@@ -191,7 +206,7 @@ BAD = {
     "folder without gestures": ("dvsgesture --data .", 1, ["."]),
     "folder for a file": ("toy.npz --data .", 2, ["--data"]),
     "unknown preset": ("toy.npz --preset lottery", 1, ["preset", "lottery", "nmnist"]),
-    "unknown training": ("toy.npz --train lottery", 1, ["schedule", "lottery"]),
+    "unknown training": ("toy.npz --train lottery", 1, ["train", "lottery", "mixed"]),
     "unknown schedule": ("toy.npz --schedule lottery", 1, ["schedules", "lottery"]),
     "empty groups": ("toy.npz -F 0", 1, ["forward_group_size", "0"]),
     "no seeds": ("toy.npz --seeds 0", 1, ["seeds", "0"]),
