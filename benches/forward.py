@@ -62,10 +62,10 @@ def compare_times(
     workload: str, seconds: dict[tuple[str, int], list[float]], threads: list[int]
 ) -> list[dict[str, Any]]:
     """The ratios of a workload, each beside its target where it has one."""
-    most, wanted = threads[-1], TIMES_FASTER[workload]
+    most, wanted = threads[-1], TIMES_FASTER.get(workload, {})
     rows = []
     for peer in (by.SNNTORCH, by.DENSE, by.REFERENCE):
-        factor = wanted[by.DENSE if peer == by.REFERENCE else peer]
+        factor = wanted.get(by.DENSE if peer == by.REFERENCE else peer)
         against = ratio(seconds[peer, most], seconds[by.ENGINE, most])
         rows.append(compared(f"{peer} / pyasync", against, at_least=factor))
     layered = ratio(seconds[by.SNNTORCH, most], seconds[by.LAYERED, most])

@@ -76,10 +76,10 @@ def compare_times(
     workload: str, seconds: dict[tuple[str, int], list[float]], threads: list[int]
 ) -> list[dict[str, Any]]:
     """The ratios of a workload, each beside its target where it has one."""
-    most, wanted = threads[-1], TIMES_FASTER[workload]
+    most, wanted = threads[-1], TIMES_FASTER.get(workload, {})
     rows = []
     for peer in by.PEERS:
-        factor = wanted[peer if peer == by.SNNTORCH else by.DENSE]
+        factor = wanted.get(peer if peer == by.SNNTORCH else by.DENSE)
         against = ratio(seconds[peer, most], seconds[by.ENGINE, most])
         rows.append(compared(f"{peer} / pyasync", against, at_least=factor))
     layered = ratio(seconds[by.SNNTORCH, most], seconds[by.LAYERED, most])

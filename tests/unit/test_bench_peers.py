@@ -141,7 +141,7 @@ def test_snntorch_fires_the_same_spikes_as_layered(seed: int, reset_delay: bool)
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_every_population_of_a_workload_spikes_and_the_peers_agree_on_how_much(name: str) -> None:
     workload = WORKLOADS[name]
-    x = workload.spikes()[:10, :64]
+    x = workload.spikes()
     neuron = pa.LIF(tau_mem=workload.tau_mem, v_threshold=workload.v_threshold)
     network = pa.Network.sequential([pa.Linear(w) for w in workload.weights()], neuron=neuron)
     assert workload.beta == pytest.approx(float(network.decay(workload.dt)[0]), abs=1e-7)
