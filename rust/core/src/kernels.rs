@@ -23,6 +23,8 @@ pub trait Kernels: Sized {
     fn adjoint_row(gradient: &mut [Self], row: &[Self], b: &[Self]) -> Self;
     /// The sum of `row[k] * b[k]` over `SUM_LANES` fixed lanes.
     fn dot(row: &[Self], b: &[Self]) -> Self;
+    /// `sums[r] += dot(row, b)` for each row `r`, its entries from `first` on.
+    fn add_dots(sums: &mut [Self], rows: &[Self], place: (usize, usize), b: &[Self]);
     /// `height / (1 + (width * x)^2)`.
     fn atan_derivatives(x: &[Self], derivative: &mut [Self], height: Self, width: Self);
     /// `1 / (1 + slope * |x|)^2`.
@@ -120,6 +122,7 @@ macro_rules! kernels {
         $scatter:ident,
         $adjoint_row:ident,
         $dot:ident,
+        $add_dots:ident,
         $atan:ident,
         $fast_sigmoid:ident,
         $accumulate:ident,
@@ -297,6 +300,54 @@ macro_rules! kernels {
         }
 
         #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
+        fn $add_dots(sums: &mut [$type], rows: &[$type], (width, first): (usize, usize), b: &[$type]) {
+            let (bs, b_rest) = b.as_chunks::<SUM_LANES>();
+            let row = |at: usize| rows[at * width + first..][..b.len()].as_chunks::<SUM_LANES>();
+            let (fours, others) = sums.as_chunks_mut::<4>();
+            let n_fours = fours.len();
+            // Four at once: the additions of one row wait for each other.
+            for (at, sums) in fours.iter_mut().enumerate() {
+                let (row0, row1, row2, row3) =
+                    (row(4 * at), row(4 * at + 1), row(4 * at + 2), row(4 * at + 3));
+                let mut lanes = [[0.0; SUM_LANES]; 4];
+                let [lanes0, lanes1, lanes2, lanes3] = &mut lanes;
+                for ((((b, row0), row1), row2), row3) in
+                    bs.iter().zip(row0.0).zip(row1.0).zip(row2.0).zip(row3.0)
+                {
+                    for k in 0..SUM_LANES {
+                        lanes0[k] += row0[k] * b[k];
+                        lanes1[k] += row1[k] * b[k];
+                        lanes2[k] += row2[k] * b[k];
+                        lanes3[k] += row3[k] * b[k];
+                    }
+                }
+                if !b_rest.is_empty() {
+                    for (lanes, rest) in lanes.iter_mut().zip([row0.1, row1.1, row2.1, row3.1]) {
+                        let terms = last_terms!($type, rest, b_rest);
+                        for k in 0..SUM_LANES {
+                            lanes[k] += terms[k];
+                        }
+                    }
+                }
+                // In halves, as each row by itself; the last two steps of all rows side by side.
+                let mut quarters = [[0.0; 4]; 4];
+                for row in 0..4 {
+                    let lanes = &lanes[row];
+                    for k in 0..4 {
+                        quarters[k][row] = (lanes[k] + lanes[k + 8]) + (lanes[k + 4] + lanes[k + 12]);
+                    }
+                }
+                for row in 0..4 {
+                    sums[row] +=
+                        (quarters[0][row] + quarters[2][row]) + (quarters[1][row] + quarters[3][row]);
+                }
+            }
+            for (at, sum) in others.iter_mut().enumerate() {
+                *sum += $dot(&rows[(4 * n_fours + at) * width + first..], b);
+            }
+        }
+
+        #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
         fn $atan(x: &[$type], derivative: &mut [$type], height: $type, width: $type) {
             for (derivative, &x) in derivative.iter_mut().zip(x) {
                 let scaled = width * x;
@@ -357,6 +408,10 @@ macro_rules! kernels {
                 $dot(row, b)
             }
             #[inline]
+            fn add_dots(sums: &mut [Self], rows: &[Self], place: (usize, usize), b: &[Self]) {
+                $add_dots(sums, rows, place, b);
+            }
+            #[inline]
             fn atan_derivatives(x: &[Self], derivative: &mut [Self], height: Self, width: Self) {
                 $atan(x, derivative, height, width);
             }
@@ -409,6 +464,7 @@ kernels!(
     scatter_f32,
     adjoint_row_f32,
     dot_f32,
+    add_dots_f32,
     atan_derivatives_f32,
     fast_sigmoid_derivatives_f32,
     accumulate_f32,
@@ -426,6 +482,7 @@ kernels!(
     scatter_f64,
     adjoint_row_f64,
     dot_f64,
+    add_dots_f64,
     atan_derivatives_f64,
     fast_sigmoid_derivatives_f64,
     accumulate_f64,
@@ -469,6 +526,13 @@ mod tests {
             let sum = f32::adjoint_row(&mut gradient[..n], &row, &b);
             assert_eq!(sum.to_bits(), expected.to_bits(), "{n}");
             assert_eq!(f32::dot(&row, &b).to_bits(), expected.to_bits(), "{n}");
+            let (width, first) = (n + 3, 2);
+            let mut rows = vec![f32::NAN; 6 * width];
+            rows.chunks_mut(width).for_each(|each| each[first..first + n].copy_from_slice(&row));
+            let mut sums = [0.0, -0.0, 1.0, 0.1, 2.0, 3.0];
+            let added = sums.map(|sum: f32| (sum + expected).to_bits());
+            f32::add_dots(&mut sums, &rows, (width, first), &b);
+            assert_eq!(sums.map(f32::to_bits), added, "{n}");
             assert!(gradient.iter().zip(&b).all(|(g, b)| *g == 0.25 + b) && gradient[n] == 0.25, "{n}");
         }
     }

@@ -144,8 +144,8 @@ impl<T: Float> LayeredWalk<T> {
             let Source::Population(source) = connection.source else {
                 let spikes = self.potentials.inputs(timestep);
                 self.postponed.learn(c, connection, spikes, target, b, gradient);
-                for (channel, sum) in (0..).zip(&mut *input) {
-                    *sum += projection.pull(channel, target, b);
+                if !input.is_empty() {
+                    projection.pull_all(input, target, b);
                 }
                 continue;
             };
@@ -157,9 +157,7 @@ impl<T: Float> LayeredWalk<T> {
                 if is_feedback && timestep == 0 {
                     continue;
                 }
-                for (local, term) in (0..).zip(&mut terms[source.start..source.end]) {
-                    *term += projection.pull(local, target, b);
-                }
+                projection.pull_all(&mut terms[source.start..source.end], target, b);
                 self.potentials.sent.clear();
                 self.potentials.sent.extend(sent.iter().map(|&local| (local, T::ONE)));
                 projection.learn(&self.potentials.sent, target, b, gradient);

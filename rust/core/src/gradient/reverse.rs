@@ -231,8 +231,8 @@ impl<T: Float> Walk<T> {
             let (connection, target) = (&pass.network.connections[c], targets[c]);
             let b = of_target(pass.network, target, b);
             self.postponed.learn(c, connection, spikes, target, b, &mut sums.weights[c]);
-            for (channel, sum) in (0..).zip(&mut *input) {
-                *sum += connection.projection.pull(channel, target, b);
+            if !input.is_empty() {
+                connection.projection.pull_all(input, target, b);
             }
         }
     }

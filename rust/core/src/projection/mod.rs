@@ -270,6 +270,14 @@ impl<T: Float> Projection<T> {
         }
     }
 
+    /// Adds to the term of each source what `pull` gives for it.
+    pub(crate) fn pull_all(&self, terms: &mut [T], target: Target, b: &[T]) {
+        match &self.map {
+            Map::Rows(rows) => rows.pull_all(terms, target, b),
+            _ => (0..).zip(terms).for_each(|(source, term)| *term += self.pull(source, target, b)),
+        }
+    }
+
     /// The adjoint of delivering spikes (source, multiplicity), with respect to the weights.
     #[inline]
     pub(crate) fn learn(&self, spikes: &[(u32, T)], target: Target, b: &[T], gradient: &mut [T]) {

@@ -286,6 +286,16 @@ impl<T: Float> Rows<T> {
         list.fold(T::ZERO, |sum, at| sum + self.weights[at] * b[self.targets[at] as usize])
     }
 
+    /// Adds to the term of each source what `pull` gives for it.
+    pub(crate) fn pull_all(&self, terms: &mut [T], target: Target, b: &[T]) {
+        match self.all_whole_rows() {
+            Some(rows) if !self.is_sparse => {
+                T::add_dots(terms, rows, (self.n_out, target.first), &b[target.first..target.end]);
+            }
+            _ => (0..).zip(terms).for_each(|(source, term)| *term += self.pull(source, target, b)),
+        }
+    }
+
     #[inline]
     pub(crate) fn learn(&self, spikes: &[(u32, T)], target: Target, b: &[T], gradient: &mut [T]) {
         if !self.is_sparse {
