@@ -15,7 +15,8 @@ import pyasync as pa
 from pyasync import study
 from pyasync._checks import integer
 from pyasync.cli import options
-from pyasync.cli.files import check_figure, check_targets, read_run
+from pyasync.cli.files import read_run
+from pyasync.cli.targets import check_figure, check_network_target, check_targets
 from pyasync.errors import FileError, InputError, expected
 
 Samples = tuple[pa.SpikeBatch, npt.NDArray[np.int64]]
@@ -78,7 +79,8 @@ def audit(
         raise typer.BadParameter("--epochs and --save-network are for training, without NETWORK")
     if network is None and data is not None:
         raise typer.BadParameter("--data needs a NETWORK.safetensors or .nir")
-    check_targets(json, figure, save_network)
+    check_targets((network, data), json=json, figure=figure, save_network=save_network)
+    check_network_target(save_network)
     check_figure(figure)
     console = Console()
     if network is None or data is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,7 @@ import numpy.typing as npt
 from pyasync import Network, SpikeBatch, Trace
 from pyasync._files import write_whole
 from pyasync.cli.samples import read_samples
-from pyasync.errors import (
-    FileError,
-    InputError,
-    MissingDependencyError,
-    TraceError,
-    expected,
-)
+from pyasync.errors import InputError, TraceError, expected
 from pyasync.interop.nir import from_nir, read_graph
 
 
@@ -54,22 +47,6 @@ def load_network(path: Path) -> Network:
         accepted = "a NETWORK.safetensors, such as pa.interop.from_nir(...).save writes"
         raise InputError(expected("network", str(path), accepted))
     return Network.load(path)
-
-
-def check_targets(*paths: Path | None) -> None:
-    """Refuse what could not be written now, not after minutes of work."""
-    for path in paths:
-        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
-            raise FileError(expected("path", str(path), "a file in a folder that exists"))
-
-
-def check_figure(figure: Path | None) -> None:
-    """Refuse a figure that could not be drawn now, not after minutes of work."""
-    if figure is not None and figure.suffix not in (".png", ".svg", ".pdf"):
-        raise FileError(expected("figure", str(figure), "a path that ends in .png, .svg or .pdf"))
-    if figure is not None and find_spec("matplotlib") is None:
-        needed = "matplotlib is not installed; figures need it: pip install matplotlib"
-        raise MissingDependencyError(needed)
 
 
 def read_trace(path: Path) -> Trace:

@@ -14,7 +14,8 @@ from pyasync import measures
 from pyasync._checks import integer
 from pyasync._progress import Progress
 from pyasync.cli import options
-from pyasync.cli.files import check_targets, columns, read_run, read_trace, write_json
+from pyasync.cli.files import columns, read_run, read_trace, write_json
+from pyasync.cli.targets import check_targets
 from pyasync.errors import InputError, expected
 
 # Shown as means over the samples that have a value.
@@ -77,7 +78,7 @@ def simulate(
 
     Ctrl-C stops within a second; the files then hold the batches that were finished.
     """
-    check_targets(json, trace)
+    check_targets((network, data, replay), json=json, trace=trace)
     loaded, x, labels = read_run(
         network,
         data,

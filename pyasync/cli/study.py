@@ -12,9 +12,9 @@ from rich.console import Console
 
 from pyasync._checks import integer
 from pyasync.cli import options
-from pyasync.cli.files import check_targets
 from pyasync.cli.recipe_options import integers
 from pyasync.cli.study_samples import read
+from pyasync.cli.targets import check_targets
 from pyasync.errors import FileError, InputError, MissingDependencyError, expected
 from pyasync.study import EnergyModel, Recipe, StudyReport
 from pyasync.study import study as run
@@ -127,7 +127,8 @@ def study(
     a second and leaves what was finished; the same command then goes on from there.
     """
     prices = EnergyModel(energy_synaptic_operation, energy_neuron_update, energy_spike)
-    _check(json, figures)
+    check_targets((source, test_data, config), folder=out, json=json)
+    _check(figures)
     count = integer(InputError, "seeds", seeds, 1)
     first = integer(InputError, "seed", seed)
     numbers = PRESETS.get(source, PRESETS["npz"]) if preset is None else preset_named(preset)
@@ -213,9 +214,8 @@ def _minutes(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02} min"
 
 
-def _check(json: Path | None, figures: bool | None) -> None:
+def _check(figures: bool | None) -> None:
     """Refuse what could not be done now, not after minutes of work."""
-    check_targets(json)
     for package in ["torch", "safetensors"] + ["matplotlib"] * bool(figures):
         if find_spec(package) is None:
             needed = f"{package} is not installed; studies need it: pip install {package}"

@@ -13,13 +13,12 @@ from pyasync import LIF, Population
 from pyasync._checks import integer
 from pyasync.cli import options
 from pyasync.cli.files import (
-    check_figure,
-    check_targets,
     columns,
     load_network,
     read_trace,
     write_json,
 )
+from pyasync.cli.targets import check_figure, check_targets
 from pyasync.errors import InputError, expected
 
 app = typer.Typer(help="Show, check and plot a recorded order of spikes.")
@@ -39,6 +38,7 @@ def show(
 ) -> None:
     """Show what a trace holds, and the spikes of one sample in their order."""
     integer(InputError, "limit", limit)
+    check_targets((file,), json=json)
     trace = read_trace(file)
     facts = _facts(trace, file)
     for name, value in facts.items():
@@ -76,8 +76,9 @@ def plot(
     ] = None,
 ) -> None:
     """Draw the spikes of one sample in the order in which they were emitted."""
-    check_figure(figure)
-    check_targets(figure)
+    target = file.with_suffix(".png") if figure is None else figure
+    check_figure(target)
+    check_targets((file, network), figure=target)
     from pyasync.study.figure import drawing, raster
 
     trace = read_trace(file)
@@ -88,7 +89,6 @@ def plot(
         trace.validate(loaded)
     events = _sample(trace, sample).to_events()
     neurons = events[events["neuron"] >= 0]
-    target = file.with_suffix(".png") if figure is None else figure
     with drawing(target, (8, 4.5)) as drawn:
         axes = drawn.subplots()
         raster(axes, populations, output, neurons)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,10 +12,10 @@ import typer
 
 import pyasync as pa
 from pyasync.cli import options
-from pyasync.cli.files import check_targets, write_json
+from pyasync.cli.files import write_json
 from pyasync.cli.recipe_options import changes_of, integers, with_recipe
 from pyasync.cli.samples import DIGITS, read_labelled
-from pyasync.errors import MissingDependencyError
+from pyasync.cli.targets import check_network_target, check_targets
 from pyasync.study import Recipe
 from pyasync.study.presets import PRESETS, preset_named
 
@@ -90,10 +89,10 @@ def train(
     if start is not None:
         # Checked with any dt before the data are read, which may take a minute.
         recipe = start.training(recipe.schedule, 1e-3).replace(**changes)
-    check_targets(json, save_network, checkpoint)
-    if save_network is not None and find_spec("safetensors") is None:
-        needed = "safetensors is not installed; networks are saved with it: pip install safetensors"
-        raise MissingDependencyError(needed)
+    check_targets(
+        (data, validation, config), json=json, save_network=save_network, checkpoint=checkpoint
+    )
+    check_network_target(save_network)
     # Not before the command line is known to be right: it imports PyTorch.
     from pyasync.study.training import Epoch
     from pyasync.study.training import train as run

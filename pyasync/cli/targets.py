@@ -1,0 +1,75 @@
+"""Files that commands are to write: refused before any work, not after minutes of it."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+from pyasync.errors import FileError, MissingDependencyError, expected
+
+
+def check_targets(
+    inputs: tuple[str | Path | None, ...], *, folder: Path | None = None, **targets: Path | None
+) -> None:
+    """Refuse a file that could not be written, or that this command reads or writes already.
+
+    Parameters
+    ----------
+    inputs : tuple of path or None
+        What the command reads.
+    folder : path, optional
+        A folder that the command makes if it is not there.
+    **targets : path or None
+        What it writes, by the names of the options.
+
+    Raises
+    ------
+    FileError
+        That names the option.
+    """
+    taken = {_place(Path(each)): "is read too" for each in inputs if each is not None}
+    for name, path in targets.items():
+        if path is None:
+            continue
+        option = "--" + name.replace("_", "-")
+        parent = path.absolute().parent
+        made = folder is not None and parent == folder.absolute()
+        if path.is_dir() or not (made or parent.is_dir()):
+            raise FileError(expected(option, str(path), "a file in a folder that exists"))
+        place = _place(path)
+        # Devices and pipes may be written to by all.
+        if place in taken and (path.is_file() or not path.exists()):
+            given = f"{path}, which {taken[place]}"
+            raise FileError(expected(option, given, "a file of its own"))
+        taken[place] = f"{option} writes too"
+
+
+def check_network_target(path: Path | None) -> None:
+    """Refuse a network's file that could not be written, or not be read as what it is."""
+    if path is None:
+        return
+    if path.suffix == ".nir":
+        accepted = "a FILE.safetensors; pa.interop.to_nir writes a .nir"
+        raise FileError(expected("--save-network", str(path), accepted))
+    if find_spec("safetensors") is None:
+        needed = "safetensors is not installed; networks are saved with it: pip install safetensors"
+        raise MissingDependencyError(needed)
+
+
+def check_figure(figure: Path | None) -> None:
+    """Refuse a figure that could not be drawn."""
+    if figure is not None and figure.suffix not in (".png", ".svg", ".pdf"):
+        raise FileError(expected("figure", str(figure), "a path that ends in .png, .svg or .pdf"))
+    if figure is not None and find_spec("matplotlib") is None:
+        needed = "matplotlib is not installed; figures need it: pip install matplotlib"
+        raise MissingDependencyError(needed)
+
+
+def _place(path: Path) -> tuple[int, int] | str:
+    """What is the same for two paths of one file, however each is written."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return os.path.realpath(path)
+    return found.st_dev, found.st_ino
