@@ -18,6 +18,7 @@ from pyasync.cli import options
 from pyasync.cli.files import read_run
 from pyasync.cli.targets import check_figure, check_network_target, check_targets
 from pyasync.errors import FileError, InputError, expected
+from pyasync.study.wording import counted
 
 Samples = tuple[pa.SpikeBatch, npt.NDArray[np.int64]]
 
@@ -138,5 +139,8 @@ def _digits(
     if samples is not None:
         count = integer(InputError, "samples", samples, 1)
         x, y = x[:count], y[:count]
-    print(f"training on {len(train_x)} of them, layer by layer, {epochs} epochs", flush=True)
+    print(
+        f"training on {len(train_x)} of them, layer by layer, {counted(epochs, 'epoch')}",
+        flush=True,
+    )
     return study.train_layered(train_x, train_y, epochs=epochs, seed=seed, progress=True), (x, y)

@@ -22,7 +22,7 @@ from pyasync.study._recipe_values import SCHEDULES
 from pyasync.study.presets import PRESETS, Preset, preset_named
 from pyasync.study.recipe import _toml
 from pyasync.study.study_page import FIGURES
-from pyasync.study.study_words import counted
+from pyasync.study.wording import counted
 
 _PRICES = EnergyModel()
 
@@ -151,8 +151,10 @@ def study(
     drawn = find_spec("matplotlib") is not None if figures is None else figures
     teller = _Teller(out, json, drawn)
     print(
-        f"{chosen.name}: {len(chosen.train_x):,} training and {len(chosen.test_x):,} test samples; "
-        f"{count * len(recipes)} trainings ({', '.join(recipes)}; {counted(count, 'seed')})",
+        f"{chosen.name}: {len(chosen.train_x):,} training and "
+        f"{counted(len(chosen.test_x), 'test sample')}; "
+        f"{counted(count * len(recipes), 'training')} ({', '.join(recipes)}; "
+        f"{counted(count, 'seed')})",
         flush=True,
     )
     report = run(

@@ -18,6 +18,7 @@ from pyasync.cli.samples import DIGITS, read_labelled
 from pyasync.cli.targets import check_network_target, check_targets
 from pyasync.study import Recipe
 from pyasync.study.presets import PRESETS, preset_named
+from pyasync.study.wording import counted
 
 
 @with_recipe
@@ -122,7 +123,7 @@ def train(
         "recipe": recipe.to_dict(),
         "history": [],
     }
-    print(f"{data}: {len(x):,} samples, {_title(recipe)}", flush=True)
+    print(f"{data}: {counted(len(x), 'sample')}, {_title(recipe)}", flush=True)
     # While a bar is shown rich sends to it what is printed, and a redirected stdout gets nothing.
     out = None if sys.stdout.isatty() else sys.stdout
 
@@ -172,7 +173,7 @@ def _title(recipe: Recipe) -> str:
     F = recipe.forward_group_size
     group = F if isinstance(F, int) else f"{F[0]} to {F[1]}"
     order = recipe.schedule + ("" if recipe.schedule == "layered" else f" with F = {group}")
-    return f"{recipe.architecture}, {order}, {recipe.epochs} epochs"
+    return f"{recipe.architecture}, {order}, {counted(recipe.epochs, 'epoch')}"
 
 
 def _line(epoch: Any, epochs: int) -> str:

@@ -6,11 +6,15 @@ import hashlib
 import os
 import pickle
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from filelock import FileLock, Timeout
 
 from pyasync._files import drafted
 from pyasync.errors import FileError, expected
@@ -24,6 +28,7 @@ ACCEPTED = f"a whole checkpoint of a pyasync training, version {VERSION}"
 UNREADABLE = (
     *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError),
     *(RuntimeError, AssertionError, pickle.UnpicklingError),
+    *(zipfile.BadZipFile, zlib.error),
 )
 
 
@@ -82,6 +87,34 @@ def save(path: str | os.PathLike[str], recipe: Recipe, samples: str, state: dict
         os.fsync(file.fileno())
 
 
+@contextmanager
+def held(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Keep a checkpoint for one training: another one is refused, wherever it runs.
+
+    Raises
+    ------
+    FileError
+        If another training holds it, or its folder cannot be written to.
+    """
+    # Of a process that was killed the file stays, but not the lock.
+    lock = FileLock(f"{os.fspath(path)}.lock")
+    try:
+        os.stat(os.path.dirname(os.path.abspath(path)))  # which the lock would make
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        given = f"{path}, which a training that is under way writes"
+        raise FileError(expected("checkpoint", given, "a file of its own")) from error
+    except OSError as error:
+        what = f"{path} ({error.strerror or error})"
+        raise FileError(expected("checkpoint", what, "a writable path")) from error
+    try:
+        yield
+    finally:
+        lock.release()
+        with suppress(OSError):
+            os.unlink(lock.lock_file)
+
+
 def load(path: str | os.PathLike[str], recipe: Recipe, samples: str) -> dict[str, Any]:
     """Read the state of a training; nothing in the file is executed.
 
@@ -93,6 +126,10 @@ def load(path: str | os.PathLike[str], recipe: Recipe, samples: str) -> dict[str
     try:
         if not zipfile.is_zipfile(path):
             raise ValueError("not an archive as torch.save writes it")
+        # PyTorch does not look at the checksums.
+        with zipfile.ZipFile(path) as archive:
+            if (damaged := archive.testzip()) is not None:
+                raise ValueError(f"{damaged} in it is damaged")
         content = torch.load(path, map_location="cpu", weights_only=True)
         kind = content["format"], content["version"]
         if kind != (FORMAT, VERSION):

@@ -35,8 +35,9 @@ class Storage:
     """A folder of trained networks; a file's name tells recipe, seed and samples apart.
 
     A training is `NAME.safetensors`, which `pyasync audit` reads too, with `NAME.json` beside it:
-    recipe, samples, history and versions. It is taken for finished only if both are whole and say
-    what is asked for. While it is under way its checkpoint is `NAME.checkpoint`.
+    recipe, samples, history, versions and a digest of both files. It is taken for finished only if
+    both are as they were written and say what is asked for. While it is under way its checkpoint is
+    `NAME.checkpoint`.
 
     Parameters
     ----------
@@ -76,11 +77,14 @@ class Storage:
                 return None
             history = tuple(Epoch(**each) for each in content["history"])
             versions = {str(name): str(value) for name, value in content["versions"].items()}
-            network = Network.load(self.path(job, samples, ".safetensors"))
+            network = self.path(job, samples, ".safetensors")
+            if content.pop("sha256") != _digest(content, network.read_bytes()):
+                return None
+            loaded = Network.load(network)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            # Missing, cut or of another version: train it again.
+            # Missing, altered or of another version: train it again.
             return None
-        return Stored(network, history, versions)
+        return Stored(loaded, history, versions)
 
     def save(self, job: Job, samples: Samples, stored: Stored) -> None:
         """Write a finished training, and forget its checkpoint.
@@ -95,10 +99,18 @@ class Storage:
             "history": [dataclasses.asdict(each) for each in stored.history],
             "versions": stored.versions,
         }
-        stored.network.save(self.path(job, samples, ".safetensors"))
+        network = self.path(job, samples, ".safetensors")
+        stored.network.save(network)
+        content["sha256"] = _digest(content, network.read_bytes())
         text = json.dumps(content, indent=1) + "\n"
         write_whole(self.path(job, samples, ".json"), text.encode())
         self.path(job, samples, ".checkpoint").unlink(missing_ok=True)
+
+
+def _digest(content: dict[str, Any], network: bytes) -> str:
+    """What tells the two files of a training, as they were written, from altered ones."""
+    said = json.dumps(content, sort_keys=True).encode()
+    return hashlib.sha256(said + network).hexdigest()
 
 
 def _identity(job: Job, samples: Samples) -> dict[str, Any]:

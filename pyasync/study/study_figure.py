@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pyasync.study.figure import _INK, _SCHEDULES, _heading, drawing
 from pyasync.study.study_table import main_rows
-from pyasync.study.study_words import counted
+from pyasync.study.wording import counted
 
 if TYPE_CHECKING:
     from pyasync.study.study_report import StudyReport

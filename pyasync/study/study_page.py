@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyasync._files import write_whole
+from pyasync.study.certainty import SURE
 from pyasync.study.grid import Grid
 from pyasync.study.study_json import versions
 from pyasync.study.study_table import (
@@ -21,7 +22,8 @@ from pyasync.study.study_table import (
     paper_table,
     robustness_table,
 )
-from pyasync.study.study_words import SURE, headline, summary
+from pyasync.study.study_words import headline, summary
+from pyasync.study.wording import counted
 
 if TYPE_CHECKING:
     from pyasync.study.study_report import StudyReport
@@ -160,13 +162,13 @@ def _setting(report: StudyReport) -> str:
     )
     network = report.finished[0].network
     return (
-        f"Data: {samples.name}, {len(samples.train_x):,} samples for training and "
-        f"{len(samples.test_x):,} for testing, {samples.n_classes} classes, "
-        f"{samples.test_x.n_timesteps} timesteps of {samples.dt * 1e3:g} ms. Network: "
-        f"`{network!r}`. Each of {len(plan.recipes)} recipes was trained with {seeds}, and each "
-        f"network run under {len(plan.runs)} schedules, once, after its last epoch. A difference "
-        f"counts as one from {SURE:g} standard errors on, over seeds and over test samples "
-        "together, paired in both."
+        f"Data: {samples.name}, {counted(len(samples.train_x), 'sample')} for training and "
+        f"{len(samples.test_x):,} for testing, {counted(samples.n_classes, 'class', 'classes')}, "
+        f"{counted(samples.test_x.n_timesteps, 'timestep')} of {samples.dt * 1e3:g} ms. Network: "
+        f"`{network!r}`. Each recipe was trained with {seeds}, and each network run under "
+        f"{counted(len(plan.runs), 'schedule')}, once, after its last epoch. A difference counts "
+        f"as one from {SURE:g} standard errors on, over seeds and over test samples together, "
+        "paired in both, and where McNemar's test would not call it chance."
     )
 
 

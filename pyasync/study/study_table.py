@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from pyasync.study.certainty import points, shows
 from pyasync.study.grid import Grid
 from pyasync.study.plan import as_trained, run_label
 from pyasync.study.study_rows import Spread, StudyRow
-from pyasync.study.study_words import SURE, headline
+from pyasync.study.study_words import headline
 
 if TYPE_CHECKING:
     from pyasync.study.study_report import StudyReport
@@ -24,7 +25,7 @@ def paper_table(report: StudyReport) -> Grid:
             report.plan.title(row.trained),
             row.run + (" *" if row.as_trained else ""),
             _percent(row.accuracy),
-            _difference(row),
+            _difference(row, len(report.samples.test_x)),
             _spread(row.density, 4),
             _spread(row.spikes),
             _spread(row.latency),
@@ -35,7 +36,7 @@ def paper_table(report: StudyReport) -> Grid:
     notes = [
         _SPREAD + " * as it was trained.",
         "difference: accuracy minus that of the first line, seed by seed and sample by sample, in "
-        "points ± standard error; in brackets where it is less than three of them.",
+        "points ± standard error; in brackets where it may be chance.",
         "density: spikes per neuron and timestep. first output, first correct: spikes fired before "
         "the first spike of any, of the correct, output neuron.",
     ]
@@ -55,7 +56,7 @@ def every_run(report: StudyReport) -> Grid:
             report.plan.title(row.trained),
             row.run + (" *" if row.as_trained else ""),
             _percent(row.accuracy),
-            _difference(row),
+            _difference(row, len(report.samples.test_x)),
             _spread(row.spikes),
             _spread(row.latency),
             _spread(row.latency_to_correct),
@@ -225,14 +226,14 @@ def _caveats(rows: Any) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _difference(row: StudyRow) -> str:
+def _difference(row: StudyRow, n_samples: int) -> str:
     if not row.difference.known:
         return "-"
-    gain, error = 100 * row.difference.mean, 100 * row.difference_error
+    gain, error = row.difference.mean, row.difference_error
     if gain == 0 == error:
         return ""
-    text = f"{gain:+.1f} ± {error:.1f}"
-    return text if abs(gain) > SURE * error else f"({text})"
+    text = points(gain, error)
+    return text if shows(gain, error, n_samples) else f"({text})"
 
 
 def _percent(spread: Spread) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from pyasync.study.certainty import points, shows
 from pyasync.study.study_rows import Spread, StudyRow
+from pyasync.study.wording import counted
 
 if TYPE_CHECKING:
     from pyasync.study.study_report import StudyReport
-
-# As in the audit's headline: what is called a difference is three standard errors or more.
-SURE = 3.0
 
 
 def headline(report: StudyReport) -> str:
@@ -26,24 +25,23 @@ def headline(report: StudyReport) -> str:
     if base is None or own is None:
         left = len(report.plan.jobs) - len(report.finished)
         return f"No answer yet: {counted(left, 'training')} of {len(report.plan.jobs)} to go."
-    gain = own.difference.mean
-    sure = abs(gain) > SURE * own.difference_error
+    gain, n_samples = own.difference.mean, len(report.samples.test_x)
     reached = (
         f"trained through asynchronous execution, the network reaches {percent(own.accuracy)} "
         f"run asynchronously ({own.run}), against {percent(base.accuracy)} for "
         f"{_baseline(report)} run layered"
     )
-    points = f"{100 * abs(gain):.1f} ± {100 * own.difference_error:.1f} points"
+    amount = f"{points(abs(gain), own.difference_error).removeprefix('+')} points"
     spent = (
         f"{change(own.spikes.mean, base.spikes.mean, 'spikes')} and "
         f"{change(own.latency.mean, base.latency.mean, 'before the first output')}"
     )
-    if not sure:
+    if not shows(gain, own.difference_error, n_samples):
         answer = f"No difference in accuracy that {seen(report)} can show: {reached}, with {spent}"
     elif gain > 0:
-        answer = f"{reached[0].upper()}{reached[1:]}, a gain of {points}, with {spent}"
+        answer = f"{reached[0].upper()}{reached[1:]}, a gain of {amount}, with {spent}"
     else:
-        answer = f"No gain: {reached}, a loss of {points}, with {spent}"
+        answer = f"No gain: {reached}, a loss of {amount}, with {spent}"
     if not report.is_complete:
         done = f"{len(report.finished)} of {len(report.plan.jobs)}"
         return f"Not finished ({done} trainings): {answer[0].lower()}{answer[1:]}."
@@ -55,11 +53,12 @@ def summary(report: StudyReport) -> list[str]:
     base, own = compared(report)
     said = []
     if base is not None and own is not None:
+        n_samples = len(report.samples.test_x)
         same = report.row(report.plan.baseline, own.run)
         if same is not None:
             said.append(
                 f"Run in the same asynchronous way, the network of {_baseline(report)} reaches "
-                f"{percent(same.accuracy)}; against itself run layered: {verdict(same)}."
+                f"{percent(same.accuracy)}; against itself run layered: {verdict(same, n_samples)}."
             )
         said.append(
             "By the energy model a sample costs "
@@ -68,9 +67,10 @@ def summary(report: StudyReport) -> list[str]:
         for name in report.plan.unlayered[1:]:
             row = report.row(name)
             if row is not None:
+                spent = change(row.spikes.mean, base.spikes.mean, "spikes")
                 said.append(
                     f"Trained under {report.plan.title(name)} and run so: {percent(row.accuracy)} "
-                    f"({verdict(row)}), with {change(row.spikes.mean, base.spikes.mean, 'spikes')}."
+                    f"({verdict(row, n_samples)}), with {spent}."
                 )
     for name in report.plan.recipes:
         rows = [row for row in report.rows if row.trained == name and row.schedule != "layered"]
@@ -93,25 +93,20 @@ def compared(report: StudyReport) -> tuple[StudyRow | None, StudyRow | None]:
     return base, own
 
 
-def verdict(row: StudyRow) -> str:
-    """A row's difference from the baseline, and whether it is one."""
+def verdict(row: StudyRow, n_samples: int) -> str:
+    """A row's difference from the baseline on so many test samples, and whether it is one."""
     if not row.difference.known:
         return "not comparable yet"
-    gain, error = 100 * row.difference.mean, 100 * row.difference_error
-    if abs(gain) <= SURE * error:
-        return f"{gain:+.1f} ± {error:.1f} points, no difference that shows"
-    return f"{gain:+.1f} ± {error:.1f} points"
+    gain, error = row.difference.mean, row.difference_error
+    if shows(gain, error, n_samples):
+        return f"{points(gain, error)} points"
+    return f"{points(gain, error)} points, no difference that shows"
 
 
 def seen(report: StudyReport) -> str:
     """How much was looked at."""
     seeds = len(report.of_recipe(report.plan.unlayered[0]))
     return f"{counted(seeds, 'seed')} and {counted(len(report.samples.test_x), 'test sample')}"
-
-
-def counted(number: int, noun: str) -> str:
-    """A number and its noun."""
-    return f"{number:,} {noun}" + "s" * (number != 1)
 
 
 def percent(spread: Spread) -> str:

@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pyasync.study.certainty import points, shows
+from pyasync.study.wording import counted
+
 if TYPE_CHECKING:
     from pyasync.study.report import AuditRow
 
-# A worst of nine is looked for: two standard errors would too often be chance.
-SURE = 3.0
 _COLUMNS = (
     ("schedule", "<"),
     ("F", ">"),
@@ -35,14 +36,14 @@ def headline(rows: Sequence[AuditRow], n_samples: int) -> str:
     worst = max(others, key=lambda row: row.accuracy_drop)
     best = min(others, key=lambda row: row.accuracy_drop)
     reached = f"{_percent(layered.accuracy)} layered"
-    if worst.accuracy_drop > SURE * worst.accuracy_drop_error:
+    if worst.accuracy_drop > 0 and _sure(worst, n_samples):
         return (
             f"Layer synchronisation hid a loss of {_points(worst)} points of accuracy: {reached}, "
             f"{_percent(worst.accuracy)} without it ({worst.label}), "
             f"with {_spikes(worst, layered)}."
         )
-    seen = f"that {n_samples:,} samples can show"
-    if best.accuracy_drop < -SURE * best.accuracy_drop_error:
+    seen = f"that {counted(n_samples, 'sample')} can show"
+    if best.accuracy_drop < 0 and _sure(best, n_samples):
         return (
             f"Layer synchronisation hid no loss of accuracy {seen}; it cost "
             f"{_points(best)} points: {reached}, {_percent(best.accuracy)} without it "
@@ -65,7 +66,7 @@ def cells(rows: Sequence[AuditRow]) -> list[list[str]]:
                 row.schedule,
                 "" if row.forward_group_size is None else str(row.forward_group_size),
                 f"{100 * row.accuracy:.1f} ± {100 * row.accuracy_error:.1f}",
-                "" if baseline else f"{100 * row.accuracy_drop:+.1f} ± {_error(row):.1f}",
+                "" if baseline else points(row.accuracy_drop, row.accuracy_drop_error),
                 _number(row.spikes),
                 _number(row.latency),
                 _number(row.latency_to_correct),
@@ -84,8 +85,8 @@ def notes(rows: Sequence[AuditRow]) -> list[str]:
         said.append(f"Right and wrong on the same samples as layered: {'; '.join(same)}.")
     said += [
         f"{row.label}: of {row.runs} runs the first; from run to run accuracy varies by "
-        f"{100 * row.accuracy_spread:.2f} points, spikes by {row.spikes_spread:.2g}, the first "
-        f"output's latency by {row.latency_spread:.2g} (standard deviations of the means)."
+        f"{100 * row.accuracy_spread:.2f} points, spikes by {row.spikes_spread:.2g}{_late(row)} "
+        "(standard deviations of the means)."
         for row in rows
         if row.runs > 1
     ]
@@ -133,8 +134,8 @@ def rich_table(rows: Sequence[AuditRow], n_samples: int) -> Any:
         table.add_column(name, justify="left" if side == "<" else "right", no_wrap=True)
     before = None
     for row, line in zip(rows, cells(rows), strict=True):
-        lost = row.accuracy_drop > SURE * row.accuracy_drop_error
-        style = "red" if lost and row is not rows[0] else ""
+        lost = row.accuracy_drop > 0 and _sure(row, n_samples)
+        style = "red" if lost else ""
         if before is not None and before != row.schedule:
             table.add_section()
         before = row.schedule
@@ -147,15 +148,22 @@ def _percent(fraction: float) -> str:
     return f"{100 * fraction:.1f} %"
 
 
-def _error(row: AuditRow) -> float:
-    return 100 * row.accuracy_drop_error
+def _sure(row: AuditRow, n_samples: int) -> bool:
+    return shows(row.accuracy_drop, row.accuracy_drop_error, n_samples)
 
 
 def _points(row: AuditRow) -> str:
-    return f"{100 * abs(row.accuracy_drop):.1f} ± {_error(row):.1f}"
+    return points(abs(row.accuracy_drop), row.accuracy_drop_error).removeprefix("+")
+
+
+def _late(row: AuditRow) -> str:
+    spread = row.latency_spread
+    return "" if math.isnan(spread) else f", the first output's latency by {spread:.2g}"
 
 
 def _spikes(row: AuditRow, layered: AuditRow) -> str:
+    if layered.spikes == row.spikes == 0:
+        return "no spikes in either"
     if layered.spikes == 0:
         return f"{_number(row.spikes)} spikes a sample instead of none"
     change = round(100 * (row.spikes / layered.spikes - 1))

@@ -8,6 +8,7 @@ from pyasync.nn import AsyncNetwork
 # isort: split
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from pyasync._progress import Progress
 from pyasync.errors import InputError, expected
 from pyasync.events import SpikeBatch
 from pyasync.network import Network
+from pyasync.study.checkpoint import held
 from pyasync.study.layered import _checked, _threads
 from pyasync.study.loop import Epoch, Loop, Samples
 from pyasync.study.recipe import Recipe
@@ -103,7 +105,8 @@ def train(
     InputError
         If an argument is not as described, or the architecture does not fit the samples.
     FileError
-        If the checkpoint cannot be read or written, or is that of another recipe or other samples.
+        If the checkpoint cannot be read or written, is that of another recipe or other
+        samples, or is that of a training under way.
     KeyboardInterrupt
         On Ctrl-C; the checkpoint stays, to go on from.
 
@@ -131,7 +134,8 @@ def train(
     held_out = None if validation is None else _held_out(validation, x, classes)
     accepted = "seconds, finite and 0 or more"
     every = real(InputError, "checkpoint_seconds", checkpoint_seconds, accepted, positive=False)
-    with _threads(torch, 1), torch.enable_grad():
+    alone = nullcontext() if checkpoint is None else held(checkpoint)
+    with _threads(torch, 1), torch.enable_grad(), alone:
         loop = Loop(recipe, (x, labels), classes, held_out, threads)
         if checkpoint is not None:
             loop.keep_at(Path(checkpoint), every)

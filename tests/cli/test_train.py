@@ -121,7 +121,7 @@ def test_the_built_in_digits_are_trained_on_by_name(tmp_path, monkeypatch, capsy
     options = ["--epochs", "1", "--samples", "200", "--validation", "digits"]
     assert main(["train", "digits", *options, "--architecture", "conv", "--weight-scale", "4"]) == 0
     shown = capsys.readouterr().out
-    assert "digits: 200 samples, conv, random with F = 8, 1 epochs" in shown
+    assert "digits: 200 samples, conv, random with F = 8, 1 epoch" in shown
     assert "validation: accuracy" in shown
 
 

@@ -184,6 +184,34 @@ def test_a_checkpoint_with_something_wrong_in_it_is_refused(change, tmp_path) ->
         train(QUICK.replace(epochs=1), X, Y, checkpoint=path)
 
 
+def test_one_flipped_bit_in_a_checkpoint_is_found(tmp_path) -> None:
+    path = tmp_path / "c"
+    training = train(QUICK.replace(epochs=1), X, Y, checkpoint=path)
+    weight = training.model.state_dict()["projections.0.weight"].numpy().tobytes()
+    content = bytearray(path.read_bytes())
+    content[content.index(weight) + 5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(pa.FileError, match=r"^checkpoint: got .* is damaged\); accepted: a whole"):
+        train(QUICK.replace(epochs=2), X, Y, checkpoint=path)
+
+
+def test_a_second_training_to_the_same_checkpoint_is_refused_while_the_first_one_runs(
+    tmp_path,
+) -> None:
+    path = tmp_path / "c"
+    refused = []
+
+    def meanwhile(epoch: object) -> None:
+        with pytest.raises(pa.FileError, match=r"^checkpoint: got .* training that is under way"):
+            train(QUICK, X, Y, checkpoint=path)
+        refused.append(epoch)
+
+    train(QUICK.replace(epochs=2), X, Y, checkpoint=path, on_epoch=meanwhile)
+    assert len(refused) == 2
+    assert os.listdir(tmp_path) == ["c"]
+    train(QUICK.replace(epochs=2), X, Y, checkpoint=path)
+
+
 def test_where_none_can_be_written_nothing_is_trained(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(Loop, "_step", None)
     with pytest.raises(pa.FileError, match="No such file or directory"):

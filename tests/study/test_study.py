@@ -183,6 +183,29 @@ def test_half_a_training_is_trained_again(
         assert file.read_bytes() == whole, "a training repeated gives the same bits"
 
 
+@pytest.mark.parametrize("change", ["weight", "history", "no history", "accuracy"])
+def test_an_altered_training_is_trained_again(
+    change: str, kept: Path, tmp_path: Path, trained: list[tuple[str, int]]
+) -> None:
+    folder = Path(shutil.copytree(kept, tmp_path / "copy"))
+    (text,) = folder.glob("toy-random-seed1-*.json")
+    (network,) = folder.glob("toy-random-seed1-*.safetensors")
+    whole, content = network.read_bytes(), json.loads(text.read_text())
+    match change:
+        case "weight":
+            network.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        case "history":
+            content["history"][0]["seconds"] = "y"
+        case "no history":
+            content["history"] = []
+        case "accuracy":
+            content["history"][1]["validation_accuracy"] = None
+    text.write_text(json.dumps(content))
+    toy_study(folder=folder)
+    assert trained == [("random", 1)]
+    assert network.read_bytes() == whole
+
+
 def test_an_interrupted_training_goes_on_from_its_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
