@@ -39,9 +39,7 @@ def test_one_test_sample_is_no_gain() -> None:
     one = one_test_sample()
     recipes = {"layered": shared.replace(schedule="layered"), "random": shared}
     reports = [
-        study(
-            one_test_sample(), recipes, schedules=["random"], forward_group_sizes=[1], seeds=[seed]
-        )
+        study(one, recipes, schedules=["random"], forward_group_sizes=[1], seeds=[seed])
         for seed in range(12)
     ]
     differences = {abs(report.row("random").difference.mean) for report in reports}
