@@ -67,7 +67,7 @@ def _rich_bar(unit: str):  # type: ignore[no-untyped-def]
     except ImportError:
         return None
     return progress.Progress(
-        progress.TextColumn("{task.description}"),
+        progress.TextColumn("{task.description}", markup=False),
         # The bar takes what the text leaves: a bar of fixed width would push the time left out.
         progress.BarColumn(None, table_column=Column(ratio=1, max_width=40)),
         progress.TaskProgressColumn(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -43,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"the command line needs {' and '.join(missing)}: pip install {' '.join(missing)}"
             )
         )
+    if as_program and isinstance(sys.stdout, io.TextIOWrapper):
+        # A name of a file, or a ±, that the terminal's encoding lacks must not end an hour's work.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         # Not before the check: these modules import typer and rich.
         from pyasync.cli.app import run

@@ -83,7 +83,7 @@ def audit(
     check_targets((network, data), json=json, figure=figure, save_network=save_network)
     check_network_target(save_network)
     check_figure(figure)
-    console = Console()
+    console = Console(markup=False, emoji=False)
     if network is None or data is None:
         trained, (x, y) = _digits(15 if epochs is None else epochs, seed, threads, samples)
         if save_network is not None:

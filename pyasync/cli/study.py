@@ -169,7 +169,7 @@ def study(
         progress=True,
         finished=teller.finished,
     )
-    console = Console()
+    console = Console(markup=False, emoji=False)
     print()
     # A narrow or unknown width would cut rich's columns; plain text keeps them whole.
     console.print(report if console.is_terminal else report.to_table(), soft_wrap=True)
@@ -256,7 +256,7 @@ def _values(config: Path | None) -> tuple[dict[str, Any], dict[str, dict[str, An
         _refuse_plan(shared, tables)
     except OSError as error:
         raise _wrong(config, error.strerror) from error
-    except ValueError as error:  # what TOML and UTF-8 raise, and InputError
+    except (ValueError, RecursionError) as error:  # what TOML and UTF-8 raise, and InputError
         raise _wrong(config, error) from error
     return shared, tables
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,7 +38,8 @@ def read(
         if data is not None:
             raise typer.BadParameter("--data is for the data sets with files of their own")
         x, y = read_labelled(source, "npz", "train", **how, samples=None)
-        name = Path(source).stem
+        # The bytes of a name need be no text, which a report is.
+        name = os.fsencode(Path(source).stem).decode("utf-8", "replace")
         if test_data is None:
             return Samples.split(name, x, y)
         given = {**how, "samples": None, "n_timesteps": x.n_timesteps}

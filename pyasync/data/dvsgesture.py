@@ -126,11 +126,14 @@ def _files(path: Path, split: str) -> list[Path]:
     listed = folder / f"trials_to_{split}.txt"
     try:
         if listed.is_file():
-            found = [folder / name for name in listed.read_text(encoding="utf-8").split()]
+            text = listed.read_text(encoding="utf-8")
+            if "\0" in text:
+                raise ValueError("a byte of 0, which no name has")
+            found = [folder / name for name in text.split()]
         else:
             there = sorted(each for each in folder.iterdir() if each.suffix == ".aedat")
             found = [each for each in there if _of_split(each, split)]
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no text"
         raise FileError(expected("path", f"{folder} ({reason})", accepted)) from error
     if not found:

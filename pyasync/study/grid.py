@@ -89,6 +89,6 @@ class Grid:
         for index, line in enumerate(self.lines):
             if index in self.rules:
                 table.add_section()
-            table.add_row(*line)
+            table.add_row(*map(Text, line))  # text, not markup: names may have brackets
         notes = [Text(note, "dim") for note in self.notes]
         return Group(table, *([Text()] if notes else []), *notes)

@@ -278,7 +278,7 @@ def values_of_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     except OSError as error:
         given = f"{path} ({error.strerror or error})"
         raise FileError(expected("path", given, accepted)) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         # What TOML and UTF-8 raise, and InputError: each says what is wrong, none says where.
         raise FileError(expected("path", f"{path} ({error})", accepted)) from error
     return values

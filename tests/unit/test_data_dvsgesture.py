@@ -248,3 +248,10 @@ def test_bad_arguments_are_named(tmp_path: Path) -> None:
         arguments: dict[str, Any] = how
         with pytest.raises(InputError, match=f"^{says}"):
             dvsgesture(tmp_path, **arguments)
+
+
+def test_a_list_of_trials_that_is_no_text_is_named(tmp_path: Path) -> None:
+    for content in (b"user01_led.aedat\0\n", b"\xff\xfe"):
+        (tmp_path / "trials_to_train.txt").write_bytes(content)
+        with pytest.raises(FileError, match=r"^path: got .*no text"):
+            dvsgesture(tmp_path)
