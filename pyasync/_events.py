@@ -84,10 +84,7 @@ def binned(
     when = timesteps_of("events", _column(events, "t", "iuf"), ticks)
     last = int(when.max(initial=0))
     length = last + 1 if n_timesteps is None else count_of("n_timesteps", n_timesteps)
-    if length * len(events) > MAX_SEGMENTS:
-        given = f"{length} timesteps for each of {len(events)} samples"
-        accepted = f"at most {MAX_SEGMENTS} in all: are dt and time_unit right?"
-        raise InputError(expected("n_timesteps", given, accepted))
+    check_segments(length, len(events))
     sample = np.repeat(np.arange(len(events)), [array.size for array in events])
     kept = when < length
     segment = (sample * length + when)[kept]
@@ -164,6 +161,14 @@ def shape_of(given: Any) -> tuple[int, ...]:
 
 def count_of(argument: str, given: Any) -> int:
     return integer(InputError, argument, given, 1)
+
+
+def check_segments(n_timesteps: int, n_samples: int) -> None:
+    """Refuse more timesteps than any data have, before memory is asked for them."""
+    if n_timesteps * n_samples > MAX_SEGMENTS:
+        given = f"{n_timesteps} timesteps for each of {n_samples} samples"
+        accepted = f"at most {MAX_SEGMENTS} in all: are dt and units of time right?"
+        raise InputError(expected("n_timesteps", given, accepted))
 
 
 def seconds_of(argument: str, given: Any) -> float:

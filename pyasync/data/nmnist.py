@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pyasync._events import by_segment, count_of, seconds_of, timesteps_of
+from pyasync._events import by_segment, check_segments, count_of, seconds_of, timesteps_of
 from pyasync._progress import Progress
 from pyasync.errors import FileError, InputError, expected
 from pyasync.events import SpikeBatch
@@ -79,6 +79,7 @@ def nmnist(
     ticks = seconds_of("dt", dt) / 1e-6
     count_of("n_timesteps", n_timesteps)
     files = _files(Path(directory), split)
+    check_segments(n_timesteps, len(files))
     batches = []
     with Progress(f"reading N-MNIST, {split}", len(files), "files", shown=progress) as bar:
         for first in range(0, len(files), _FILES_AT_ONCE):

@@ -17,6 +17,8 @@ SCOPES = (None, "spikes", "next_emission", "touched")
 SURROGATES = ("atan", "fast_sigmoid", "sigmoid", "triangular", "straight_through_estimator")
 LOSSES = ("timestep", "rate")
 LEARNING_RATE_SCHEDULES = ("constant", "cosine")
+# More, and what PyTorch computes in float32 overflows.
+MOST = 1e30
 BELOW_ONE = math.nextafter(1.0, 0.0)
 
 
@@ -67,9 +69,16 @@ def checked(name: str, given: Any) -> Any:
         case "input_dropout" | "label_smoothing" | "learning_rate_warmup":
             return _fraction(name, given, "a fraction of 0 or more, below 1", most=BELOW_ONE)
         case "momentum_noise" | "weight_decay" | "spike_cost" | "spike_target" | "recurrent_scale":
-            return real(InputError, name, given, "a finite number of 0 or more", positive=False)
+            return _number(name, given, f"a number from 0 to {MOST:g}", positive=False)
         case _:
-            return real(InputError, name, given, "a finite number above 0")
+            return _number(name, given, f"a number above 0, at most {MOST:g}", positive=True)
+
+
+def _number(name: str, given: Any, accepted: str, *, positive: bool) -> float:
+    number = real(InputError, name, given, accepted, positive=positive)
+    if number > MOST:
+        raise InputError(expected(name, shown(given), accepted))
+    return number
 
 
 def _fraction(name: str, given: Any, accepted: str, most: float) -> float:

@@ -89,7 +89,7 @@ def build(
     chance = torch.Generator("cpu").manual_seed(recipe.seed)
     # PyTorch draws weights of its own before they are drawn here.
     with torch.device("cpu"), torch.random.fork_rng(devices=[]):
-        chain = list(_chain(recipe, model._input_shape, n_outputs))
+        chain = _fitting(recipe, model._input_shape, n_outputs)
         names = [f"hidden{number + 1}" for number in range(len(chain) - 1)] + ["output"]
         for name, (_, shape) in zip(names, chain, strict=True):
             sync_threshold = recipe.output_sync_threshold if name == "output" else 0
@@ -142,6 +142,20 @@ def _schedule(recipe: Recipe, name: str, F: int) -> Schedule:
             return Lifo(F)
         case _:
             return Random(F)
+
+
+def _fitting(recipe: Recipe, shape: Shape, n_outputs: int) -> list[tuple[nn.Module, Shape]]:
+    try:
+        return list(_chain(recipe, shape, n_outputs))
+    except InputError:
+        raise
+    except (RuntimeError, TypeError) as error:  # no memory; a size beyond int64
+        if recipe.architecture == "linear" and recipe.hidden:
+            given = f"{n_outputs}, with hidden = {recipe.hidden}"
+        else:
+            given = str(n_outputs)
+        accepted = "classes 0, 1, ... and a network that fits into memory"
+        raise InputError(expected("n_outputs", given, accepted)) from error
 
 
 def _chain(recipe: Recipe, shape: Shape, n_outputs: int) -> Iterator[tuple[nn.Module, Shape]]:

@@ -58,6 +58,9 @@ OTHER = {
 
 BAD = [
     ("hidden", 64),
+    ("learning_rate", 1e38),
+    ("weight_scale", 1e300),
+    ("spike_cost", 1e31),
     ("hidden", (64, 0)),
     ("hidden", "64"),
     ("hidden", (6.5,)),

@@ -190,3 +190,11 @@ def test_what_cannot_be_trained_is_refused_by_name(options, words) -> None:
     given = {"recipe": QUICK, "x": X, "y": Y} | options
     with pytest.raises(pa.InputError, match=words):
         train(given.pop("recipe"), given.pop("x"), given.pop("y"), **given)
+
+
+@pytest.mark.parametrize("size", [10**12, 2**63, 2**64 - 1])
+def test_a_network_that_no_memory_holds_is_named(size: int) -> None:
+    with pytest.raises(pa.InputError, match=rf"^n_outputs: got {size}, with hidden"):
+        train(QUICK, X, Y, n_outputs=size)
+    with pytest.raises(pa.InputError, match=rf"^n_outputs: got .*{size}"):
+        train(QUICK.replace(hidden=(size,)), X, Y)

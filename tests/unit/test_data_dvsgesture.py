@@ -255,3 +255,10 @@ def test_a_list_of_trials_that_is_no_text_is_named(tmp_path: Path) -> None:
         (tmp_path / "trials_to_train.txt").write_bytes(content)
         with pytest.raises(FileError, match=r"^path: got .*no text"):
             dvsgesture(tmp_path)
+
+
+@pytest.mark.parametrize("count", [2**28 + 1, 2**62, 2**64 - 1])
+def test_more_timesteps_than_memory_holds_are_refused(tmp_path: Path, count: int) -> None:
+    write(tmp_path, "user01_led", HEADER + polarity([(0, 0, 0, 5)]), [(1, 0, 10)])
+    with pytest.raises(InputError, match=rf"^n_timesteps: got {count} timesteps for each of 1"):
+        dvsgesture(tmp_path, n_timesteps=count)

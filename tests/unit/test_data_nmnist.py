@@ -100,6 +100,13 @@ def test_bad_arguments_are_named(tmp_path: Path) -> None:
         nmnist(tmp_path, n_timesteps=0)
 
 
+@pytest.mark.parametrize("count", [2**28 + 1, 2**62, 2**64 - 1])
+def test_more_timesteps_than_memory_holds_are_refused(tmp_path: Path, count: int) -> None:
+    write(tmp_path, "train", 3, "1.bin", [(0, 0, 0, 0)])
+    with pytest.raises(InputError, match=rf"^n_timesteps: got {count} timesteps for each of 1"):
+        nmnist(tmp_path, n_timesteps=count)
+
+
 def test_real_recordings_are_read_event_for_event(tmp_path: Path) -> None:
     with tarfile.open(real_data("nmnist_raw_200.tar.gz")) as archive:
         archive.extractall(tmp_path)

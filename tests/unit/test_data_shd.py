@@ -216,3 +216,10 @@ def test_without_h5py_the_error_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(MissingDependencyError, match=r"pip install h5py"):
         shd(tmp_path)
+
+
+@pytest.mark.parametrize("count", [2**28 + 1, 2**62, 2**64 - 1])
+def test_more_timesteps_than_memory_holds_are_refused(tmp_path: Path, count: int) -> None:
+    write(tmp_path, [([0.1], [5], 2)])
+    with pytest.raises(InputError, match=rf"^n_timesteps: got {count} timesteps for each of 1"):
+        shd(tmp_path, n_timesteps=count)
