@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
+from typing import Any
 
 from pyasync.errors import MissingDependencyError
 
@@ -44,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"the command line needs {' and '.join(missing)}: pip install {' '.join(missing)}"
             )
         )
+    if as_program:
+        warnings.showwarning = _warn
     if as_program and isinstance(sys.stdout, io.TextIOWrapper):
         # A name of a file, or a ±, that the terminal's encoding lacks must not end an hour's work.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -61,6 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.flush()
         os._exit(status)
     return status
+
+
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    """One line, without the place in the code, which is not the user's."""
+    print(f"pyasync: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _report(error: MissingDependencyError) -> int:

@@ -60,7 +60,7 @@ def audit(
     channel: options.Channel = "channel",
     time: options.Time = None,
     time_unit: options.TimeUnit = None,
-    split: options.Split = "test",
+    split: options.Split = None,
     samples: options.Samples = None,
     seed: options.Seed = 0,
     threads: options.Threads = None,

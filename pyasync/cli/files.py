@@ -9,33 +9,36 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import typer
 
 from pyasync import Network, SpikeBatch, Trace
 from pyasync._files import write_whole
-from pyasync.cli.samples import read_samples
+from pyasync.cli.samples import kind_of, read_samples
 from pyasync.errors import InputError, TraceError, expected
 from pyasync.interop.nir import from_nir, read_graph
 
 
 def read_run(
-    path: Path, data: str, format: str | None, split: str, *, nir: dict[str, Any], **how: Any
+    path: Path, data: str, format: str | None, split: str | None, *, nir: dict[str, Any], **how: Any
 ) -> tuple[Network, SpikeBatch, npt.NDArray[np.int64] | None]:
     """Read a network, and samples for it with their labels, if there are any.
 
     `nir` has what `from_nir` needs to know of a file that ends in .nir; `how` is `read_samples`'.
     """
+    if split is not None and kind_of(data, format) == "npz":
+        raise typer.BadParameter(f"--split has no effect on {data}, which has one part")
     given = {name: value for name, value in nir.items() if value is not None}
     if path.suffix != ".nir":
         for name, value in given.items():
             option = "--" + name.replace("_", "-")
             raise InputError(expected(option, f"{value} for {path}", "a NETWORK.nir"))
         network = Network.load(path)
-        return network, *read_samples(data, format, split, input_shape=network.input_shape, **how)
+        return network, *read_samples(data, format, split, network_shape=network.input_shape, **how)
     # How long a timestep is, the samples say, which are read in the shape that the network has; of
     # no length but its own is "euler" sure to be possible.
     graph = read_graph(path)
     network = from_nir(graph, dt=1.0, **{**given, "integration": "exponential"})
-    x, labels = read_samples(data, format, split, input_shape=network.input_shape, **how)
+    x, labels = read_samples(data, format, split, network_shape=network.input_shape, **how)
     if x.dt is not None:
         network = from_nir(graph, dt=x.dt, **given)
     return network, x, labels

@@ -51,7 +51,8 @@ TimeUnit: TypeAlias = Annotated[
     float | None, typer.Option(help="Seconds that a time of 1 stands for.")
 ]
 Split: TypeAlias = Annotated[
-    Literal["train", "test"], typer.Option(help="Which part of a directory, or of the digits.")
+    Literal["train", "test"] | None,
+    typer.Option(help="Which part of a directory, or of the digits.  \\[default: test]"),
 ]
 Samples: TypeAlias = Annotated[int | None, typer.Option(help="Use the first so many samples only.")]
 Seed: TypeAlias = Annotated[int, typer.Option(help="Seed of everything random.")]

@@ -19,40 +19,67 @@ DIGITS = "digits"
 Labels = npt.NDArray[np.int64]
 
 
+def kind_of(data: str, format: str | None) -> str:
+    """What is to be read: the format given, or the one that is meant."""
+    if format is not None:
+        return format
+    if data == DIGITS:
+        return DIGITS
+    return "nmnist" if Path(data).is_dir() else "npz"
+
+
 def read_samples(
     data: str,
     format: str | None,
-    split: str,
+    split: str | None,
     *,
     dt: float | None,
     n_timesteps: int | None,
     samples: int | None,
     preset: Preset | None = None,
+    network_shape: tuple[int, ...] | None = None,
     **npz: Any,
 ) -> tuple[pa.SpikeBatch, Labels | None]:
     """Read samples with their labels, if there are any.
 
     Recordings are cut into the preset's timesteps unless others are given; a file says its own.
+    What says how to read an npz file is refused where none is read.
     """
     path = Path(data)
+    kind = kind_of(data, format)
+    if kind != "npz":
+        refuse_npz(data, npz)
+    if kind != DIGITS and n_timesteps is not None:
+        integer(InputError, "timesteps", n_timesteps, 1)
     given = {"dt": dt, "n_timesteps": n_timesteps}
     times: Any = {name: value for name, value in given.items() if value is not None}
     cut: Any = times if preset is None else preset.times | times
     labels: Labels | None
-    if data == DIGITS and format is None:
-        ((x, labels),) = read_digits([split], times)
-    elif format == "shd":
-        x, labels = pa.data.shd(path, split, progress=True, **cut)
-    elif format == "dvsgesture":
-        x, labels = pa.data.dvsgesture(path, split, progress=True, **cut)
-    elif format == "nmnist" or (format is None and path.is_dir()):
-        x, labels = pa.data.nmnist(path, split, progress=True, **cut)
+    part = "test" if split is None else split
+    if kind == DIGITS:
+        ((x, labels),) = read_digits([part], times)
+    elif kind == "shd":
+        x, labels = pa.data.shd(path, part, progress=True, **cut)
+    elif kind == "dvsgesture":
+        x, labels = pa.data.dvsgesture(path, part, progress=True, **cut)
+    elif kind == "nmnist":
+        x, labels = pa.data.nmnist(path, part, progress=True, **cut)
     else:
+        if network_shape is not None:
+            npz["input_shape"] = network_shape
         x, labels = pa.data.npz(path, **times, **npz)
     if samples is not None:
         count = integer(InputError, "samples", samples, 1)
         x, labels = x[:count], None if labels is None else labels[:count]
     return x, labels
+
+
+def refuse_npz(data: str, options: Mapping[str, Any]) -> None:
+    """Refuse options that say how to read an npz file, for data of another kind."""
+    for name, value in options.items():
+        if value not in (None, "channel"):
+            option = "--" + name.replace("_", "-")
+            raise typer.BadParameter(f"{option} is for npz files, and has no effect on {data}")
 
 
 def read_digits(

@@ -17,6 +17,7 @@ from pyasync.cli import options
 from pyasync.cli.files import columns, read_run, read_trace, write_json
 from pyasync.cli.targets import check_targets
 from pyasync.errors import InputError, expected
+from pyasync.study.wording import counted
 
 # Shown as means over the samples that have a value.
 MEASURES = {
@@ -34,12 +35,16 @@ def simulate(
     network: options.AnyNetworkFile,
     data: options.DataPath,
     schedule: Annotated[
-        options.ScheduleName, typer.Option(help="Which pending spikes go next.")
-    ] = "random",
+        options.ScheduleName | None,
+        typer.Option(help="Which pending spikes go next.  \\[default: random]"),
+    ] = None,
     forward_group_size: Annotated[
-        int, typer.Option("--forward-group-size", "-F", help="Spikes in a forward step.")
-    ] = 8,
-    noise: Annotated[float, typer.Option(help="Momentum's noise.")] = 0.0,
+        int | None,
+        typer.Option(
+            "--forward-group-size", "-F", help="Spikes in a forward step.  \\[default: 8]"
+        ),
+    ] = None,
+    noise: Annotated[float | None, typer.Option(help="Momentum's noise.  \\[default: 0]")] = None,
     replay: Annotated[
         Path | None, typer.Option(metavar="TRACE", help="Replay this trace instead of a schedule.")
     ] = None,
@@ -51,7 +56,9 @@ def simulate(
     stop_on_output: Annotated[
         Literal["timestep", "sample"] | None, typer.Option(help="What an output spike stops.")
     ] = None,
-    extra_steps: Annotated[int, typer.Option(help="Forward steps after that spike.")] = 0,
+    extra_steps: Annotated[
+        int | None, typer.Option(help="Forward steps after that spike.  \\[default: 0]")
+    ] = None,
     on_stop: Annotated[
         Literal["discard", "carry"], typer.Option(help="Pending spikes of a stopped timestep.")
     ] = "discard",
@@ -64,7 +71,7 @@ def simulate(
     channel: options.Channel = "channel",
     time: options.Time = None,
     time_unit: options.TimeUnit = None,
-    split: options.Split = "test",
+    split: options.Split = None,
     samples: options.Samples = None,
     batch_size: Annotated[int, typer.Option(help="Samples at a time.")] = 256,
     seed: options.Seed = 0,
@@ -78,6 +85,15 @@ def simulate(
 
     Ctrl-C stops within a second; the files then hold the batches that were finished.
     """
+    given = {"--schedule": schedule, "-F": forward_group_size, "--noise": noise}
+    if replay is not None:
+        _refuse(given, "with --replay, which has the order of what was recorded")
+    if schedule == "layered":
+        _refuse({**given, "--schedule": None}, "with --schedule layered, which has no groups")
+    if schedule != "momentum":
+        _refuse({"--noise": noise}, "without --schedule momentum")
+    if stop_on_output is None:
+        _refuse({"--extra-steps": extra_steps}, "without --stop-on-output")
     check_targets((network, data, replay), json=json, trace=trace)
     loaded, x, labels = read_run(
         network,
@@ -98,7 +114,14 @@ def simulate(
     if labels is not None:
         measures.labels(labels, len(x), len(loaded.output_ids))
     played = None if replay is None else read_trace(replay)
-    chosen = _schedule(schedule, forward_group_size, noise) if played is None else pa.Replay(played)
+    if played is None:
+        F = 8 if forward_group_size is None else forward_group_size
+        chosen = _schedule(schedule or "random", F, noise or 0.0)
+    elif len(played) != len(x):
+        what = f"a trace of {counted(len(played), 'sample')}"
+        raise InputError(expected("replay", what, f"one of {len(x):,}, as the data have"))
+    else:
+        chosen = pa.Replay(played)
     settings: dict[str, Any] = {
         "seed": seed,
         "threads": threads,
@@ -106,7 +129,7 @@ def simulate(
         "max_forward_steps": max_forward_steps,
         "max_spikes": max_spikes,
         "stop_on_output": stop_on_output,
-        "extra_steps": extra_steps,
+        "extra_steps": extra_steps or 0,
         "on_stop": on_stop,
     }
     report = {
@@ -117,7 +140,7 @@ def simulate(
         **settings,
         "n_samples": len(x),
     }
-    print(f"{network.name}: {len(x)} samples, {chosen}", flush=True)
+    print(f"{network.name}: {counted(len(x), 'sample')}, {chosen}", flush=True)
     finished: list[pa.Result] = []
     try:
         with Progress("simulating", len(x), "samples") as bar:
@@ -136,6 +159,13 @@ def simulate(
         if trace is not None and traces:
             pa.Trace.concatenate(traces).save(trace)
     _show(report)
+
+
+def _refuse(given: dict[str, Any], where: str) -> None:
+    """Refuse options that would be ignored."""
+    for option, value in given.items():
+        if value is not None:
+            raise typer.BadParameter(f"{option} has no effect {where}")
 
 
 def _schedule(name: str, size: int, noise: float) -> pa.Schedule:

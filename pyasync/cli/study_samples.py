@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from pyasync.cli.samples import DIGITS, read_digits, read_labelled
+from pyasync.cli.samples import DIGITS, read_digits, read_labelled, refuse_npz
 from pyasync.errors import InputError, MissingDependencyError, expected
 from pyasync.study import Samples
 from pyasync.study.presets import Preset
@@ -24,6 +24,8 @@ def read(
     source: str, data: Path | None, test_data: Path | None, preset: Preset, how: dict[str, Any]
 ) -> Samples:
     """Read what was named, for training and for testing."""
+    if source == DIGITS or source.startswith(_TONIC):
+        refuse_npz(source, {name: value for name, value in how.items() if name not in _TIMES})
     if source == DIGITS:
         parts = read_digits(_PARTS, {name: how[name] for name in _TIMES})
     elif source.startswith(_TONIC):

@@ -14,13 +14,13 @@ SATURATED = 0.9
 ADVICE = {
     "silent": (
         "no output neuron fired in a whole batch, so almost nothing is learned from it: lower "
-        "v_threshold, scale the initial weights up, or begin a spike cost later (pa.nn.SpikeCost "
-        "with warmup) and make it smaller"
+        "v_threshold, scale the initial weights up, or begin a spike cost later (pa.nn.SpikeCost's "
+        "warmup, a recipe's spike_cost_warmup) and make it smaller"
     ),
     "saturated": (
         "neurons fired in more than 90 % of all timesteps, so spikes tell little: raise "
         "v_threshold, scale the initial weights or the input down, or add a spike cost "
-        "(pa.nn.functional.spike_cost)"
+        "(pa.nn.functional.spike_cost, a recipe's spike_cost)"
     ),
     "unending": (
         "timesteps were cut off at max_forward_steps with spikes still pending: neurons excite "

@@ -6,9 +6,11 @@ from dataclasses import dataclass, fields
 from typing import Protocol
 
 from pyasync._checks import real
-from pyasync.errors import InputError
+from pyasync.errors import InputError, expected
 
-_ACCEPTED = "joules, a finite number of 0 or more"
+# Of so much a sample of 10^12 events is still a number.
+_MOST = 1e100
+_ACCEPTED = f"joules, a number from 0 to {_MOST:g}"
 
 
 class Work(Protocol):
@@ -77,7 +79,7 @@ class EnergyModel:
     Raises
     ------
     InputError
-        If a price is not a finite number of 0 or more.
+        If a price is not a number from 0 to 1e100.
 
     Examples
     --------
@@ -100,6 +102,8 @@ class EnergyModel:
         for field in fields(self):
             given = getattr(self, field.name)
             price = real(InputError, field.name, given, _ACCEPTED, positive=False)
+            if price > _MOST:
+                raise InputError(expected(field.name, price, _ACCEPTED))
             object.__setattr__(self, field.name, price)
 
     def of(self, work: Work) -> Energy:

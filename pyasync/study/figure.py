@@ -160,7 +160,10 @@ def _anytime(figure: Any, report: AuditReport) -> None:
     decided = report.anytime_accuracy.max(axis=0) > 0.005
     begin = int(np.argmax(decided)) if decided.any() else 0
     axes.set_xscale("log")
-    axes.set_xlim(report.anytime_spikes[max(begin - 1, 0)], report.anytime_spikes[-1])
+    low = report.anytime_spikes[max(begin - 1, 0)]
+    axes.set_xlim(
+        low, max(report.anytime_spikes[-1], low + 1)
+    )  # of a silent network there is no more
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.minorticks_off()

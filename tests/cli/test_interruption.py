@@ -55,7 +55,7 @@ def interrupted(arguments: list[str], started: Callable[[str], bool]) -> None:
 
 def test_ctrl_c_ends_a_simulation_and_keeps_its_finished_batches(large) -> None:
     arguments = ["simulate", *large, "-F", "1", "--batch-size", "2", "--trace", "out.trace"]
-    interrupted(arguments, started=lambda output: "2000 samples" in output)
+    interrupted(arguments, started=lambda output: "2,000 samples" in output)
     report = json.loads(Path("out.json").read_text())
     assert 0 < report["n_finished"] < 2000
     assert (

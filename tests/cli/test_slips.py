@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -117,3 +119,79 @@ def test_the_row_of_free_running_is_of_what_happened(files) -> None:
     fifo, free = report.rows[1:]
     assert (free.latency, free.latency_to_correct) == (fifo.latency, fifo.latency_to_correct)
     np.testing.assert_array_equal(*report.anytime_accuracy[1:])
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ("--replay run.trace --schedule fifo", "--schedule has no effect with --replay"),
+        ("--replay run.trace -F 3", "-F has no effect with --replay"),
+        ("--schedule layered -F 3", "-F has no effect with --schedule layered"),
+        ("--schedule layered --noise 3", "--noise has no effect with --schedule layered"),
+        ("--schedule fifo --noise 3", "--noise has no effect without --schedule momentum"),
+        ("--extra-steps 3", "--extra-steps has no effect without --stop-on-output"),
+        ("--split train", "--split has no effect on {data}"),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_refused(files, capsys, option, says) -> None:
+    command = ["simulate", str(files.network), "--data", str(files.data), *option.split()]
+    fails(capsys, command, says.format(data=files.data), status=2)
+
+
+@pytest.mark.parametrize("data", ["digits", "folder"])
+@pytest.mark.parametrize(
+    "option",
+    ["--channel unit", "--time t", "--time-unit 1e-3", "--input-shape 34"],
+)
+def test_what_says_how_to_read_a_file_is_refused_for_other_data(
+    files, capsys, data, option
+) -> None:
+    Path("folder").mkdir()
+    name = option.split()[0]
+    fails(capsys, ["train", data, *option.split()], f"{name} is for npz files", status=2)
+    study = ["study", "digits"] if data == "digits" else ["study", "nmnist", "--data", data]
+    fails(capsys, [*study, *option.split()], f"{name} is for npz files", status=2)
+    if name != "--input-shape":
+        run = ["simulate", str(files.network), "--data", data]
+        fails(capsys, [*run, *option.split()], f"{name} is for npz files", status=2)
+
+
+def test_a_trace_of_other_samples_is_named_by_their_number(files, capsys) -> None:
+    run = ["simulate", str(files.network), "--data", str(files.data)]
+    assert main([*run, "--trace", "run.trace"]) == 0
+    says = "replay: got a trace of 20 samples; accepted: one of 19, as the data have"
+    fails(capsys, [*run, "--samples", "19", "--replay", "run.trace"], says)
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_warning_is_one_line_of_the_command(files) -> None:
+    pytest.importorskip("torch")
+    np.savez("silent.npz", x=np.zeros((3, 12, 4), bool), dt=10e-3, label=np.arange(12) % 3)
+    command = ["train", "silent.npz", "--hidden", "4", "--epochs", "1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pyasync", *command], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert done.stderr.startswith("pyasync: warning: no output neuron fired")
+    assert "spike_cost_warmup" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_timesteps_are_called_as_the_option_is(files, capsys) -> None:
+    fails(capsys, ["train", str(files.data), "--timesteps", "0"], "timesteps: got 0")
+
+
+def test_figures_of_a_silent_network_are_drawn_without_a_warning(files) -> None:
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("torch")
+    np.savez("silent.npz", x=np.zeros((3, 20, 40), bool), dt=10e-3, label=np.arange(20) % 3)
+    audit = ["audit", str(files.network), "--data", "silent.npz", "--schedule", "fifo"]
+    assert main([*audit, "--figure", "audit.png"]) == 0
+    with pytest.warns(pa.nn.ActivityWarning):
+        assert main(["study", "silent.npz", "--epochs", "1", "--seeds", "1", "--out", "made"]) == 0
+
+
+def test_a_price_without_bounds_is_refused(files, capsys) -> None:
+    pytest.importorskip("torch")
+    command = ["study", str(files.data), "--energy-spike", "1e308"]
+    fails(capsys, command, "spike: got 1e+308; accepted: joules, a number from 0 to 1e+100")
