@@ -89,7 +89,7 @@ def build(
     chance = torch.Generator("cpu").manual_seed(recipe.seed)
     # PyTorch draws weights of its own before they are drawn here.
     with torch.device("cpu"), torch.random.fork_rng(devices=[]):
-        chain = _fitting(recipe, model._input_shape, n_outputs)
+        chain, laterals = _modules(recipe, model._input_shape, n_outputs)
         names = [f"hidden{number + 1}" for number in range(len(chain) - 1)] + ["output"]
         for name, (_, shape) in zip(names, chain, strict=True):
             sync_threshold = recipe.output_sync_threshold if name == "output" else 0
@@ -97,11 +97,9 @@ def build(
         for (source, target), (module, _) in zip(pairwise(["input", *names]), chain, strict=True):
             _initialise(module, recipe.weight_scale, chance)
             model.connect(source, target, module)
-        for name, (_, shape) in zip(names[:-1], chain[:-1], strict=True):
-            if recipe.recurrent:
-                lateral = nn.Linear(prod(shape), prod(shape), bias=False, dtype=torch.float32)
-                _initialise(lateral, recipe.recurrent_scale, chance)
-                model.connect(name, name, lateral)
+        for name, lateral in zip(names, laterals, strict=False):
+            _initialise(lateral, recipe.recurrent_scale, chance)
+            model.connect(name, name, lateral)
     return model.to(torch.float32)
 
 
@@ -144,11 +142,14 @@ def _schedule(recipe: Recipe, name: str, F: int) -> Schedule:
             return Random(F)
 
 
-def _fitting(recipe: Recipe, shape: Shape, n_outputs: int) -> list[tuple[nn.Module, Shape]]:
+def _modules(
+    recipe: Recipe, shape: Shape, n_outputs: int
+) -> tuple[list[tuple[nn.Module, Shape]], list[nn.Module]]:
+    """The feed-forward maps with their shapes, and those of hidden populations to themselves."""
     try:
-        return list(_chain(recipe, shape, n_outputs))
-    except InputError:
-        raise
+        chain = list(_chain(recipe, shape, n_outputs))
+        sizes = [prod(shape) for _, shape in chain[:-1]] if recipe.recurrent else []
+        return chain, [nn.Linear(n, n, bias=False, dtype=torch.float32) for n in sizes]
     except (RuntimeError, TypeError) as error:  # no memory; a size beyond int64
         if recipe.architecture == "linear" and recipe.hidden:
             given = f"{n_outputs}, with hidden = {recipe.hidden}"

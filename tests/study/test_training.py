@@ -198,3 +198,8 @@ def test_a_network_that_no_memory_holds_is_named(size: int) -> None:
         train(QUICK, X, Y, n_outputs=size)
     with pytest.raises(pa.InputError, match=rf"^n_outputs: got .*{size}"):
         train(QUICK.replace(hidden=(size,)), X, Y)
+
+
+def test_a_recurrence_that_no_memory_holds_is_named() -> None:
+    with pytest.raises(pa.InputError, match=r"^n_outputs: got .*, with hidden = \(3000000,\)"):
+        train(QUICK.replace(hidden=(3_000_000,), recurrent=True), X, Y)
