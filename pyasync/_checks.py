@@ -35,14 +35,20 @@ def integer(
 
 
 def real(
-    error: type[ArgumentError], argument: str, given: Any, accepted: str, *, positive: bool = True
+    error: type[ArgumentError],
+    argument: str,
+    given: Any,
+    accepted: str,
+    *,
+    positive: bool = True,
+    most: float = math.inf,
 ) -> float:
-    """Return `given` as a finite float above 0, or of 0 or more without `positive`."""
+    """Return `given` as a finite float above 0 (0 too without `positive`), at most `most`."""
     number = math.nan
     if isinstance(given, (int, float, np.integer, np.floating)) and not isinstance(given, bool):
         with suppress(OverflowError):
             number = float(given)
-    if not math.isfinite(number) or number < 0 or (positive and number == 0):
+    if not (math.isfinite(number) and 0 <= number <= most) or (positive and number == 0):
         raise error(expected(argument, shown(given), accepted))
     return number
 

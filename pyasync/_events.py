@@ -84,7 +84,8 @@ def binned(
     when = timesteps_of("events", _column(events, "t", "iuf"), ticks)
     last = int(when.max(initial=0))
     length = last + 1 if n_timesteps is None else count_of("n_timesteps", n_timesteps)
-    check_segments(length, len(events))
+    accepted = f"at most {MAX_SEGMENTS} in all: are dt and time_unit right?"
+    check_segments(length, len(events), accepted=accepted)
     sample = np.repeat(np.arange(len(events)), [array.size for array in events])
     kept = when < length
     segment = (sample * length + when)[kept]
@@ -163,12 +164,16 @@ def count_of(argument: str, given: Any) -> int:
     return integer(InputError, argument, given, 1)
 
 
-def check_segments(n_timesteps: int, n_samples: int) -> None:
+def check_segments(
+    n_timesteps: int,
+    n_samples: int,
+    argument: str = "n_timesteps",
+    accepted: str = f"at most {MAX_SEGMENTS} in all: is dt right?",
+) -> None:
     """Refuse more timesteps than any data have, before memory is asked for them."""
     if n_timesteps * n_samples > MAX_SEGMENTS:
         given = f"{n_timesteps} timesteps for each of {n_samples} samples"
-        accepted = f"at most {MAX_SEGMENTS} in all: are dt and units of time right?"
-        raise InputError(expected("n_timesteps", given, accepted))
+        raise InputError(expected(argument, given, accepted))
 
 
 def seconds_of(argument: str, given: Any) -> float:

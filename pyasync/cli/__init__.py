@@ -48,9 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     if as_program:
         warnings.showwarning = _warn
-    if as_program and isinstance(sys.stdout, io.TextIOWrapper):
-        # A name of a file, or a ±, that the terminal's encoding lacks must not end an hour's work.
-        sys.stdout.reconfigure(errors="backslashreplace")
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # A file's name, or a ±, that the terminal's encoding lacks must not end an hour's work.
+            sys.stdout.reconfigure(errors="backslashreplace")
     try:
         # Not before the check: these modules import typer and rich.
         from pyasync.cli.app import run

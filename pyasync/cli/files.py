@@ -13,6 +13,7 @@ import typer
 
 from pyasync import Network, SpikeBatch, Trace
 from pyasync._files import write_whole
+from pyasync.cli.options import flag
 from pyasync.cli.samples import kind_of, read_samples
 from pyasync.errors import InputError, TraceError, expected
 from pyasync.interop.nir import from_nir, read_graph
@@ -30,7 +31,7 @@ def read_run(
     given = {name: value for name, value in nir.items() if value is not None}
     if path.suffix != ".nir":
         for name, value in given.items():
-            option = "--" + name.replace("_", "-")
+            option = flag(name)
             raise InputError(expected(option, f"{value} for {path}", "a NETWORK.nir"))
         network = Network.load(path)
         return network, *read_samples(data, format, split, network_shape=network.input_shape, **how)

@@ -7,6 +7,12 @@ from typing import Annotated, Literal, TypeAlias
 
 import typer
 
+
+def flag(name: str) -> str:
+    """The option of a parameter: --dt of dt, --save-network of save_network."""
+    return "--" + name.replace("_", "-")
+
+
 ScheduleName: TypeAlias = Literal["layered", "random", "momentum", "fifo", "lifo"]
 
 NetworkFile: TypeAlias = Annotated[

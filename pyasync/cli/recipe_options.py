@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 
 import typer
 
+from pyasync.cli.options import flag
 from pyasync.errors import InputError, expected
 from pyasync.study import Recipe
 from pyasync.study.recipe import values_of_toml
@@ -73,11 +74,11 @@ def integers(name: str, text: str) -> tuple[int, ...]:
 
 
 def _annotation(field: dataclasses.Field[Any], hint: Any, text: str) -> Any:
-    flag = "--" + field.name.replace("_", "-")
-    names = [flag, SHORT[field.name]] if field.name in SHORT else [flag]
+    name = flag(field.name)
+    names = [name, SHORT[field.name]] if field.name in SHORT else [name]
     kind = _without_none(hint)
     if kind is bool:
-        names = [f"{flag}/--no-{flag[2:]}"]
+        names = [f"{name}/--no-{name[2:]}"]
     default = "" if field.default is None else f"  \\[default: {_shown(field.default)}]"
     option = typer.Option(
         *names,

@@ -12,6 +12,7 @@ import typer
 
 import pyasync as pa
 from pyasync._checks import integer
+from pyasync.cli.options import flag
 from pyasync.errors import FileError, InputError, expected
 from pyasync.study.presets import Preset
 
@@ -78,7 +79,7 @@ def refuse_npz(data: str, options: Mapping[str, Any]) -> None:
     """Refuse options that say how to read an npz file, for data of another kind."""
     for name, value in options.items():
         if value not in (None, "channel"):
-            option = "--" + name.replace("_", "-")
+            option = flag(name)
             raise typer.BadParameter(f"{option} is for npz files, and has no effect on {data}")
 
 

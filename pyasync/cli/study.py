@@ -14,13 +14,13 @@ from pyasync._checks import integer
 from pyasync.cli import options
 from pyasync.cli.recipe_options import integers
 from pyasync.cli.study_samples import read
-from pyasync.cli.targets import check_targets
-from pyasync.errors import FileError, InputError, MissingDependencyError, expected
+from pyasync.cli.targets import check_installed, check_targets
+from pyasync.errors import FileError, InputError, expected
 from pyasync.study import EnergyModel, Recipe, StudyReport
 from pyasync.study import study as run
 from pyasync.study._recipe_values import SCHEDULES
 from pyasync.study.presets import PRESETS, Preset, preset_named
-from pyasync.study.recipe import _toml
+from pyasync.study.recipe import read_toml
 from pyasync.study.study_page import FIGURES
 from pyasync.study.wording import counted
 
@@ -219,9 +219,7 @@ def _minutes(seconds: float) -> str:
 def _check(figures: bool | None) -> None:
     """Refuse what could not be done now, not after minutes of work."""
     for package in ["torch", "safetensors"] + ["matplotlib"] * bool(figures):
-        if find_spec(package) is None:
-            needed = f"{package} is not installed; studies need it: pip install {package}"
-            raise MissingDependencyError(needed)
+        check_installed(package, "studies need it")
 
 
 def _recipes(
@@ -250,13 +248,13 @@ def _values(config: Path | None) -> tuple[dict[str, Any], dict[str, dict[str, An
     if config is None:
         return {}, {}
     try:
-        values = _toml().loads(config.read_text(encoding="utf-8"))
+        values = read_toml(config)
         tables = {name: each for name, each in values.items() if isinstance(each, dict)}
         shared = {name: each for name, each in values.items() if name not in tables}
         _refuse_plan(shared, tables)
     except OSError as error:
         raise _wrong(config, error.strerror) from error
-    except (ValueError, RecursionError) as error:  # what TOML and UTF-8 raise, and InputError
+    except ValueError as error:  # what TOML and UTF-8 raise, and InputError
         raise _wrong(config, error) from error
     return shared, tables
 

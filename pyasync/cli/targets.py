@@ -6,6 +6,7 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
+from pyasync.cli.options import flag
 from pyasync.errors import FileError, MissingDependencyError, expected
 
 
@@ -32,7 +33,7 @@ def check_targets(
     for name, path in targets.items():
         if path is None:
             continue
-        option = "--" + name.replace("_", "-")
+        option = flag(name)
         parent = path.absolute().parent
         made = folder is not None and parent == folder.absolute()
         if path.is_dir() or not (made or parent.is_dir()):
@@ -52,17 +53,22 @@ def check_network_target(path: Path | None) -> None:
     if path.suffix == ".nir":
         accepted = "a FILE.safetensors; pa.interop.to_nir writes a .nir"
         raise FileError(expected("--save-network", str(path), accepted))
-    if find_spec("safetensors") is None:
-        needed = "safetensors is not installed; networks are saved with it: pip install safetensors"
-        raise MissingDependencyError(needed)
+    check_installed("safetensors", "networks are saved with it")
 
 
 def check_figure(figure: Path | None) -> None:
     """Refuse a figure that could not be drawn."""
-    if figure is not None and figure.suffix not in (".png", ".svg", ".pdf"):
+    if figure is None:
+        return
+    if figure.suffix not in (".png", ".svg", ".pdf"):
         raise FileError(expected("figure", str(figure), "a path that ends in .png, .svg or .pdf"))
-    if figure is not None and find_spec("matplotlib") is None:
-        needed = "matplotlib is not installed; figures need it: pip install matplotlib"
+    check_installed("matplotlib", "figures need it")
+
+
+def check_installed(package: str, why: str) -> None:
+    """Refuse what needs a package that is not there."""
+    if find_spec(package) is None:
+        needed = f"{package} is not installed; {why}: pip install {package}"
         raise MissingDependencyError(needed)
 
 

@@ -12,12 +12,7 @@ import pyasync as pa
 from pyasync import LIF, Population
 from pyasync._checks import integer
 from pyasync.cli import options
-from pyasync.cli.files import (
-    columns,
-    load_network,
-    read_trace,
-    write_json,
-)
+from pyasync.cli.files import columns, load_network, read_trace, write_json
 from pyasync.cli.targets import check_figure, check_targets
 from pyasync.errors import InputError, expected
 

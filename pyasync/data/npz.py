@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync._events import (
-    MAX_SEGMENTS,
     by_segment,
+    check_segments,
     count_of,
     integers_of,
     reals_of,
@@ -155,9 +155,7 @@ def _binned(
         raise InputError(expected("offsets", f"{offsets.size} offsets", accepted))
     when = timesteps_of("time", times, ticks)
     length = int(when.max(initial=0)) + 1 if n_timesteps is None else n_timesteps
-    if length * sizes.size > MAX_SEGMENTS:
-        given = f"{length} timesteps for each of {sizes.size} samples"
-        raise InputError(expected("time", given, "times that fit dt and time_unit"))
+    check_segments(length, sizes.size, "time", "times that fit dt and time_unit")
     kept = when < length
     segment = np.repeat(np.arange(sizes.size), sizes) * length + when
     return *by_segment(np.flatnonzero(kept), segment[kept], sizes.size * length), length

@@ -65,27 +65,18 @@ def checked(name: str, given: Any) -> Any:
         ):
             return None
         case "refractory_dropout" | "spike_dropout" | "spike_cost_warmup":
-            return _fraction(name, given, "a fraction from 0 to 1", most=1.0)
+            return _up_to(name, given, "a fraction from 0 to 1", most=1.0)
         case "input_dropout" | "label_smoothing" | "learning_rate_warmup":
-            return _fraction(name, given, "a fraction of 0 or more, below 1", most=BELOW_ONE)
+            return _up_to(name, given, "a fraction of 0 or more, below 1", most=BELOW_ONE)
         case "momentum_noise" | "weight_decay" | "spike_cost" | "spike_target" | "recurrent_scale":
-            return _number(name, given, f"a number from 0 to {MOST:g}", positive=False)
+            return _up_to(name, given, f"a number from 0 to {MOST:g}")
         case _:
-            return _number(name, given, f"a number above 0, at most {MOST:g}", positive=True)
+            accepted = f"a number above 0, at most {MOST:g}"
+            return real(InputError, name, given, accepted, most=MOST)
 
 
-def _number(name: str, given: Any, accepted: str, *, positive: bool) -> float:
-    number = real(InputError, name, given, accepted, positive=positive)
-    if number > MOST:
-        raise InputError(expected(name, shown(given), accepted))
-    return number
-
-
-def _fraction(name: str, given: Any, accepted: str, most: float) -> float:
-    number = real(InputError, name, given, accepted, positive=False)
-    if number > most:
-        raise InputError(expected(name, shown(given), accepted))
-    return number
+def _up_to(name: str, given: Any, accepted: str, most: float = MOST) -> float:
+    return real(InputError, name, given, accepted, positive=False, most=most)
 
 
 def _one_or_two(name: str, given: Any, minimum: int) -> int | tuple[int, int]:

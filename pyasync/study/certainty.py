@@ -34,6 +34,18 @@ def shows(difference: float, error: float, n_samples: int) -> bool:
     return abs(difference) > SURE * math.sqrt(error**2 + difference**2 / n_samples)
 
 
+def amount(difference: float, error: float) -> str:
+    """How large a difference is, and its error, in points.
+
+    Examples
+    --------
+    >>> from pyasync.study.certainty import amount
+    >>> amount(-0.0123, 0.004)
+    '1.2 ± 0.4'
+    """
+    return f"{100 * abs(difference):.1f} ± {100 * error:.1f}"
+
+
 def points(difference: float, error: float) -> str:
     """A signed difference and its error in points; one that rounds to 0 has no minus.
 

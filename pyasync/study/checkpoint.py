@@ -24,7 +24,7 @@ from pyasync.study.recipe import Recipe
 # Version 1 had Adam, of which weight decay meant something else.
 FORMAT, VERSION = "pyasync.Training", 2
 ACCEPTED = f"a whole checkpoint of a pyasync training, version {VERSION}"
-# What torch.load raises for a file that is cut, altered, or of something else.
+# What torch.load and zipfile raise for a file that is cut, altered, or of something else.
 UNREADABLE = (
     *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError),
     *(RuntimeError, AssertionError, pickle.UnpicklingError),

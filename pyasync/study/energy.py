@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Protocol
 
 from pyasync._checks import real
-from pyasync.errors import InputError, expected
+from pyasync.errors import InputError
 
 # Of so much a sample of 10^12 events is still a number.
 _MOST = 1e100
@@ -101,9 +101,7 @@ class EnergyModel:
     def __post_init__(self) -> None:
         for field in fields(self):
             given = getattr(self, field.name)
-            price = real(InputError, field.name, given, _ACCEPTED, positive=False)
-            if price > _MOST:
-                raise InputError(expected(field.name, price, _ACCEPTED))
+            price = real(InputError, field.name, given, _ACCEPTED, positive=False, most=_MOST)
             object.__setattr__(self, field.name, price)
 
     def of(self, work: Work) -> Energy:

@@ -161,9 +161,8 @@ def _anytime(figure: Any, report: AuditReport) -> None:
     begin = int(np.argmax(decided)) if decided.any() else 0
     axes.set_xscale("log")
     low = report.anytime_spikes[max(begin - 1, 0)]
-    axes.set_xlim(
-        low, max(report.anytime_spikes[-1], low + 1)
-    )  # of a silent network there is no more
+    # Of a silent network there is no more than the lowest.
+    axes.set_xlim(low, max(report.anytime_spikes[-1], low + 1))
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.minorticks_off()

@@ -273,12 +273,12 @@ def values_of_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The values that a TOML file gives, as `Recipe.from_toml` takes them, and refuses them."""
     accepted = "a TOML file of recipe values, such as epochs = 20"
     try:
-        values: dict[str, Any] = _toml().loads(Path(path).read_text(encoding="utf-8"))
+        values = read_toml(path)
         Recipe.from_dict(values)
     except OSError as error:
         given = f"{path} ({error.strerror or error})"
         raise FileError(expected("path", given, accepted)) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         # What TOML and UTF-8 raise, and InputError: each says what is wrong, none says where.
         raise FileError(expected("path", f"{path} ({error})", accepted)) from error
     return values
@@ -295,6 +295,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return list(value)
     return "inf" if value == math.inf else value
+
+
+def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Everything in a TOML file; OSError or ValueError where there is none to read."""
+    try:
+        content: dict[str, Any] = _toml().loads(Path(path).read_text(encoding="utf-8"))
+    except RecursionError as error:  # of a value nested without end
+        raise ValueError(str(error)) from error
+    return content
 
 
 def _toml() -> Any:

@@ -77,14 +77,14 @@ class Storage:
                 return None
             history = tuple(Epoch(**each) for each in content["history"])
             versions = {str(name): str(value) for name, value in content["versions"].items()}
-            network = self.path(job, samples, ".safetensors")
-            if content.pop("sha256") != _digest(content, network.read_bytes()):
+            file = self.path(job, samples, ".safetensors")
+            if content.pop("sha256") != _digest(content, file.read_bytes()):
                 return None
-            loaded = Network.load(network)
+            network = Network.load(file)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             # Missing, altered or of another version: train it again.
             return None
-        return Stored(loaded, history, versions)
+        return Stored(network, history, versions)
 
     def save(self, job: Job, samples: Samples, stored: Stored) -> None:
         """Write a finished training, and forget its checkpoint.
@@ -99,9 +99,9 @@ class Storage:
             "history": [dataclasses.asdict(each) for each in stored.history],
             "versions": stored.versions,
         }
-        network = self.path(job, samples, ".safetensors")
-        stored.network.save(network)
-        content["sha256"] = _digest(content, network.read_bytes())
+        file = self.path(job, samples, ".safetensors")
+        stored.network.save(file)
+        content["sha256"] = _digest(content, file.read_bytes())
         text = json.dumps(content, indent=1) + "\n"
         write_whole(self.path(job, samples, ".json"), text.encode())
         self.path(job, samples, ".checkpoint").unlink(missing_ok=True)

@@ -63,7 +63,8 @@ def anytime(figure: Any, report: StudyReport, runs: list[str]) -> None:
         axes.set_xscale("log")
         axes.grid(color=_GRID)
     low = spikes[max(begin - 1, 0)]
-    panels[0].set_xlim(low, max(spikes[-1], low + 1))  # of silent networks there is no more
+    # Of silent networks there is no more than the lowest.
+    panels[0].set_xlim(low, max(spikes[-1], low + 1))
     _log_ticks(panels[0])
     panels[0].set_ylim(0, 100)
     panels[0].set_ylabel("correct (%)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from pyasync.study.certainty import points, shows
+from pyasync.study.certainty import amount, points, shows
 from pyasync.study.study_rows import Spread, StudyRow
 from pyasync.study.wording import counted
 
@@ -31,7 +31,7 @@ def headline(report: StudyReport) -> str:
         f"run asynchronously ({own.run}), against {percent(base.accuracy)} for "
         f"{_baseline(report)} run layered"
     )
-    amount = f"{points(abs(gain), own.difference_error).removeprefix('+')} points"
+    by = f"{amount(gain, own.difference_error)} points"
     spent = (
         f"{change(own.spikes.mean, base.spikes.mean, 'spikes')} and "
         f"{change(own.latency.mean, base.latency.mean, 'before the first output')}"
@@ -39,9 +39,9 @@ def headline(report: StudyReport) -> str:
     if not shows(gain, own.difference_error, n_samples):
         answer = f"No difference in accuracy that {seen(report)} can show: {reached}, with {spent}"
     elif gain > 0:
-        answer = f"{reached[0].upper()}{reached[1:]}, a gain of {amount}, with {spent}"
+        answer = f"{reached[0].upper()}{reached[1:]}, a gain of {by}, with {spent}"
     else:
-        answer = f"No gain: {reached}, a loss of {amount}, with {spent}"
+        answer = f"No gain: {reached}, a loss of {by}, with {spent}"
     if not report.is_complete:
         done = f"{len(report.finished)} of {len(report.plan.jobs)}"
         return f"Not finished ({done} trainings): {answer[0].lower()}{answer[1:]}."

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pyasync.study.certainty import points, shows
+from pyasync.study.certainty import amount, points, shows
 from pyasync.study.wording import counted
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def _sure(row: AuditRow, n_samples: int) -> bool:
 
 
 def _points(row: AuditRow) -> str:
-    return points(abs(row.accuracy_drop), row.accuracy_drop_error).removeprefix("+")
+    return amount(row.accuracy_drop, row.accuracy_drop_error)
 
 
 def _late(row: AuditRow) -> str:

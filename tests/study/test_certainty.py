@@ -49,7 +49,6 @@ def test_one_test_sample_is_no_gain() -> None:
 
 
 def test_one_sample_is_no_loss_of_the_audit() -> None:
-    # Fired by the first event alone: which one of two comes first decides.
     rng = np.random.default_rng(0)
     x = pa.SpikeBatch.from_dense(rng.random((6, 1, 12)) < 0.5, dt=10e-3)
     seen = set()

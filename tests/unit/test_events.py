@@ -300,7 +300,7 @@ def test_n_timesteps_cuts_longer_recordings_and_pads_shorter_ones() -> None:
         ([(0, 0, 0, 2)], "txyp", "events: got p=2"),
         ([(-1, 0, 0, 0)], "txyp", "events: got t=-1"),
         ([(0, 0)], "ty", r"events: got fields \['t', 'y'\]"),
-        ([(2**60, 0, 0, 0)], "txyp", "n_timesteps: got .*are dt and units of time right"),
+        ([(2**60, 0, 0, 0)], "txyp", "n_timesteps: got .*are dt and time_unit right"),
     ],
 )
 def test_a_bad_recording_is_refused(rows: list[tuple[int, ...]], fields: str, says: str) -> None:
