@@ -78,7 +78,7 @@ def read_samples(
 def refuse_npz(data: str, options: Mapping[str, Any]) -> None:
     """Refuse options that say how to read an npz file, for data of another kind."""
     for name, value in options.items():
-        if value not in (None, "channel"):
+        if value not in (None, "channel" if name == "channel" else None):
             option = flag(name)
             raise typer.BadParameter(f"{option} is for npz files, and has no effect on {data}")
 

@@ -21,7 +21,7 @@ from pyasync.study import study as run
 from pyasync.study._recipe_values import SCHEDULES
 from pyasync.study.presets import PRESETS, Preset, preset_named
 from pyasync.study.recipe import read_toml
-from pyasync.study.study_page import FIGURES
+from pyasync.study.study_page import FIGURES, PAGES
 from pyasync.study.wording import counted
 
 _PRICES = EnergyModel()
@@ -127,7 +127,7 @@ def study(
     a second and leaves what was finished; the same command then goes on from there.
     """
     prices = EnergyModel(energy_synaptic_operation, energy_neuron_update, energy_spike)
-    check_targets((source, test_data, config), folder=out, json=json)
+    check_targets((source, test_data, config), folder=out, own=(*PAGES, *FIGURES), json=json)
     _check(figures)
     count = integer(InputError, "seeds", seeds, 1)
     first = integer(InputError, "seed", seed)

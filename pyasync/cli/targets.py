@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,7 +12,11 @@ from pyasync.errors import FileError, MissingDependencyError, expected
 
 
 def check_targets(
-    inputs: tuple[str | Path | None, ...], *, folder: Path | None = None, **targets: Path | None
+    inputs: tuple[str | Path | None, ...],
+    *,
+    folder: Path | None = None,
+    own: Iterable[str] = (),
+    **targets: Path | None,
 ) -> None:
     """Refuse a file that could not be written, or that this command reads or writes already.
 
@@ -21,6 +26,8 @@ def check_targets(
         What the command reads.
     folder : path, optional
         A folder that the command makes if it is not there.
+    own : iterable of str
+        What it writes to that folder in any case.
     **targets : path or None
         What it writes, by the names of the options.
 
@@ -30,6 +37,8 @@ def check_targets(
         That names the option.
     """
     taken = {_place(Path(each)): "is read too" for each in inputs if each is not None}
+    if folder is not None:
+        taken |= {_place(folder / name): "the report itself needs" for name in own}
     for name, path in targets.items():
         if path is None:
             continue

@@ -28,6 +28,7 @@ from pyasync.study.wording import counted
 if TYPE_CHECKING:
     from pyasync.study.study_report import StudyReport
 
+PAGES = ("report.md", "report.html", "study.json")
 FIGURES = {
     "anytime.png": "Accuracy had every test sample been cut after so many spikes, by training and "
     "run; bands are one standard deviation over seeds, where there are several.",
@@ -149,8 +150,7 @@ def save(
     html = to_html(report, present, lambda name: (place / name).read_bytes())
     write_whole(place / f"{prefix}report.html", html.encode())
     write_whole(place / f"{prefix}report.md", to_markdown(report, present).encode())
-    names = ["report.md", "report.html", "study.json"]
-    return [*(prefix + name for name in names), *present.values()]
+    return [*(prefix + name for name in PAGES), *present.values()]
 
 
 def _setting(report: StudyReport) -> str:

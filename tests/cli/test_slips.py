@@ -141,7 +141,7 @@ def test_an_option_that_would_be_ignored_is_refused(files, capsys, option, says)
 @pytest.mark.parametrize("data", ["digits", "folder"])
 @pytest.mark.parametrize(
     "option",
-    ["--channel unit", "--time t", "--time-unit 1e-3", "--input-shape 34"],
+    ["--channel unit", "--time t", "--time channel", "--time-unit 1e-3", "--input-shape 34"],
 )
 def test_what_says_how_to_read_a_file_is_refused_for_other_data(
     files, capsys, data, option

@@ -34,6 +34,8 @@ STUDY = "study data.npz --train layered --epochs 1 --seeds 1 --out study"
         (f"{TRAIN} --save-network new --checkpoint new", "which --save-network writes too"),
         (f"{TRAIN} --save-network new.nir", "--save-network: got new.nir; accepted: a FILE.saf"),
         (f"{STUDY} --json data.npz", "--json: got data.npz, which is read too"),
+        (f"{STUDY} --json study/report.md", "study/report.md, which the report itself needs"),
+        (f"{STUDY} --json study/anytime.png", "anytime.png, which the report itself needs"),
         ("trace show run.trace --json run.trace", "--json: got run.trace, which is read too"),
         ("trace plot run.png", "--figure: got run.png, which is read too"),
     ],
