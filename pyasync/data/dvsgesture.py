@@ -108,14 +108,15 @@ def dvsgesture(
     if SENSOR % count_of("size", size):
         raise InputError(expected("size", size, f"a divisor of {SENSOR}"))
     files = _files(Path(path), split)
-    batches, labels = [], []
+    labelled = [_intervals(file.with_name(f"{file.stem}_labels.csv")) for file in files]
+    labels = [gesture - 1 for intervals in labelled for gesture, _, _ in intervals]
+    check_segments(n_timesteps, len(labels))
+    batches = []
     with Progress(f"reading DVS Gesture, {split}", len(files), "files", shown=progress) as bar:
-        for file in files:
-            intervals = _intervals(file.with_name(f"{file.stem}_labels.csv"))
+        for file, intervals in zip(files, labelled, strict=True):
             batch = _binned(_recording(file), intervals, dt, n_timesteps, size)
             # One recording at a time becomes sparse, or a whole split would not fit in memory.
             batches.append(batch.binary() if binary else batch)
-            labels += [gesture - 1 for gesture, _, _ in intervals]
             bar.advance()
     return SpikeBatch.concatenate(batches), np.array(labels, np.int64)
 
@@ -252,7 +253,6 @@ def _binned(
     sample = np.repeat(np.arange(len(intervals)), counts)
     taken = np.concatenate([np.arange(*span) for span in zip(first, last, strict=True)])
     when = timesteps_of("path", t[taken] - starts[sample], dt / 1e-6)
-    check_segments(n_timesteps, len(intervals))
     kept = when < n_timesteps
     p, y, x = np.unravel_index(address[taken[kept]], (2, SENSOR, SENSOR))
     factor = SENSOR // size

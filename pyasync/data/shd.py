@@ -109,6 +109,7 @@ def shd(
     batches = []
     with _opened(file) as content:
         times, units, labels = _arrays(file, content)
+        check_segments(n_timesteps, len(labels))
         with Progress(f"reading SHD, {split}", len(labels), "samples", shown=progress) as bar:
             for first in range(0, len(labels), _SAMPLES_AT_ONCE):
                 some = slice(first, first + _SAMPLES_AT_ONCE)
@@ -206,7 +207,6 @@ def _binned(
     channels: int,
 ) -> SpikeBatch:
     when = timesteps_of("path", t, dt)
-    check_segments(n_timesteps, sizes.size)
     kept = when < n_timesteps
     segment = (np.repeat(np.arange(sizes.size), sizes) * n_timesteps + when)[kept]
     flat = unit[kept] // (UNITS // channels)

@@ -262,3 +262,11 @@ def test_more_timesteps_than_memory_holds_are_refused(tmp_path: Path, count: int
     write(tmp_path, "user01_led", HEADER + polarity([(0, 0, 0, 5)]), [(1, 0, 10)])
     with pytest.raises(InputError, match=rf"^n_timesteps: got {count} timesteps for each of 1"):
         dvsgesture(tmp_path, n_timesteps=count)
+
+
+def test_timesteps_are_too_many_in_all_before_a_recording_is_read(tmp_path: Path) -> None:
+    count = 2**27 + 1
+    for user in ("user01_led", "user02_led"):
+        write(tmp_path, user, b"", [(1, 0, 9)])
+    with pytest.raises(InputError, match=rf"^n_timesteps: got {count} timesteps for each of 2"):
+        dvsgesture(tmp_path, n_timesteps=count)

@@ -223,3 +223,11 @@ def test_more_timesteps_than_memory_holds_are_refused(tmp_path: Path, count: int
     write(tmp_path, [([0.1], [5], 2)])
     with pytest.raises(InputError, match=rf"^n_timesteps: got {count} timesteps for each of 1"):
         shd(tmp_path, n_timesteps=count)
+
+
+def test_timesteps_are_too_many_in_all_before_a_sample_is_read(tmp_path: Path) -> None:
+    count = 2**28 // 1001 + 1
+    outside: list[Sample] = [([0.1], [700], 2)]
+    write(tmp_path, outside * 1001)
+    with pytest.raises(InputError, match=rf"^n_timesteps: got {count} timesteps for each of 1001"):
+        shd(tmp_path, n_timesteps=count)
