@@ -8,11 +8,11 @@ use super::{GradientScope, OwnGradient, Pass, Sums};
 use crate::error::Error;
 use crate::fates::SKIPPED;
 use crate::float::Float;
-use crate::network::{Network, Source};
+use crate::network::{Network, Population, Source};
 use crate::neuron::Refractory;
 use crate::options::InputMode;
 use crate::prefetch::prefetch;
-use crate::projection::Target;
+use crate::projection::{Projection, Target};
 
 /// No spike has this arrival number.
 const NO_ARRIVAL: u32 = u32::MAX;
@@ -191,16 +191,38 @@ impl<T: Float> Walk<T> {
         let Self { potentials, adjoints, next_terms, later, .. } = self;
         let log = &potentials.log;
         let (whole, single) = log.step(step);
-        let wholly =
-            log.whole[whole].iter().flat_map(|of| (of.first..of.first + of.len).zip(&log.x[of.start..]));
-        let one_by_one = log.single[single].iter().map(|(neuron, x)| (*neuron as usize, x));
-        let updated = wholly.chain(one_by_one).filter(|(_, x)| **x != T::NEG_INFINITY).map(|(k, _)| k);
+        let (whole, single) = (&log.whole[whole], &log.single[single]);
+        let updated = |x: T| x != T::NEG_INFINITY;
         match pass.options.scope {
-            GradientScope::NextEmission => updated.for_each(|k| adjoints.silent[k] = next_terms[k].0),
+            GradientScope::NextEmission => {
+                let wholly =
+                    whole.iter().flat_map(|of| (of.first..of.first + of.len).zip(&log.x[of.start..]));
+                let one_by_one = single.iter().map(|(neuron, x)| (*neuron as usize, x));
+                for (k, _) in wholly.chain(one_by_one).filter(|(_, x)| updated(**x)) {
+                    adjoints.silent[k] = next_terms[k].0;
+                }
+            }
             // `b` is still that of each shard's step that follows.
             GradientScope::Touched => {
-                for k in updated {
-                    adjoints.silent[k] = pulled(pass, k as u32, &adjoints.b, later);
+                let Adjoints { b, silent, .. } = adjoints;
+                for of in whole {
+                    let population = of.population as usize;
+                    let Population { start, end, .. } = pass.network.populations()[population];
+                    if of.len == end - start {
+                        // Refractory neurons too, whose terms nothing takes: all rows at once is quicker.
+                        let terms = &mut silent[of.first..of.first + of.len];
+                        for_each_way(pass, population, later, |projection, target| {
+                            projection.pull_all(terms, target, of_target(pass.network, target, b));
+                        });
+                        continue;
+                    }
+                    let own = (of.first..of.first + of.len).zip(&log.x[of.start..]);
+                    for (k, _) in own.filter(|(_, x)| updated(**x)) {
+                        silent[k] = pulled(pass, k as u32, b, later);
+                    }
+                }
+                for &(neuron, _) in single.iter().filter(|(_, x)| updated(*x)) {
+                    silent[neuron as usize] = pulled(pass, neuron, b, later);
                 }
             }
             GradientScope::Spikes => {}
@@ -289,16 +311,26 @@ impl<T: Float> Walk<T> {
 
 /// The sum of `w[k] * b[k]` over all synapses that leave neuron `j` for shards that take a later step.
 fn pulled<T: Float>(pass: &Pass<'_, T>, j: u32, b: &[T], later: &[bool]) -> T {
-    let network = pass.network;
-    let (index, local) = network.place_of(j);
+    let (population, local) = pass.network.place_of(j);
     let mut sum = T::ZERO;
+    for_each_way(pass, population, later, |projection, target| {
+        sum += projection.pull(local, target, of_target(pass.network, target, b));
+    });
+    sum
+}
+
+/// Calls `visit` with the projections that leave a population, for each shard that takes a later step.
+fn for_each_way<T: Float>(
+    pass: &Pass<'_, T>,
+    population: usize,
+    later: &[bool],
+    mut visit: impl FnMut(&Projection<T>, Target),
+) {
     for (shard, _) in pass.shards.iter().zip(later).filter(|(_, later)| **later) {
-        for &c in &network.fan_out(Source::Population(index)).connections {
-            let target = shard.targets[c];
-            sum += network.connections[c].projection.pull(local, target, of_target(network, target, b));
+        for &c in &pass.network.fan_out(Source::Population(population)).connections {
+            visit(&pass.network.connections[c].projection, shard.targets[c]);
         }
     }
-    sum
 }
 
 /// Refuses a record in which a neuron fired that, with these weights and this input, was not above its threshold.
