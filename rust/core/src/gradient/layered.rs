@@ -145,7 +145,7 @@ impl<T: Float> LayeredWalk<T> {
                 let spikes = self.potentials.inputs(timestep);
                 self.postponed.learn(c, connection, spikes, target, b, gradient);
                 if !input.is_empty() {
-                    projection.pull_all(input, target, b);
+                    projection.pull_from(0, input, target, b);
                 }
                 continue;
             };
@@ -157,7 +157,7 @@ impl<T: Float> LayeredWalk<T> {
                 if is_feedback && timestep == 0 {
                     continue;
                 }
-                projection.pull_all(&mut terms[source.start..source.end], target, b);
+                projection.pull_from(0, &mut terms[source.start..source.end], target, b);
                 self.potentials.sent.clear();
                 self.potentials.sent.extend(sent.iter().map(|&local| (local, T::ONE)));
                 projection.learn(&self.potentials.sent, target, b, gradient);

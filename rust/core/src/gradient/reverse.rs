@@ -8,11 +8,11 @@ use super::{GradientScope, OwnGradient, Pass, Sums};
 use crate::error::Error;
 use crate::fates::SKIPPED;
 use crate::float::Float;
-use crate::network::{Network, Population, Source};
+use crate::network::{Network, Source};
 use crate::neuron::Refractory;
 use crate::options::InputMode;
 use crate::prefetch::prefetch;
-use crate::projection::{Projection, Target};
+use crate::projection::Target;
 
 /// No spike has this arrival number.
 const NO_ARRIVAL: u32 = u32::MAX;
@@ -205,24 +205,13 @@ impl<T: Float> Walk<T> {
             // `b` is still that of each shard's step that follows.
             GradientScope::Touched => {
                 let Adjoints { b, silent, .. } = adjoints;
+                // Of refractory neurons too, whose terms nothing takes: all rows at once is quicker.
                 for of in whole {
-                    let population = of.population as usize;
-                    let Population { start, end, .. } = pass.network.populations()[population];
-                    if of.len == end - start {
-                        // Refractory neurons too, whose terms nothing takes: all rows at once is quicker.
-                        let terms = &mut silent[of.first..of.first + of.len];
-                        for_each_way(pass, population, later, |projection, target| {
-                            projection.pull_all(terms, target, of_target(pass.network, target, b));
-                        });
-                        continue;
-                    }
-                    let own = (of.first..of.first + of.len).zip(&log.x[of.start..]);
-                    for (k, _) in own.filter(|(_, x)| updated(**x)) {
-                        silent[k] = pulled(pass, k as u32, b, later);
-                    }
+                    pull_from(pass, of.first, &mut silent[of.first..of.first + of.len], b, later);
                 }
-                for &(neuron, _) in single.iter().filter(|(_, x)| updated(*x)) {
-                    silent[neuron as usize] = pulled(pass, neuron, b, later);
+                for (neuron, _) in single.iter().filter(|(_, x)| updated(*x)) {
+                    let k = *neuron as usize;
+                    pull_from(pass, k, &mut silent[k..=k], b, later);
                 }
             }
             GradientScope::Spikes => {}
@@ -254,7 +243,7 @@ impl<T: Float> Walk<T> {
             let b = of_target(pass.network, target, b);
             self.postponed.learn(c, connection, spikes, target, b, &mut sums.weights[c]);
             if !input.is_empty() {
-                connection.projection.pull_all(input, target, b);
+                connection.projection.pull_from(0, input, target, b);
             }
         }
     }
@@ -309,26 +298,14 @@ impl<T: Float> Walk<T> {
     }
 }
 
-/// The sum of `w[k] * b[k]` over all synapses that leave neuron `j` for shards that take a later step.
-fn pulled<T: Float>(pass: &Pass<'_, T>, j: u32, b: &[T], later: &[bool]) -> T {
-    let (population, local) = pass.network.place_of(j);
-    let mut sum = T::ZERO;
-    for_each_way(pass, population, later, |projection, target| {
-        sum += projection.pull(local, target, of_target(pass.network, target, b));
-    });
-    sum
-}
-
-/// Calls `visit` with the projections that leave a population, for each shard that takes a later step.
-fn for_each_way<T: Float>(
-    pass: &Pass<'_, T>,
-    population: usize,
-    later: &[bool],
-    mut visit: impl FnMut(&Projection<T>, Target),
-) {
+/// Adds to the terms of a population's neurons, from `first` on, the sum of `w[k] * b[k]` over all synapses that leave each for shards that take a later step.
+fn pull_from<T: Float>(pass: &Pass<'_, T>, first: usize, terms: &mut [T], b: &[T], later: &[bool]) {
+    let network = pass.network;
+    let (population, local) = network.place_of(first as u32);
     for (shard, _) in pass.shards.iter().zip(later).filter(|(_, later)| **later) {
-        for &c in &pass.network.fan_out(Source::Population(population)).connections {
-            visit(&pass.network.connections[c].projection, shard.targets[c]);
+        for &c in &network.fan_out(Source::Population(population)).connections {
+            let target = shard.targets[c];
+            network.connections[c].projection.pull_from(local, terms, target, of_target(network, target, b));
         }
     }
 }

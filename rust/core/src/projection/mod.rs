@@ -270,11 +270,11 @@ impl<T: Float> Projection<T> {
         }
     }
 
-    /// Adds to the term of each source what `pull` gives for it.
-    pub(crate) fn pull_all(&self, terms: &mut [T], target: Target, b: &[T]) {
+    /// Adds to the term of each source, the first of which is `first`, what `pull` gives for it.
+    pub(crate) fn pull_from(&self, first: u32, terms: &mut [T], target: Target, b: &[T]) {
         match &self.map {
-            Map::Rows(rows) => rows.pull_all(terms, target, b),
-            _ => (0..).zip(terms).for_each(|(source, term)| *term += self.pull(source, target, b)),
+            Map::Rows(rows) => rows.pull_from(first, terms, target, b),
+            _ => (first..).zip(terms).for_each(|(source, term)| *term += self.pull(source, target, b)),
         }
     }
 

@@ -286,13 +286,14 @@ impl<T: Float> Rows<T> {
         list.fold(T::ZERO, |sum, at| sum + self.weights[at] * b[self.targets[at] as usize])
     }
 
-    /// Adds to the term of each source what `pull` gives for it.
-    pub(crate) fn pull_all(&self, terms: &mut [T], target: Target, b: &[T]) {
+    /// Adds to the term of each source, the first of which is `first`, what `pull` gives for it.
+    pub(crate) fn pull_from(&self, first: u32, terms: &mut [T], target: Target, b: &[T]) {
         match self.all_whole_rows() {
             Some(rows) if !self.is_sparse => {
+                let rows = &rows[first as usize * self.n_out..];
                 T::add_dots(terms, rows, (self.n_out, target.first), &b[target.first..target.end]);
             }
-            _ => (0..).zip(terms).for_each(|(source, term)| *term += self.pull(source, target, b)),
+            _ => (first..).zip(terms).for_each(|(source, term)| *term += self.pull(source, target, b)),
         }
     }
 
