@@ -111,7 +111,7 @@ PRESETS: dict[str, Preset] = {
     # network for N-MNIST. Compared on 1 000 samples held out of the 4 000 for training, two seeds:
     # shifts of a pixel, less input dropout and longer training bring layered from 93 to 96 %.
     # Random, F = 8, needs weight decay and small initial weights for the same (94 % without
-    # either). With scope "touched" in place of "spikes" it reaches 96.5 % at this spike cost, and
+    # either). With scope "touched" in place of "spikes" it reaches 96.8 % at this spike cost, and
     # 96.2 with as few spikes as "spikes" has for 95.5 (four folds of the training samples; layered
     # there 96.4 %, which "touched" is in any case).
     "digits": Preset(
