@@ -36,6 +36,13 @@ pub(crate) struct Whole {
     pub(crate) len: usize,
 }
 
+impl Whole {
+    /// Ids of its neurons.
+    pub(crate) fn neurons(&self) -> std::ops::Range<usize> {
+        self.first..self.first + self.len
+    }
+}
+
 impl<T: Float> Log<T> {
     pub(crate) fn new() -> Self {
         Self { whole: Vec::new(), x: Vec::new(), single: Vec::new(), ends: Vec::new() }

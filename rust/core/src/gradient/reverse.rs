@@ -2,7 +2,7 @@
 
 use super::adjoints::{Adjoints, Firing};
 use super::postponed::Postponed;
-use super::potentials::{Potentials, Rerun};
+use super::potentials::{Potentials, Rerun, Whole};
 use super::record::Sample;
 use super::{GradientScope, OwnGradient, Pass, Sums};
 use crate::error::Error;
@@ -192,24 +192,21 @@ impl<T: Float> Walk<T> {
         let log = &potentials.log;
         let (whole, single) = log.step(step);
         let (whole, single) = (&log.whole[whole], &log.single[single]);
-        let updated = |x: T| x != T::NEG_INFINITY;
+        // Refractory neurons may be given terms too: nothing takes them.
         match pass.options.scope {
             GradientScope::NextEmission => {
-                let wholly =
-                    whole.iter().flat_map(|of| (of.first..of.first + of.len).zip(&log.x[of.start..]));
-                let one_by_one = single.iter().map(|(neuron, x)| (*neuron as usize, x));
-                for (k, _) in wholly.chain(one_by_one).filter(|(_, x)| updated(**x)) {
+                let single = single.iter().map(|(neuron, _)| *neuron as usize);
+                for k in whole.iter().flat_map(Whole::neurons).chain(single) {
                     adjoints.silent[k] = next_terms[k].0;
                 }
             }
             // `b` is still that of each shard's step that follows.
             GradientScope::Touched => {
                 let Adjoints { b, silent, .. } = adjoints;
-                // Of refractory neurons too, whose terms nothing takes: all rows at once is quicker.
                 for of in whole {
-                    pull_from(pass, of.first, &mut silent[of.first..of.first + of.len], b, later);
+                    pull_from(pass, of.first, &mut silent[of.neurons()], b, later);
                 }
-                for (neuron, _) in single.iter().filter(|(_, x)| updated(*x)) {
+                for (neuron, _) in single.iter().filter(|(_, x)| *x != T::NEG_INFINITY) {
                     let k = *neuron as usize;
                     pull_from(pass, k, &mut silent[k..=k], b, later);
                 }

@@ -272,9 +272,13 @@ impl<T: Float> Projection<T> {
 
     /// Adds to the term of each source, the first of which is `first`, what `pull` gives for it.
     pub(crate) fn pull_from(&self, first: u32, terms: &mut [T], target: Target, b: &[T]) {
-        match &self.map {
-            Map::Rows(rows) => rows.pull_from(first, terms, target, b),
-            _ => (first..).zip(terms).for_each(|(source, term)| *term += self.pull(source, target, b)),
+        if let Some(rows) = self.whole_rows() {
+            let rows = &rows[first as usize * self.n_out..];
+            T::add_dots(terms, rows, (self.n_out, target.first), &b[target.first..target.end]);
+            return;
+        }
+        for (source, term) in (first..).zip(terms) {
+            *term += self.pull(source, target, b);
         }
     }
 

@@ -286,17 +286,6 @@ impl<T: Float> Rows<T> {
         list.fold(T::ZERO, |sum, at| sum + self.weights[at] * b[self.targets[at] as usize])
     }
 
-    /// Adds to the term of each source, the first of which is `first`, what `pull` gives for it.
-    pub(crate) fn pull_from(&self, first: u32, terms: &mut [T], target: Target, b: &[T]) {
-        match self.all_whole_rows() {
-            Some(rows) if !self.is_sparse => {
-                let rows = &rows[first as usize * self.n_out..];
-                T::add_dots(terms, rows, (self.n_out, target.first), &b[target.first..target.end]);
-            }
-            _ => (first..).zip(terms).for_each(|(source, term)| *term += self.pull(source, target, b)),
-        }
-    }
-
     #[inline]
     pub(crate) fn learn(&self, spikes: &[(u32, T)], target: Target, b: &[T], gradient: &mut [T]) {
         if !self.is_sparse {
