@@ -40,6 +40,7 @@ def test_two_processes_have_the_gradients_of_one(
     finally:
         for process in started:
             process.kill()
+            process.communicate()
     monkeypatch.syspath_prepend(str(WORKER.parent))
     import ddp_worker
 
