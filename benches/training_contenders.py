@@ -30,8 +30,9 @@ import pyasync as pa
 
 SNNTORCH, DENSE, REFERENCE = "snnTorch BPTT", "dense loop", "dense loop as the reference"
 ASYNCTORCH = "asynctorch"
-ENGINE, SPIKE_COST, LAYERED = "pyasync", "pyasync, spike cost", "pyasync, layered"
-OURS = (ENGINE, SPIKE_COST, LAYERED)
+ENGINE, TOUCHED, SPIKE_COST = "pyasync", "pyasync, touched", "pyasync, spike cost"
+LAYERED = "pyasync, layered"
+OURS = (ENGINE, TOUCHED, SPIKE_COST, LAYERED)
 PEERS: tuple[str, ...] = (SNNTORCH, DENSE, REFERENCE)
 if find_spec("asynctorch") is not None:
     PEERS += (ASYNCTORCH,)
@@ -118,7 +119,7 @@ def model_of(workload: Workload, run: str, threads: int) -> Any:
         kind = asynchronous_peer(run)
         return kind(weights, **neuron, forward_group_size=workload.forward_group_size)
     schedule = pa.Layered() if run == LAYERED else pa.Random(workload.forward_group_size)
-    scope = "touched" if run == LAYERED else "spikes"
+    scope = "touched" if run in (TOUCHED, LAYERED) else "spikes"
     return chain(
         weights, workload, schedule=schedule, dt=workload.dt, gradient_scope=scope, threads=threads
     )
