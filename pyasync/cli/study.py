@@ -229,7 +229,7 @@ def _recipes(
     shared, tables = _values(config)
     names = [*preset.recipes(dt), *tables] if train is None else train
     made = {}
-    for name in dict.fromkeys(names):
+    for name in dict.fromkeys([*names, *tables]):  # tables that are left out are right, too
         if name not in (*SCHEDULES, *tables):
             accepted = f"{', '.join(SCHEDULES)}, or a table of the TOML file"
             raise InputError(expected("train", repr(name), accepted))
@@ -238,9 +238,10 @@ def _recipes(
             made[name] = recipe.replace(**{**shared, **tables.get(name, {})})
         except InputError as error:
             raise _wrong(config, error) from error
-    if epochs is not None:
-        made = {name: recipe.replace(epochs=epochs) for name, recipe in made.items()}
-    return made
+    chosen = {name: made[name] for name in names}
+    if epochs is None:
+        return chosen
+    return {name: recipe.replace(epochs=epochs) for name, recipe in chosen.items()}
 
 
 def _values(config: Path | None) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:

@@ -70,6 +70,12 @@ def test_a_study_keeps_its_baseline_and_its_seeds(files, capsys, text, says) -> 
     fails(capsys, ["study", str(files.data), "--config", "mine.toml", "--seeds", "1"], says)
 
 
+@pytest.mark.parametrize("train", [[], ["--train", "layered"]])
+def test_a_table_is_checked_whether_it_is_trained_or_not(files, capsys, train) -> None:
+    Path("mine.toml").write_text("[mine]\nhiden = [4]\n")
+    fails(capsys, ["study", str(files.data), "--config", "mine.toml", *train], "'hiden'")
+
+
 @pytest.mark.parametrize("command", [["validate"], ["plot"]])
 def test_the_network_of_a_trace_is_no_graph(files, capsys, command) -> None:
     run = ["simulate", str(files.network), "--data", str(files.data), "--trace", "run.trace"]
