@@ -143,6 +143,9 @@ def timesteps_of(argument: str, t: npt.NDArray[Any], ticks: float) -> npt.NDArra
         step = np.minimum(t.astype(np.uint64) // np.uint64(whole), _LATEST)
     else:
         step = np.minimum(np.floor(t / ticks), float(_LATEST))
+        # The quotient is rounded: 0.29 / 0.01 is 28.999…, though 0.29 is where timestep 29 begins.
+        step += (step + 1) * ticks <= t
+        step -= step * ticks > t
     return step.astype(np.int64)
 
 

@@ -6,11 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from pyasync.errors import NetworkError, expected
 
 NEURONS = ("LIF", "IF")
 MAPS = ("Linear", "Affine", "Scale", "Conv1d", "Conv2d", "AvgPool2d", "SumPool2d", "Flatten")
 ENDS = ("Input", "Output")
+# Metadata of a graph that say in which order its populations were added: a file keeps no order of
+# nodes, and in a cycle it decides which projections are feedback.
+ORDER = "populations"
 ACCEPTED = f"nodes {', '.join((*NEURONS, *MAPS, *ENDS))} and graphs of them"
 
 
@@ -39,7 +44,8 @@ class Graph:
     source : str
         The input.
     populations : list of str
-        Nodes of neurons, in the order in which spikes of the input may first reach them.
+        Nodes of neurons, in the order that the graph's metadata say or else in that in which spikes
+        of the input may first reach them.
     output : str
         The population that leads to the graph's output.
 
@@ -55,6 +61,9 @@ class Graph:
         self._add(graph, "")
         self.source = self._end(graph, "Input")
         self.populations = self._reached()
+        order = _order(graph)
+        if sorted(order) == sorted(self.populations):  # a graph may have been changed since
+            self.populations = order
         self.output = self._output(self._end(graph, "Output"))
 
     def _add(self, graph: Any, prefix: str) -> None:
@@ -142,6 +151,16 @@ class Graph:
             accepted = "neurons that fire (LIF or IF), and no other node, before the output"
             raise NetworkError(expected("graph", given, accepted))
         return ways[0].source
+
+
+def _order(graph: Any) -> list[str]:
+    """The names that the metadata give; a file holds them as bytes."""
+    names = graph.metadata.get(ORDER)
+    names = names.ravel() if isinstance(names, np.ndarray) else names
+    names = names if isinstance(names, (list, tuple, np.ndarray)) else ()
+    return [
+        each.decode("utf-8", "replace") if isinstance(each, bytes) else str(each) for each in names
+    ]
 
 
 def kind_of(node: Any) -> str:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pyasync._checks import choice, real
 from pyasync._optional import needed
 from pyasync.errors import NetworkError, expected
+from pyasync.interop._nir_graph import ORDER
 from pyasync.network import Network, Population
 from pyasync.projections import (
     AvgPool2d,
@@ -42,7 +43,7 @@ def to_nir(
 
     A framework that makes timesteps of `target_dt` seconds of NIR's equations as `integration`
     says, and resets to 0, does what the network does layer by layer with `dt`; `from_nir` gives the
-    network back. Populations become nodes `LIF` of their names, or `IF` where nothing leaks, and
+    network back, its populations in their order, which the graph's metadata say. Populations become nodes `LIF` of their names, or `IF` where nothing leaks, and
     projections become maps, with a `Flatten` where shapes need one. nir's own check of types (of
     version 1.0.8) refuses convolutions in groups: `nir.read(path, type_check=False)` reads them.
 
@@ -108,11 +109,12 @@ def to_nir(
         made = _maps(nir, name, link.projection, shapes[link.source], shapes[link.target][1])
         edges.append((follow(link.source, name, made), link.target))
     follow(network.output, "output", [nir.Output(np.array(shapes[network.output][1]))])
+    metadata = {ORDER: [population.name for population in network.populations]}
     try:
-        return nir.NIRGraph(nodes, edges)
+        return nir.NIRGraph(nodes, edges, metadata=metadata)
     except ValueError:
         # nir 1.0.8 counts the channels of convolutions in groups and some kernels' places wrongly.
-        return nir.NIRGraph(nodes, edges, type_check=False)
+        return nir.NIRGraph(nodes, edges, metadata=metadata, type_check=False)
 
 
 def _shapes(network: Network) -> dict[str, tuple[Shape, Shape]]:

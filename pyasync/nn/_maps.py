@@ -48,6 +48,7 @@ class Map:
         core: list[nn.Module] = []
         for module in _leaves(modules):
             if isinstance(module, nn.Flatten):
+                _refuse_own_forward(module, (nn.Flatten,))
                 if (module.start_dim, module.end_dim) != (1, -1):
                     given = f"start_dim={module.start_dim}, end_dim={module.end_dim}"
                     raise NetworkError(expected("Flatten", given, "start_dim=1, end_dim=-1"))
@@ -65,6 +66,8 @@ class Map:
             raise NetworkError(expected("module", given, "a map of what is flat: nn.Linear"))
         self.module = core[0]
         self.pool = core[1] if pooled else None
+        for module in core:
+            _refuse_own_forward(module, LINEAR)
         _refuse_hooked(self.module)
         if self.pool is not None:
             _check_composed(self.module, self.pool)
@@ -158,10 +161,29 @@ def _leaves(modules: Sequence[nn.Module]) -> list[nn.Module]:
         if not isinstance(module, nn.Module):
             raise NetworkError(expected("module", type(module).__name__, ACCEPTED))
         if isinstance(module, nn.Sequential):
+            _refuse_own_forward(module, (nn.Sequential,))
             leaves += _leaves(list(module))
-        elif not isinstance(module, nn.Identity):
+        elif isinstance(module, nn.Identity):
+            _refuse_own_forward(module, (nn.Identity,))
+        else:
             leaves.append(module)
     return leaves
+
+
+def _refuse_own_forward(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> None:
+    """Modules are read, not called: what a subclass computes otherwise would be left out."""
+    kind = next(each for each in kinds if isinstance(module, each))
+    # Convolutions leave the product itself to a second method.
+    for name in ("forward", "_conv_forward"):
+        if name in vars(module) or getattr(type(module), name, None) is not getattr(
+            kind, name, None
+        ):
+            given = f"{type(module).__name__}, of kind {kind.__name__} with its own {name}"
+            accepted = (
+                f"{kind.__name__}.{name}: modules are read, not called. Weights may be computed by "
+                "torch.nn.utils.parametrize"
+            )
+            raise NetworkError(expected("module", given, accepted))
 
 
 def _refuse_hooked(module: nn.Module) -> None:

@@ -23,7 +23,7 @@ class OneToOne(nn.Module):
     ----------
     weight : int, float or tensor, shape [n]
         An int: so many weights, each 1 at first. A float: one weight for all neurons. A tensor or
-        array: one weight each.
+        array: one weight each. They are copied: assign a Parameter to `weight` to share it.
 
     Raises
     ------

@@ -27,9 +27,13 @@ class LIF(nn.Module):
 
     A learned `v_threshold` is a Parameter of that name. A learned `tau_mem` is the Parameter
     `log_tau_mem`, its natural logarithm: a time constant then stays above 0 whatever a step of an
-    optimiser does, and a step of 0.01 changes it by 1 %, be it milliseconds or seconds. What is not
-    learned is a buffer, kept in float64 whatever the dtype of the model: what the engine computes
-    from it is rounded once. State dicts load into each other whether or not parameters are learned.
+    optimiser does, and a step of 0.01 changes it by 1 %, be it milliseconds or seconds. `tau_mem`
+    is then computed from it, so it is `log_tau_mem` that is to be changed; and an optimiser's
+    weight decay, which would pull time constants to 1 second, is better kept from neurons:
+    `{"params": [...], "weight_decay": 0.0}`. What is not learned is a buffer, kept in float64
+    whatever the dtype of the model: what the engine computes from it is rounded once. A buffer that
+    requires a gradient gets one. State dicts load into each other whether or not parameters are
+    learned, but for `assign=True`.
 
     Parameters
     ----------
@@ -79,7 +83,10 @@ class LIF(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        values = {"v_threshold": _plain(v_threshold), "tau_mem": _plain(tau_mem)}
+        values = {
+            "v_threshold": _plain("v_threshold", v_threshold),
+            "tau_mem": _plain("tau_mem", tau_mem),
+        }
         neuron = neurons.LIF(
             tau_mem=values["tau_mem"],
             v_threshold=values["v_threshold"],
@@ -135,13 +142,23 @@ class LIF(nn.Module):
 
     @property
     def learns(self) -> bool:
-        """Whether a parameter of the neurons is a Parameter, frozen or not, or parametrized."""
-        return bool(self._parameters or self._modules)
+        """Whether a value is a Parameter, frozen or not, parametrized, or requires a gradient."""
+        if self._parameters or self._modules:
+            return True
+        own: Any = self._buffers
+        return own["v_threshold"].requires_grad or own["tau_mem"].requires_grad
 
     def __getattr__(self, name: str) -> Any:
         if name == "tau_mem" and name not in self.__dict__.get("_buffers", ()):
             return self.log_tau_mem.clamp(-_MOST_LOG, _MOST_LOG).exp()
         return super().__getattr__(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; a learned `tau_mem` is computed, and would be hidden by one."""
+        if name == "tau_mem" and hasattr(self, "log_tau_mem"):
+            accepted = "log_tau_mem, what is learned: lif.log_tau_mem.data.copy_(tau_mem.log())"
+            raise NetworkError(expected("tau_mem", "an assignment", accepted))
+        super().__setattr__(name, value)
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> LIF:
         before = dict(self._buffers)
@@ -191,5 +208,10 @@ def values_of(tensor: torch.Tensor) -> Values:
     return np.asarray(numbers(tensor), np.float64)
 
 
-def _plain(given: Any) -> Any:
-    return values_of(given) if isinstance(given, torch.Tensor) else given
+def _plain(argument: str, given: Any) -> Any:
+    if not isinstance(given, torch.Tensor):
+        return given
+    if given.requires_grad:  # it would be copied, and never learned
+        accepted = "numbers or a tensor.detach(); learn_tau_mem and learn_threshold learn them"
+        raise NetworkError(expected(argument, "a tensor that requires a gradient", accepted))
+    return values_of(given)

@@ -85,6 +85,29 @@ def test_recurrence_comes_back() -> None:
         np.testing.assert_array_equal(pa.simulate(back, x, schedule, dt=DT).counts, counts)
 
 
+def test_the_order_of_populations_comes_back_where_it_decides_what_is_feedback(
+    tmp_path: Path,
+) -> None:
+    ours = pa.Network(n_inputs=3)
+    rng = np.random.default_rng(0)
+    for name in ("b", "a", "ü"):
+        ours.add(name, 4, LIF)
+    for source, target in (("input", "b"), ("b", "a"), ("a", "ü"), ("input", "ü"), ("ü", "b")):
+        n_in = 3 if source == "input" else 4
+        ours.connect(source, target, pa.Linear(rng.normal(0.2, 0.5, (4, n_in))))
+    x = spikes((3,))
+    counts = pa.simulate(ours, x, pa.Layered(), dt=DT).spike_counts
+    graph = to_nir(ours, dt=DT)
+    nir.write(str(tmp_path / "net.nir"), graph)
+    for source in (graph, tmp_path / "net.nir"):
+        back = from_nir(source, dt=DT)
+        assert [p.name for p in back.populations] == ["b", "a", "ü"]
+        again = pa.simulate(back, x, pa.Layered(), dt=DT).spike_counts
+        np.testing.assert_array_equal(again, counts)
+    graph.metadata["populations"] = ["a", "b", "gone"]  # by whoever changed the graph
+    assert [p.name for p in from_nir(graph, dt=DT).populations] == ["b", "ü", "a"]
+
+
 def test_populations_behind_flat_maps_are_flat_there() -> None:
     ours = pa.Network(input_shape=(2, 3, 3))
     rng = np.random.default_rng(0)

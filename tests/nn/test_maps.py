@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,6 +111,54 @@ def test_what_is_no_projection_is_refused_by_name(
 ) -> None:
     with pytest.raises(pa.NetworkError, match=rf"^{says}"):
         around(nn.Sequential(*modules), shape)
+
+
+class Doubled(nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * super().forward(x)
+
+
+class Residual(nn.Sequential):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + super().forward(x)
+
+
+class Scaling(nn.Identity):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
+
+
+class Kernel(nn.Conv2d):
+    def _conv_forward(self, x: Any, weight: Any, bias: Any) -> torch.Tensor:
+        return super()._conv_forward(x, weight.abs(), bias)
+
+
+class Renamed(nn.Linear):
+    """A Linear in all but its name."""
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "says"),
+    [
+        (Doubled(4, 3), (4,), "Doubled, of kind Linear with its own forward"),
+        (Residual(nn.Linear(4, 4)), (4,), "Residual, of kind Sequential with its own forward"),
+        (nn.Sequential(Scaling(), nn.Linear(4, 3)), (4,), "Scaling, of kind Identity with its own"),
+        (Kernel(2, 4, 2), IMAGE, "Kernel, of kind Conv2d with its own _conv_forward"),
+    ],
+)
+def test_a_module_that_computes_otherwise_than_its_kind_is_refused(
+    module: nn.Module, shape: tuple[int, ...], says: str
+) -> None:
+    with pytest.raises(pa.NetworkError, match=rf"^module: got {says}.*parametrize"):
+        around(module, shape)
+
+
+def test_a_subclass_that_computes_as_its_kind_does_is_taken() -> None:
+    around(Renamed(4, 3), (4,))
+    patched = nn.Linear(4, 3)
+    patched.forward = lambda x: x  # type: ignore[method-assign]
+    with pytest.raises(pa.NetworkError, match=r"^module: got Linear, of kind Linear with its own"):
+        around(patched, (4,))
 
 
 def test_a_weight_that_a_hook_computes_is_refused_and_a_parametrised_one_is_learned(

@@ -63,6 +63,45 @@ def test_infinity_is_accepted_where_it_is_not_learned() -> None:
         pa.nn.LIF(tau_mem=math.inf, learn_tau_mem=True)
 
 
+@pytest.mark.parametrize("parametrized", [False, True])
+def test_an_assignment_cannot_hide_a_learned_time_constant(parametrized: bool) -> None:
+    lif = pa.nn.LIF(tau_mem=20e-3, learn_tau_mem=True)
+    if parametrized:
+        parametrize = torch.nn.utils.parametrize
+        parametrize.register_parametrization(lif, "log_tau_mem", torch.nn.Identity())
+    with pytest.raises(pa.NetworkError, match=r"^tau_mem: got an assignment; .*log_tau_mem"):
+        lif.tau_mem = torch.tensor(30e-3)
+    lif.log_tau_mem.data.copy_(torch.tensor(30e-3).log())  # what the message says
+    assert lif.neuron().tau_mem == pytest.approx(30e-3)
+    fixed = pa.nn.LIF(tau_mem=20e-3)
+    fixed.tau_mem = torch.tensor(30e-3, dtype=torch.float64)
+    assert fixed.neuron().tau_mem == 30e-3
+
+
+@pytest.mark.parametrize("name", ["v_threshold", "tau_mem"])
+def test_a_buffer_that_requires_a_gradient_gets_one_whatever_else_is_learned(
+    name: str, gradient: str
+) -> None:
+    gradients = []
+    for learned in (False, True):
+        torch.manual_seed(0)
+        chosen = pa.nn.LIF(v_threshold=0.4)
+        model = pa.nn.AsyncSequential(
+            torch.nn.Linear(6, 5),
+            chosen,
+            torch.nn.Linear(5, 2),
+            pa.nn.LIF(v_threshold=0.2, learn_threshold=learned),
+            schedule=pa.Fifo(4),
+            dt=10e-3,
+            gradient=gradient,
+        )
+        getattr(chosen, name).requires_grad_()
+        model(torch.rand(9, 8, 6) < 0.4).sum().backward()
+        gradients.append(getattr(chosen, name).grad)
+    assert gradients[0] is not None and gradients[0] != 0
+    assert gradients[0] == gradients[1]
+
+
 @pytest.mark.parametrize("learned", [False, True])
 def test_state_dicts_load_whether_or_not_parameters_are_learned(learned: bool) -> None:
     source = pa.nn.LIF(
@@ -78,6 +117,10 @@ def test_state_dicts_load_whether_or_not_parameters_are_learned(learned: bool) -
     ("options", "says"),
     [
         ({"tau_mem": 0.0}, "tau_mem: got 0"),
+        (
+            {"v_threshold": torch.nn.Parameter(torch.tensor(0.3))},
+            "v_threshold: got a tensor that requires a gradient; .*learn_threshold",
+        ),
         ({"tau_mem": torch.tensor([1.0, -1.0])}, "tau_mem: got -1"),
         ({"v_threshold": math.nan}, "v_threshold: got nan"),
         ({"reset": "half"}, "reset: got 'half'"),

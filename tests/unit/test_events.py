@@ -285,6 +285,20 @@ def test_an_event_at_a_border_belongs_to_the_timestep_that_starts(dt: float, uni
     assert batch.multiplicity is None or set(batch.multiplicity) == {2.0}
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("dt", "unit"), [(0.01, 1.0), (1e-3, 1.0), (0.3, 0.1), (1 / 3, 1e-3)])
+def test_a_time_in_floats_is_in_the_timestep_whose_borders_hold_it(
+    dt: float, unit: float, dtype: Any
+) -> None:
+    # As in [k * dt, (k + 1) * dt), which a rounded quotient of the time and dt is not always.
+    borders = np.arange(1, 2001).astype(dtype) * dtype(dt / unit)
+    t = np.sort(np.concatenate([np.nextafter(borders, dtype(0)), borders]))
+    events = np.zeros(t.size, [("t", dtype), ("x", "i2")])
+    events["t"] = t
+    batch = SpikeBatch.from_events([events], (1, 1, 1), dt, time_unit=unit, n_timesteps=2000)
+    assert batch.to_dense().ravel().tolist() == [1] + [2] * 1999
+
+
 def test_n_timesteps_cuts_longer_recordings_and_pads_shorter_ones() -> None:
     long, short = recording([(0, 0), (5500, 1)], "tx"), recording([(1500, 1)], "tx")
     cut = SpikeBatch.from_events([long, short], (2, 1, 1), 1e-3, n_timesteps=3)
