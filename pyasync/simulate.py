@@ -300,9 +300,19 @@ def _events(x: SpikeBatch, dtype: np.dtype[Any]) -> tuple[Any, ...]:
     return (x.channel[kept], offsets, multiplicity[kept], x.n_timesteps, x.n_inputs)
 
 
-def _dense(network: Network, x: npt.ArrayLike, batch_first: bool) -> npt.NDArray[Any]:
+def _accepted(network: Network, batch_first: bool) -> str:
     wanted = ("B, T" if batch_first else "T, B") + ", " + ", ".join(map(str, network.input_shape))
-    accepted = f"a SpikeBatch, or an array [{wanted}] of bool, integers or floats"
+    return f"a SpikeBatch, or an array [{wanted}] of bool, integers or floats"
+
+
+def _check_axes(network: Network, shape: tuple[int, ...], batch_first: bool) -> None:
+    if len(shape) < 3 or shape[2:] not in (network.input_shape, (network.n_inputs,)):
+        given = f"an array of shape {tuple(shape)}"
+        raise InputError(expected("x", given, _accepted(network, batch_first)))
+
+
+def _dense(network: Network, x: npt.ArrayLike, batch_first: bool) -> npt.NDArray[Any]:
+    accepted = _accepted(network, batch_first)
     if isinstance(x, np.ma.MaskedArray):
         raise InputError(expected("x", "a masked array", accepted))
     try:
@@ -311,8 +321,7 @@ def _dense(network: Network, x: npt.ArrayLike, batch_first: bool) -> npt.NDArray
         raise InputError(expected("x", f"{type(x).__name__} ({cause})", accepted)) from cause
     if array.dtype.kind not in "biuf":
         raise InputError(expected("x", f"{type(x).__name__} of dtype {array.dtype}", accepted))
-    if array.ndim < 3 or array.shape[2:] not in (network.input_shape, (network.n_inputs,)):
-        raise InputError(expected("x", f"an array of shape {array.shape}", accepted))
+    _check_axes(network, array.shape, batch_first)
     if 0 in array.shape[:2]:
         given = f"an array of shape {array.shape}"
         raise InputError(expected("x", given, "at least one timestep and one sample"))

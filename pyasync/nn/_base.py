@@ -32,6 +32,7 @@ from pyasync.nn._schedules import RandomSchedules, schedule_for, schedule_of
 from pyasync.nn._surrogates import Surrogate, atan, surrogate_of
 from pyasync.result import Result
 from pyasync.schedules import Schedule
+from pyasync.simulate import _check_axes
 
 SCOPES = ("spikes", "next_emission", "touched")
 GRADIENTS = ("native", "torch", "auto")
@@ -96,13 +97,16 @@ class AsyncModule(nn.Module):
     spike_dropout : float
         In training, the probability that a neuron's spike is delivered to nobody.
     max_forward_steps : int
-        Guard: a timestep that is not quiescent after so many forward steps is stopped.
+        Guard: a timestep that is not quiescent after so many forward steps is stopped. Until then
+        a training records all of them. Where neurons of `refractory="none"` may fire without end,
+        a small multiple of their number ends a timestep before it fills the memory.
     threads : int, optional
         Worker threads of the engine; all cores if not given. No bit depends on it, but of what runs
         under `FreeRunning`. PyTorch's own threads wait for work on the same cores: on the CPU,
         `torch.set_num_threads(1)` makes training faster.
     batch_first : bool
-        Inputs are [B, T, ...] and counts [B, T, n_outputs].
+        Inputs are [B, T, ...] and counts [B, T, n_outputs]; the losses of `pyasync.nn.functional`
+        have to be told, too.
 
     Raises
     ------
@@ -231,7 +235,7 @@ class AsyncModule(nn.Module):
         if seed is None:
             seed = int(torch.randint(2**63 - 1, (), device="cpu").item()) if self.training else 0
         seed = integer(InputError, "seed", seed)
-        given, tensor = self._input(x, dtype, device, seed)
+        given, tensor = self._input(x, plan.template, dtype, device, seed)
         initial_v = None
         if state is not None:
             n_samples = _samples(tensor if given is None else given)
@@ -266,7 +270,7 @@ class AsyncModule(nn.Module):
         return (counts, *asked) if asked else counts
 
     def _input(
-        self, x: Any, dtype: torch.dtype, device: torch.device, seed: int
+        self, x: Any, network: Network, dtype: torch.dtype, device: torch.device, seed: int
     ) -> tuple[SpikeBatch | npt.NDArray[Any] | None, torch.Tensor | None]:
         """The input after dropout: what is no tensor, or the tensor."""
         p = self.input_dropout if self.training else 0.0
@@ -276,8 +280,7 @@ class AsyncModule(nn.Module):
             except (TypeError, ValueError, RuntimeError):
                 return x, None  # simulate says what is wrong with it
             if not p or array.dtype.kind not in "biuf" or isinstance(array, np.ma.MaskedArray):
-                swapped = self.batch_first and array.ndim > 1
-                return (array.swapaxes(0, 1) if swapped else array), None
+                return self._by_timestep(array, network), None
             x = torch.from_numpy(
                 np.array(array, bool if array.dtype == bool else numpy_dtype(dtype))
             )
@@ -286,10 +289,17 @@ class AsyncModule(nn.Module):
                 given = f"a tensor of {x.dtype}, layout {x.layout}"
                 raise InputError(expected("x", given, "a dense real tensor, or a pa.SpikeBatch"))
             x = x.to(device) if x.requires_grad else x
-            x = x.transpose(0, 1) if self.batch_first and x.ndim > 1 else x
+            x = self._by_timestep(x, network)
             x = x if x.dtype in (torch.bool, torch.uint8) else x.to(dtype)
         x = drop(x, p, seed, dtype) if p else x
         return (None, x) if isinstance(x, torch.Tensor) else (x, None)
+
+    def _by_timestep(self, x: Any, network: Network) -> Any:
+        """A tensor or array with the axes [T, B, ...], refused with those that it was given."""
+        if not self.batch_first or x.ndim < 2:
+            return x
+        _check_axes(network, x.shape, batch_first=True)
+        return x.swapaxes(0, 1)
 
     def _options(self, seed: int, sample_ids: Any) -> dict[str, Any]:
         if isinstance(sample_ids, torch.Tensor):
@@ -375,4 +385,6 @@ def _potentials(state: Any, n_samples: int | None, n_neurons: int) -> torch.Tens
     if state.v.ndim != 2 or state.v.shape != (n_samples or state.v.shape[0], n_neurons):
         given = f"v of shape {tuple(state.v.shape)}"
         raise InputError(expected("state", given, f"[{n_samples}, {n_neurons}], of this batch"))
+    if not state.v.isfinite().all():
+        raise InputError(expected("state", "v that is not finite", "finite numbers"))
     return state.v

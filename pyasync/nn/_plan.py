@@ -20,6 +20,7 @@ from pyasync.nn._neuron import LIF, values_of
 from pyasync.projections import Shape
 
 Tensors = Sequence[torch.Tensor | None]
+ADVICE = "(did training diverge? lower the learning rate)"
 
 
 class Plan:
@@ -100,7 +101,7 @@ class Plan:
         learned : `tau_mem` and `v_threshold` [n_neurons], or None: what the neurons hold
         """
         index = {name: at for at, name in enumerate(self.template._populations)}
-        links = zip(self.links, tensors[::2], tensors[1::2], strict=True)
+        links = list(zip(self.links, tensors[::2], tensors[1::2], strict=True))
         projections = [
             (index.get(source, -1), index[target], *link.parts(weight, bias, dtype))
             for (source, target, link), weight, bias in links
@@ -112,6 +113,7 @@ class Plan:
             built = _core.Network(name, n_inputs, populations, projections, output)
         except NetworkError:
             _check_neurons(populations)
+            _check_links(links)
             raise
         return copied(self.template, _dtype=dtype, _complete=True, _built=built)
 
@@ -171,5 +173,13 @@ def _check_neurons(populations: list[Any]) -> None:
             if not fine.all():
                 given = f"{values[~fine][0]} in population {population!r}"
                 accepted = "seconds > 0" if name == "tau_mem" else "finite numbers"
-                advice = f"{accepted} (did training diverge? lower the learning rate)"
-                raise NetworkError(expected(name, given, advice))
+                raise NetworkError(expected(name, given, f"{accepted} {ADVICE}"))
+
+
+def _check_links(links: list[tuple[tuple[str, str, Map], Any, Any]]) -> None:
+    """The same for weights and biases: say between which populations they are."""
+    for (source, target, _), *tensors in links:
+        for name, tensor in zip(("weight", "bias"), tensors, strict=True):
+            if tensor is not None and not tensor.isfinite().all():
+                given = f"{tensor[~tensor.isfinite()][0].item()} from {source!r} to {target!r}"
+                raise NetworkError(expected(name, given, f"finite numbers {ADVICE}"))

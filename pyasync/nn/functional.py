@@ -25,16 +25,20 @@ INTEGERS = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64} | {
 }
 
 
-def rate_cross_entropy(counts: torch.Tensor, y: Any, scale: float = 0.3) -> torch.Tensor:
+def rate_cross_entropy(
+    counts: torch.Tensor, y: Any, scale: float = 0.3, *, batch_first: bool = False
+) -> torch.Tensor:
     """Cross-entropy of the total counts: `cross_entropy(scale * counts.sum(0), y)`.
 
     Parameters
     ----------
-    counts : tensor [T, B, n_outputs]
+    counts : tensor [T, B, n_outputs], or [B, T, n_outputs] with `batch_first`
     y : tensor or array of integers [B]
         Class of each sample, 0 .. n_outputs - 1.
     scale : float
         What one spike adds to a logit.
+    batch_first : bool
+        The order of the axes of `counts`, as in a model.
 
     Returns
     -------
@@ -53,20 +57,24 @@ def rate_cross_entropy(counts: torch.Tensor, y: Any, scale: float = 0.3) -> torc
     >>> pa.nn.functional.rate_cross_entropy(counts, [0, 3])
     tensor(1.3863)
     """
-    y = _labels(counts, y)
+    counts, y = _checked(counts, y, batch_first)
     return nn.functional.cross_entropy(_positive("scale", scale) * counts.sum(0), y)
 
 
-def timestep_cross_entropy(counts: torch.Tensor, y: Any) -> torch.Tensor:
+def timestep_cross_entropy(
+    counts: torch.Tensor, y: Any, *, batch_first: bool = False
+) -> torch.Tensor:
     """Cross-entropy of the counts of every timestep, averaged over timesteps and samples.
 
     The loss of the paper (arXiv 2408.05098).
 
     Parameters
     ----------
-    counts : tensor [T, B, n_outputs]
+    counts : tensor [T, B, n_outputs], or [B, T, n_outputs] with `batch_first`
     y : tensor or array of integers [B]
         Class of each sample, 0 .. n_outputs - 1.
+    batch_first : bool
+        The order of the axes of `counts`, as in a model.
 
     Returns
     -------
@@ -84,11 +92,16 @@ def timestep_cross_entropy(counts: torch.Tensor, y: Any) -> torch.Tensor:
     >>> pa.nn.functional.timestep_cross_entropy(counts, [0, 3])
     tensor(1.3863)
     """
-    return nn.functional.cross_entropy(*by_timestep(counts, _labels(counts, y)))
+    return nn.functional.cross_entropy(*by_timestep(*_checked(counts, y, batch_first)))
 
 
 def latency_cross_entropy(
-    counts: torch.Tensor, y: Any, decay: float = 0.9, scale: float = 1.0
+    counts: torch.Tensor,
+    y: Any,
+    decay: float = 0.9,
+    scale: float = 1.0,
+    *,
+    batch_first: bool = False,
 ) -> torch.Tensor:
     """Cross-entropy of counts that are worth less the later they come.
 
@@ -97,13 +110,15 @@ def latency_cross_entropy(
 
     Parameters
     ----------
-    counts : tensor [T, B, n_outputs]
+    counts : tensor [T, B, n_outputs], or [B, T, n_outputs] with `batch_first`
     y : tensor or array of integers [B]
         Class of each sample, 0 .. n_outputs - 1.
     decay : float
         Worth of a spike from one timestep to the next, above 0 and at most 1.
     scale : float
         What a spike in the first timestep adds to a logit.
+    batch_first : bool
+        The order of the axes of `counts`, as in a model.
 
     Returns
     -------
@@ -124,7 +139,7 @@ def latency_cross_entropy(
     >>> loss(early, [1]) < loss(late, [1])
     tensor(True)
     """
-    y = _labels(counts, y)
+    counts, y = _checked(counts, y, batch_first)
     accepted = "a number above 0 and at most 1"
     if real(InputError, "decay", decay, accepted) > 1:
         raise InputError(expected("decay", shown(decay), accepted))
@@ -133,7 +148,9 @@ def latency_cross_entropy(
     return nn.functional.cross_entropy(_positive("scale", scale) * logits, y)
 
 
-def first_spike_cross_entropy(counts: torch.Tensor, y: Any, scale: float = 1.0) -> torch.Tensor:
+def first_spike_cross_entropy(
+    counts: torch.Tensor, y: Any, scale: float = 1.0, *, batch_first: bool = False
+) -> torch.Tensor:
     """Cross-entropy of when each output neuron fires first: the first to fire decides.
 
     The time of the first spike is `tau = sum_t prod_{u <= t} (1 - min(counts[u], 1))`, the number
@@ -143,11 +160,13 @@ def first_spike_cross_entropy(counts: torch.Tensor, y: Any, scale: float = 1.0) 
 
     Parameters
     ----------
-    counts : tensor [T, B, n_outputs]
+    counts : tensor [T, B, n_outputs], or [B, T, n_outputs] with `batch_first`
     y : tensor or array of integers [B]
         Class of each sample, 0 .. n_outputs - 1.
     scale : float
         What a timestep earlier adds to a logit.
+    batch_first : bool
+        The order of the axes of `counts`, as in a model.
 
     Returns
     -------
@@ -168,7 +187,7 @@ def first_spike_cross_entropy(counts: torch.Tensor, y: Any, scale: float = 1.0) 
     >>> loss(counts, [0]) < loss(counts, [1])
     tensor(True)
     """
-    y = _labels(counts, y)
+    counts, y = _checked(counts, y, batch_first)
     once = counts + (counts.clamp(max=1) - counts).detach()
     tau = torch.cumprod(1 - once, dim=0).sum(0)
     return nn.functional.cross_entropy(-_positive("scale", scale) * tau, y)
@@ -229,12 +248,14 @@ def by_timestep(counts: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, to
     return counts.transpose(1, 2), y
 
 
-def _labels(counts: Any, y: Any) -> torch.Tensor:
-    """The classes as int64 on the device of the counts."""
+def _checked(counts: Any, y: Any, batch_first: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Counts [T, B, n_outputs], and the classes as int64 on their device."""
+    axes = "[B, T, n_outputs]" if batch_first else "[T, B, n_outputs]"
     if not isinstance(counts, torch.Tensor) or counts.ndim != 3 or not counts.is_floating_point():
-        raise InputError(expected("counts", _what(counts), "a float tensor [T, B, n_outputs]"))
+        raise InputError(expected("counts", _what(counts), f"a float tensor {axes}"))
+    counts = counts.transpose(0, 1) if batch_first else counts
     _, n_samples, n_outputs = counts.shape
-    accepted = f"{n_samples} integers from 0 to {n_outputs - 1}"
+    accepted = f"{n_samples} integers from 0 to {n_outputs - 1}, for counts {axes}"
     if isinstance(y, np.ndarray) and y.dtype.kind in "iu":
         y = y.astype(np.int64)  # of any strides and byte order, writable or not
     try:
@@ -251,7 +272,7 @@ def _labels(counts: Any, y: Any) -> torch.Tensor:
     for label in (min(classes), max(classes)) if classes else ():
         if not 0 <= label < n_outputs:
             raise InputError(expected("y", f"class {label}", accepted))
-    return labels
+    return counts, labels
 
 
 def _what(given: Any) -> str:

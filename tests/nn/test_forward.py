@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -52,6 +53,10 @@ def test_every_form_of_input_is_the_same_input(make: Make, x: Any) -> None:
     model.batch_first = True
     for given in (x.transpose(0, 1), dense.swapaxes(0, 1), pa.SpikeBatch.from_dense(dense)):
         assert torch.equal(model(given), wanted.transpose(0, 1))
+    for given in (x.transpose(0, 1)[..., :-1], dense.swapaxes(0, 1)[..., :-1]):
+        shape = re.escape(f"{tuple(given.shape)}; accepted: a SpikeBatch, or an array [B, T, ")
+        with pytest.raises(pa.InputError, match=rf"^x: got an array of shape {shape}"):
+            model(given)
 
 
 def test_an_input_may_have_the_shape_of_the_network_or_be_flat() -> None:
@@ -195,7 +200,7 @@ def test_the_guard_stops_what_does_not_end(x: Any) -> None:
         ({"state": torch.zeros(5, 19)}, "state: got 'Tensor'"),
         ({"state": pa.nn.State(torch.zeros(5, 18))}, "state: got v of shape .5, 18.; .*5, 19"),
         ({"state": pa.nn.State(torch.zeros(4, 19))}, "state: got v of shape .4, 19.; .*5, 19"),
-        ({"state": pa.nn.State(torch.full((5, 19), torch.nan))}, "initial_v: got .*not finite"),
+        ({"state": pa.nn.State(torch.full((5, 19), torch.nan))}, "state: got v that is not finite"),
     ],
 )
 @pytest.mark.parametrize("training", [False, True])
@@ -215,6 +220,10 @@ def test_numbers_that_training_broke_are_named(make: Make, x: Any) -> None:
         model(x)
     model = make()
     with torch.no_grad():
-        model[0].weight[3, 2] = torch.inf
-    with pytest.raises(pa.NetworkError, match=r"weight.*inf"):
+        model[0].bias[1] = -torch.inf
+    with pytest.raises(pa.NetworkError, match=r"^bias: got -inf from 'input' to '1'; .*diverge"):
+        model(x)
+    with torch.no_grad():
+        model[0].weight[3, 2] = torch.nan
+    with pytest.raises(pa.NetworkError, match=r"^weight: got nan from 'input' to '1'; .*diverge"):
         model(x)

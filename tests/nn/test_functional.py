@@ -62,7 +62,7 @@ def test_an_earlier_spike_would_save_timesteps() -> None:
     np.testing.assert_allclose(counts.grad[:, 0, 1], (1 - p) * np.array([5, 4, 3, 2, 1]), rtol=1e-5)
 
 
-@pytest.mark.parametrize(
+every_loss = pytest.mark.parametrize(
     "loss",
     [
         functional.rate_cross_entropy,
@@ -71,6 +71,17 @@ def test_an_earlier_spike_would_save_timesteps() -> None:
         functional.first_spike_cross_entropy,
     ],
 )
+
+
+@every_loss
+def test_counts_of_a_model_that_is_batch_first_give_the_same_loss(loss: Any) -> None:
+    swapped = loss(COUNTS.transpose(0, 1).contiguous(), Y, batch_first=True)
+    torch.testing.assert_close(swapped, loss(COUNTS, Y))
+    with pytest.raises(pa.InputError, match=r"^y: got .* 3 integers .* counts \[B, T, n_outputs\]"):
+        loss(COUNTS, Y, batch_first=True)
+
+
+@every_loss
 def test_every_loss_pulls_towards_the_class_and_takes_any_labels(loss: Any) -> None:
     counts = torch.zeros(4, 2, 3, dtype=torch.float64, requires_grad=True)
     loss(counts, torch.tensor([0, 2], dtype=torch.uint8)).backward()

@@ -98,7 +98,8 @@ def test_a_buffer_that_requires_a_gradient_gets_one_whatever_else_is_learned(
         getattr(chosen, name).requires_grad_()
         model(torch.rand(9, 8, 6) < 0.4).sum().backward()
         gradients.append(getattr(chosen, name).grad)
-    assert gradients[0] is not None and gradients[0] != 0
+    assert gradients[0] is not None
+    assert gradients[0] != 0
     assert gradients[0] == gradients[1]
 
 

@@ -64,6 +64,10 @@ def run(
     )
 
 
+def traced(**options: Any) -> Any:
+    return run(record=True, **options).trace
+
+
 def picking(pick: Any) -> Callable[[], Any]:
     return lambda: run(schedule=pa.Custom(2, pick))
 
@@ -178,6 +182,7 @@ SCHEDULES = [
     Bad("scheduled input layered", lambda: run(schedule=pa.Layered(), input_mode="scheduled"), InputError, "input_mode", "scheduled", "at_once"),
     Bad("carry layered", lambda: run(schedule=pa.Layered(), on_stop="carry"), InputError, "on_stop", "carry", "discard"),
     Bad("no traces to join", lambda: pa.Trace.concatenate([]), TraceError, "trace", "no trace", "one or more"),
+    Bad("traces of different runs", lambda: pa.Trace.concatenate([traced(), traced(dt=0.02)]), TraceError, "trace", "trace 1 with dt = 0.02", "dt|0.01"),
     Bad("replay of nothing", lambda: pa.Replay(None), ScheduleError, "trace", "None", "Trace"),
     Bad("pick returns too few", picking(lambda p, n, r: [0]), ScheduleError, "pick", "1", "2"),
     Bad("pick returns too many", picking(lambda p, n, r: [0, 1, 2]), ScheduleError, "pick", "3", "2"),
@@ -211,6 +216,8 @@ INPUTS = [
     Bad("seed fractional", lambda: run(seed=0.5), InputError, "seed", "0.5", "integer"),
     Bad("too few sample_ids", lambda: run(sample_ids=[1]), InputError, "sample_ids", "1", "2"),
     Bad("sample_ids negative", lambda: run(sample_ids=[0, -1]), InputError, "sample_ids", "-1", "0"),
+    Bad("initial_v NaN", lambda: run(initial_v=np.full((2, 3), NAN)), InputError, "initial_v", "(?i)nan", "finite"),
+    Bad("initial_v of too few", lambda: run(initial_v=np.zeros((1, 3))), InputError, "initial_v", r"\(1, 3\)|3 values", r"2, 3"),
     Bad("no threads", lambda: run(threads=0), InputError, "threads", "0", "1"),
     Bad("threads negative", lambda: run(threads=-2), InputError, "threads", "-2", "1"),
     Bad("no forward steps", lambda: run(max_forward_steps=0), InputError, "max_forward_steps", "0", "1"),

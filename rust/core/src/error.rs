@@ -1,5 +1,7 @@
 //! The crate's one error type. A message names the argument, says what came and what is accepted.
 
+use crate::float::Float;
+
 /// What can go wrong, by the part of the input that is at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -51,6 +53,15 @@ pub enum Error {
     /// A worker thread panicked: a bug in this crate.
     #[error("a worker thread panicked: {0}")]
     Panic(String),
+}
+
+/// The first of the values that is no finite number, as a message shows it; there is none in most batches and weights.
+pub(crate) fn not_finite<T: Float>(values: &[T]) -> Option<String> {
+    if T::all_finite(values) {
+        return None;
+    }
+    let index = values.iter().position(|v| !v.is_finite())?;
+    Some(format!("{} at flat index {index}", values[index]))
 }
 
 /// Makes the constructors of the variants that share one form.

@@ -1,6 +1,6 @@
 //! What a network is driven with: a batch of spikes or currents, dense or by event.
 
-use crate::error::Error;
+use crate::error::{Error, not_finite};
 use crate::float::Float;
 use crate::scan::Scan;
 
@@ -129,13 +129,14 @@ impl<'a, T: Float> Input<'a, T> {
 
     /// Refuses initial potentials that do not fit or are not finite.
     pub(crate) fn check_initial_v(&self, n_neurons: usize) -> Result<(), Error> {
-        match self.initial_v {
-            Some(v) if v.len() != self.n_samples * n_neurons || !T::all_finite(v) => Err(Error::input(
-                "initial_v",
-                format!("{} values, or one not finite", v.len()),
-                format!("finite numbers, [{}, {n_neurons}]", self.n_samples),
-            )),
-            _ => Ok(()),
+        let Some(v) = self.initial_v else { return Ok(()) };
+        let wrong_size = v.len() != self.n_samples * n_neurons;
+        match if wrong_size { Some(format!("{} values", v.len())) } else { not_finite(v) } {
+            Some(given) => {
+                let accepted = format!("finite numbers in {}, [{}, {n_neurons}]", T::NAME, self.n_samples);
+                Err(Error::input("initial_v", given, accepted))
+            }
+            None => Ok(()),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Networks: populations of neurons and the projections between them. Validated once, when built; immutable afterwards.
 
-use crate::error::Error;
+use crate::error::{Error, not_finite};
 use crate::float::Float;
 use crate::free::Divisions;
 use crate::neuron::{self, Lif};
@@ -306,12 +306,12 @@ impl<T: Float> Network<T> {
         let target =
             Target { population, start: self.populations[population].start, first: 0, end: n_target };
         if let Some(values) = bias {
-            if values.len() != n_target || !T::all_finite(&values) {
-                return Err(Error::network(
-                    "bias",
-                    format!("{} values, or one not finite", values.len()),
-                    format!("{n_target} finite values"),
-                ));
+            if values.len() != n_target {
+                let given = format!("{} values", values.len());
+                return Err(Error::network("bias", given, format!("{n_target} values")));
+            }
+            if let Some(given) = not_finite(&values) {
+                return Err(Error::network("bias", given, format!("finite numbers in {}", T::NAME)));
             }
             let whole = values.iter().all(|b| *b != T::ZERO);
             self.has_single_events |= !whole;

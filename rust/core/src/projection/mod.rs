@@ -9,7 +9,7 @@ mod transpose;
 
 pub use conv::ConvGeometry;
 
-use crate::error::Error;
+use crate::error::{Error, not_finite};
 use crate::float::Float;
 use crate::state::State;
 use conv::Conv;
@@ -315,13 +315,10 @@ fn check_weights<T: Float>(weight: &[T], expected: usize) -> Result<(), Error> {
             "fewer than 2**32 - 1 in a projection; several projections may join the same populations";
         return Err(Error::network("weight", format!("{} values", weight.len()), accepted));
     }
-    // Training checks its weights in every step.
-    if T::all_finite(weight) {
-        return Ok(());
+    match not_finite(weight) {
+        Some(given) => Err(Error::network("weight", given, format!("finite numbers in {}", T::NAME))),
+        None => Ok(()),
     }
-    let index = weight.iter().position(|w| !w.is_finite()).expect("one is not");
-    let given = format!("{} at flat index {index}", weight[index]);
-    Err(Error::network("weight", given, format!("finite numbers in {}", T::NAME)))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod steps;
 mod validate;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 pub(crate) use codec::{Cursor, Record, Writer};
 pub use steps::{Events, Step, Steps};
@@ -47,6 +48,17 @@ pub struct TraceHeader {
     /// Where the shards' neurons end, of a free run of several shards; else empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shards: Vec<usize>,
+}
+
+impl TraceHeader {
+    /// What another header has differently: its name, the other's value and this one's.
+    fn difference(&self, other: &Self) -> Option<(String, String, String)> {
+        let [own, other] = [self, other].map(|header| serde_json::to_value(header).unwrap_or_default());
+        let (own, other) = (own.as_object()?, other.as_object()?);
+        let shown = |value: Option<&Value>| value.map_or_else(|| "none".into(), Value::to_string);
+        let differs = own.keys().chain(other.keys()).find(|&name| own.get(name) != other.get(name))?;
+        Some((differs.clone(), shown(other.get(differs)), shown(own.get(differs))))
+    }
 }
 
 /// The recorded ordering of a batch.
@@ -173,10 +185,9 @@ impl Trace {
             traces.first().ok_or_else(|| Error::Trace("got no trace; accepted: one or more".into()))?;
         let mut all = Self::new(first.header.clone());
         for (at, trace) in traces.iter().enumerate() {
-            if trace.header != first.header {
+            if let Some((name, theirs, own)) = first.header.difference(&trace.header) {
                 return Err(Error::Trace(format!(
-                    "got {:?} as trace {at}; accepted: traces like the first, {:?}",
-                    trace.header, first.header
+                    "got trace {at} with {name} = {theirs}; accepted: traces like the first, with {own}"
                 )));
             }
             for sample in 0..trace.n_samples() {
