@@ -253,13 +253,19 @@ fn split<'o, E>(rest: &mut &'o mut [E], n: usize) -> &'o mut [E] {
 
 /// An array of zeros, or an error that names what asks for too much memory.
 pub(crate) fn zeros<E: Default + Clone>(name: &str, n_samples: usize, width: usize) -> Result<Vec<E>, Error> {
-    let n = n_samples.saturating_mul(width);
     // Only asks; memory that is zeroed lazily is then had for nothing.
-    if Vec::<E>::new().try_reserve_exact(n).is_err() {
+    room::<E>(name, n_samples, width)?;
+    Ok(vec![E::default(); n_samples * width])
+}
+
+/// An empty array with room for so many, or an error that names what asks for too much memory.
+pub(crate) fn room<E>(name: &str, n_samples: usize, width: usize) -> Result<Vec<E>, Error> {
+    let mut array = Vec::new();
+    if array.try_reserve_exact(n_samples.saturating_mul(width)).is_err() {
         let given = format!("{name:?}, {n_samples} samples of {width} numbers, which memory cannot hold");
         return Err(Error::input("keep", given, "less to keep, or smaller batches"));
     }
-    Ok(vec![E::default(); n])
+    Ok(array)
 }
 
 fn over_samples<'a, T: Float, F>(

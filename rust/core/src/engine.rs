@@ -12,7 +12,7 @@ use crate::options::{Ending, InputMode, OnStop, Options, OutputStop, StopReason}
 use crate::schedule::{Moment, Pending, Schedule};
 use crate::state::State;
 use crate::trace::Writer;
-use crate::workers::Watch;
+use crate::workers::{A_STEP, Watch};
 
 /// Where one sample's results go; empty slices where they are not kept.
 #[derive(Debug)]
@@ -125,11 +125,11 @@ impl<'a, T: Float> Worker<'a, T> {
         schedule.clear();
         schedule.begin_sample(sample)?;
         for timestep in 0..input.n_timesteps() {
-            if !watch.go_on() {
-                return Err(Error::Interrupted);
-            }
             (moment.timestep, moment.step) = (timestep as u32, 0);
             input.timestep(sample, timestep, &mut self.inputs, &mut self.indices)?;
+            if !watch.go_on(A_STEP + self.inputs.len()) {
+                return Err(Error::Interrupted);
+            }
             self.begin_timestep();
             deliver_biases(network, None, &mut self.state);
             if options.input_mode == InputMode::AtOnce {
@@ -145,7 +145,7 @@ impl<'a, T: Float> Worker<'a, T> {
                 if let Some(ending) = self.ending(schedule, moment, |pending| pending > 0)? {
                     break ending;
                 }
-                if !watch.go_on() {
+                if !watch.go_on(A_STEP + self.group.len()) {
                     return Err(Error::Interrupted);
                 }
                 moment.step += 1;

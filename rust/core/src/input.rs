@@ -2,6 +2,7 @@
 
 use crate::error::{Error, not_finite};
 use crate::float::Float;
+use crate::float_mode::DefaultFloatMode;
 use crate::scan::Scan;
 
 /// A batch of input. Every entry that is not zero is an input spike with that multiplicity.
@@ -84,6 +85,7 @@ impl<'a, T: Float> Input<'a, T> {
         n_timesteps: usize,
         n_inputs: usize,
     ) -> Result<Self, Error> {
+        let _mode = DefaultFloatMode::set();
         let segments = offsets.len().saturating_sub(1);
         if n_timesteps == 0 || segments == 0 || !segments.is_multiple_of(n_timesteps) {
             return Err(Error::input(

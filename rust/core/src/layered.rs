@@ -7,7 +7,7 @@ use crate::fates::LOST;
 use crate::float::Float;
 use crate::network::{Network, Source};
 use crate::schedule::Schedule;
-use crate::workers::Watch;
+use crate::workers::{A_STEP, Watch};
 
 /// The order of a layered timestep.
 #[derive(Debug)]
@@ -121,7 +121,7 @@ impl<T: Float> Worker<'_, T> {
             emitted.now.iter_mut().for_each(Vec::clear);
             let mut ending = None;
             for visit in 0..=n_visits {
-                if !watch.go_on() {
+                if !watch.go_on(A_STEP + self.inputs.len() + self.group.len()) {
                     return Err(Error::Interrupted);
                 }
                 moment.step = visit as u32;

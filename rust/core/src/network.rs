@@ -2,6 +2,7 @@
 
 use crate::error::{Error, not_finite};
 use crate::float::Float;
+use crate::float_mode::DefaultFloatMode;
 use crate::free::Divisions;
 use crate::neuron::{self, Lif};
 use crate::projection::{Map, Projection, Target};
@@ -134,6 +135,7 @@ impl<T: Float> Network<T> {
 
     /// `beta = exp(-dt / tau_mem)` of every neuron.
     pub fn decay(&self, dt: f64) -> Result<Vec<T>, Error> {
+        let _mode = DefaultFloatMode::set();
         if !(dt > 0.0 && dt.is_finite()) {
             return Err(Error::input("dt", dt, "a finite number of seconds > 0"));
         }
@@ -204,6 +206,7 @@ impl<T: Float> NetworkBuilder<T> {
 
     /// Checks everything and builds the network.
     pub fn build(self) -> Result<Network<T>, Error> {
+        let _mode = DefaultFloatMode::set();
         let n_inputs = self.n_inputs;
         if n_inputs == 0 {
             return Err(Error::network("n_inputs", 0, "an integer of 1 or more"));
@@ -236,6 +239,11 @@ impl<T: Float> NetworkBuilder<T> {
                     given,
                     format!("fewer than {MOST_IDS} neurons and inputs in all"),
                 ));
+            }
+            let arrays = [tau_mem.try_reserve(n), threshold.try_reserve(n), population_of.try_reserve(n)];
+            if arrays.iter().any(Result::is_err) {
+                let given = format!("{n} neurons in population {name:?}, which memory cannot hold");
+                return Err(Error::network("shape", given, "fewer neurons"));
             }
             let (tau, thresholds) = lif.expand::<T>(n)?;
             tau_mem.extend(tau);

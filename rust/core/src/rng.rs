@@ -14,7 +14,7 @@ const MULTIPLIERS: [u64; 2] = [0xD2E7_470E_E14C_6C93, 0xCA5A_8263_9512_1157];
 const WEYL: [u64; 2] = [0x9E37_79B9_7F4A_7C15, 0xBB67_AE85_84CA_A73B];
 
 impl Philox {
-    /// The generator of one place in a run; `stream` is 0 for selection and 1 for momentum's noise.
+    /// The generator of one place in a run; `stream` is 0 for selection, 1 for momentum's noise and 2 for dropouts.
     #[inline]
     pub fn new(seed: u64, sample_id: u64, timestep: u64, step: u64, stream: u64) -> Self {
         Self { key: [seed, sample_id], place: [step, timestep, stream] }

@@ -55,10 +55,10 @@ impl Surrogate {
         let number = T::from_f64;
         match self {
             Self::Atan { alpha } => {
-                let (height, width) = (number(alpha / 2.0), number(std::f64::consts::FRAC_PI_2 * alpha));
+                let (height, width) = (number(alpha / 2.0), scale(std::f64::consts::FRAC_PI_2 * alpha));
                 T::atan_derivatives(x, derivative, height, width);
             }
-            Self::FastSigmoid { slope } => T::fast_sigmoid_derivatives(x, derivative, number(slope)),
+            Self::FastSigmoid { slope } => T::fast_sigmoid_derivatives(x, derivative, scale(slope)),
             _ => {
                 for (d, &x) in derivative.iter_mut().zip(x) {
                     *d = if x == T::NEG_INFINITY { T::ZERO } else { self.derivative(x) };
@@ -73,11 +73,11 @@ impl Surrogate {
         let number = T::from_f64;
         match self {
             Self::Atan { alpha } => {
-                let scaled = number(std::f64::consts::FRAC_PI_2 * alpha) * x;
+                let scaled = scale::<T>(std::f64::consts::FRAC_PI_2 * alpha) * x;
                 number(alpha / 2.0) / (T::ONE + scaled * scaled)
             }
             Self::FastSigmoid { slope } => {
-                let root = T::ONE + number(slope) * x.abs();
+                let root = T::ONE + scale::<T>(slope) * x.abs();
                 T::ONE / (root * root)
             }
             Self::Sigmoid { slope } => {
@@ -91,6 +91,11 @@ impl Surrogate {
     }
 }
 
+/// What distances from a threshold are multiplied by: above 0 however small it is, so that the product with infinity is infinity.
+fn scale<T: Float>(slope: f64) -> T {
+    T::from_f64(slope.max(f64::from(f32::MIN_POSITIVE)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +105,8 @@ mod tests {
         for (name, parameter) in [
             ("atan", 2.0),
             ("fast_sigmoid", 25.0),
+            ("atan", 1e-50),
+            ("fast_sigmoid", 0.0),
             ("sigmoid", 25.0),
             ("triangular", 1.5),
             ("straight_through_estimator", 0.0),

@@ -25,22 +25,31 @@ pub(crate) enum Watch<'a> {
         done: &'a AtomicUsize,
         stopped: &'a AtomicBool,
         asked: Instant,
-        since: u32,
+        /// Work since the clock was last looked at.
+        since: usize,
     },
 }
 
+/// Work of a forward step besides that of its spikes, each of which counts 1.
+pub(crate) const A_STEP: usize = 16;
+/// So much work is worth a look at the clock.
+pub(crate) const A_LOOK: usize = 64 * A_STEP;
+
 impl Watch<'_> {
-    /// False: stop now. Cheap, because it is asked in every step.
+    /// False: stop now. Cheap, because it is asked in every step. `work`: what was done since it was last asked.
     #[inline]
-    pub(crate) fn go_on(&mut self) -> bool {
+    pub(crate) fn go_on(&mut self, work: usize) -> bool {
         match self {
             // Relaxed: the flag guards no memory; it only has to be seen some time.
             Self::Shared(stopped) => !stopped.load(Ordering::Relaxed),
             Self::Calling { progress, done, stopped, asked, since } => {
-                *since += 1;
-                if *since % 64 == 0 && asked.elapsed() >= POLL {
-                    *asked = Instant::now();
-                    ask(*progress, done, stopped);
+                *since += work;
+                if *since >= A_LOOK {
+                    *since = 0;
+                    if asked.elapsed() >= POLL {
+                        *asked = Instant::now();
+                        ask(*progress, done, stopped);
+                    }
                 }
                 !stopped.load(Ordering::Relaxed)
             }

@@ -70,21 +70,41 @@ impl Case {
         builder.build().unwrap()
     }
 
-    fn options(&self, threads: usize) -> Options {
+    fn options(&self, threads: usize, stops: &Options) -> Options {
         Options {
             threads,
             record: true,
             keep_v: true,
             dropout: self.dropout,
             input_mode: if self.scheduled { InputMode::Scheduled } else { InputMode::AtOnce },
-            ..Options::new(0.01)
+            ..stops.clone()
         }
     }
 
-    fn run(&self, schedule: &ScheduleSpec, threads: usize) -> Output<f64> {
+    fn run(&self, schedule: &ScheduleSpec, threads: usize, stops: &Options) -> Output<f64> {
         let input = Input::dense_u8(&self.x, T, self.n_samples, 8).unwrap();
-        simulate(&self.network(), &input, schedule, &self.options(threads), &mut |_| true).unwrap()
+        let options = self.options(threads, stops);
+        simulate(&self.network(), &input, schedule, &options, &mut |_| true).unwrap()
     }
+}
+
+/// Options of which some end timesteps or samples before they are quiescent.
+fn stops() -> impl Strategy<Value = Options> {
+    let max_spikes = prop_oneof![2 => Just(None), 1 => (1..30_u64).prop_map(Some)];
+    let stop_on_output =
+        prop_oneof![Just(None), Just(Some(OutputStop::Timestep)), Just(Some(OutputStop::Sample))];
+    let max_forward_steps = prop_oneof![2 => Just(Options::new(0.01).max_forward_steps), 1 => 1..8_u64];
+    let on_stop = prop_oneof![Just(OnStop::Discard), Just(OnStop::Carry)];
+    (max_spikes, stop_on_output, 0..4_u64, max_forward_steps, on_stop).prop_map(
+        |(max_spikes, stop_on_output, extra_steps, max_forward_steps, on_stop)| Options {
+            max_spikes,
+            stop_on_output,
+            extra_steps,
+            max_forward_steps,
+            on_stop,
+            ..Options::new(0.01)
+        },
+    )
 }
 
 fn free(group_size: usize, shards: usize, parallel: Parallel) -> ScheduleSpec {
@@ -109,17 +129,17 @@ proptest! {
 
     #[test]
     fn what_is_recorded_replays_to_the_bit(
-        case in cases(), threads in 1..5_usize, shards in 1..6_usize, whole: bool,
+        case in cases(), stops in stops(), threads in 1..5_usize, shards in 1..6_usize, whole: bool,
     ) {
         // Of three samples on two threads, one thread runs two.
         let parallel = if whole { Parallel::Shards } else { Parallel::Samples };
-        let run = case.run(&free(case.group_size, shards, parallel), threads);
+        let run = case.run(&free(case.group_size, shards, parallel), threads, &stops);
         let trace = Arc::new(run.trace.clone().unwrap());
         let read = Trace::from_bytes(&trace.to_bytes()).unwrap();
         prop_assert_eq!(&read, &*trace);
         prop_assert_eq!(&trace.with_steps(&trace.to_steps().unwrap()).unwrap(), &*trace);
         for threads in [1, 3] {
-            let again = case.run(&ScheduleSpec::Replay { trace: Arc::clone(&trace) }, threads);
+            let again = case.run(&ScheduleSpec::Replay { trace: Arc::clone(&trace) }, threads, &stops);
             assert_same(&run, &again)?;
             prop_assert_eq!(again.trace.as_ref(), Some(&*trace));
         }
@@ -127,9 +147,9 @@ proptest! {
     }
 
     #[test]
-    fn one_shard_is_a_fifo(case in cases(), threads in 1..4_usize) {
-        let run = case.run(&free(case.group_size, 1, Parallel::Auto), threads);
-        let fifo = case.run(&ScheduleSpec::Fifo { group_size: case.group_size }, 1);
+    fn one_shard_is_a_fifo(case in cases(), stops in stops(), threads in 1..4_usize) {
+        let run = case.run(&free(case.group_size, 1, Parallel::Auto), threads, &stops);
+        let fifo = case.run(&ScheduleSpec::Fifo { group_size: case.group_size }, 1, &stops);
         assert_same(&run, &fifo)?;
         let steps = |output: &Output<f64>| output.trace.as_ref().unwrap().to_steps().unwrap();
         prop_assert_eq!(steps(&run), steps(&fifo));
@@ -172,7 +192,7 @@ proptest! {
             let options = Options {
                 max_forward_steps: if stops { 3 } else { Options::new(0.01).max_forward_steps },
                 on_stop: if carries { OnStop::Carry } else { OnStop::Discard },
-                ..case.options(threads)
+                ..case.options(threads, &Options::new(0.01))
             };
             let schedule = free(case.group_size, shards, Parallel::Samples);
             simulate(&case.network(), &input, &schedule, &options, &mut |_| true).unwrap()

@@ -125,3 +125,19 @@ proptest! {
         let _ = gradient(&network, &input, &trace, cotangents, &options(scope, 1), &mut |_| true);
     }
 }
+
+/// It takes a good part of a second in all, and the wish to stop is asked for between samples, however few these are.
+#[test]
+fn a_gradient_of_few_samples_can_be_stopped() {
+    let network = network(&vec![0.3; 171], Reset::Zero);
+    let (n_timesteps, n_samples) = (3000, 40);
+    let x = vec![1; n_timesteps * n_samples * 6];
+    let input = Input::dense_u8(&x, n_timesteps, n_samples, 6).unwrap();
+    let recording = Options { record: true, ..Options::new(0.01) };
+    let fifo = ScheduleSpec::Fifo { group_size: 1 };
+    let trace = simulate(&network, &input, &fifo, &recording, &mut |_| true).unwrap().trace.unwrap();
+    let none = Cotangents { counts: None, spike_counts: None, v: None };
+    let options = options(GradientScope::Touched, 1);
+    let stopped = gradient(&network, &input, &trace, none, &options, &mut |_| false);
+    assert!(matches!(stopped, Err(Error::Interrupted)));
+}

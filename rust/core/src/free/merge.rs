@@ -13,7 +13,7 @@ use crate::float::Float;
 use crate::options::{Ending, InputMode, OnStop};
 use crate::sync::{AtomicUsize, Ordering};
 use crate::trace::{Piece, Writer};
-use crate::workers::{Caller, Watch, on_threads};
+use crate::workers::{A_LOOK, Caller, Watch, on_threads};
 
 /// Forward steps that are worth a thread.
 const STEPS_A_THREAD: usize = 1 << 13;
@@ -169,7 +169,7 @@ impl<'a, T: Float> Merge<'a, T> {
 
     fn run(mut self, watch: &mut Watch<'_>) -> Result<Merged, Error> {
         for timestep in self.stretch.timesteps.clone() {
-            if !watch.go_on() {
+            if !watch.go_on(A_LOOK) {
                 return Err(Error::Interrupted);
             }
             for shard in 0..self.shards.len() {

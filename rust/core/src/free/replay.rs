@@ -12,7 +12,7 @@ use crate::options::{Ending, InputMode};
 use crate::schedule::{Moment, Pending, Replay, Schedule};
 use crate::state::State;
 use crate::trace::Trace;
-use crate::workers::Watch;
+use crate::workers::{A_STEP, Watch};
 
 /// One worker's buffers.
 pub(crate) struct ShardedReplay<T> {
@@ -23,6 +23,8 @@ pub(crate) struct ShardedReplay<T> {
     /// By arrival number: the shards that have not delivered the spike yet.
     due: Vec<u64>,
     n_due: u64,
+    /// No shard has to deliver a spike before this one.
+    due_from: usize,
     /// (arrival number, multiplicity) of scheduled input spikes.
     multiplicities: Vec<(u32, T)>,
 }
@@ -37,6 +39,7 @@ impl<T: Float> ShardedReplay<T> {
             buffers: Buffers::new(),
             due: Vec::new(),
             n_due: 0,
+            due_from: 0,
             multiplicities: Vec::new(),
         }
     }
@@ -46,7 +49,7 @@ impl<T: Float> ShardedReplay<T> {
             state.begin_sample(initial_v.map(|v| &v[self.division.partition.neurons(shard)]));
         }
         self.due.clear();
-        self.n_due = 0;
+        (self.n_due, self.due_from) = (0, 0);
         self.multiplicities.clear();
     }
 
@@ -99,7 +102,15 @@ impl<T: Float> Worker<'_, T> {
                     deliver_run(run.network, Source::Input, &self.inputs, state);
                 }
                 self.group.clear();
-                replay.replay.read_step(moment)?;
+                let recorded = replay.replay.read_step(moment)?;
+                if recorded != shard || !replay.replay.emitted().is_empty() {
+                    let n = replay.replay.emitted().len();
+                    return Err(Replay::differs(
+                        moment,
+                        &format!("shard {recorded} delivers {n} spikes"),
+                        &format!("shard {shard} begins, with none"),
+                    ));
+                }
                 self.step(replay, shard, moment, slot)?;
                 if shard + 1 == n_shards && run.options.input_mode == InputMode::Scheduled {
                     self.join_scheduled(replay, moment)?;
@@ -108,7 +119,7 @@ impl<T: Float> Worker<'_, T> {
                 moment.step += 1;
             }
             let ending = loop {
-                if !watch.go_on() {
+                if !watch.go_on(A_STEP + self.group.len()) {
                     return Err(Error::Interrupted);
                 }
                 if let Some(ending) = replay.replay.sharded_ending(moment, replay.n_due)? {
@@ -124,8 +135,8 @@ impl<T: Float> Worker<'_, T> {
             self.record_ending(ending);
             replay.states.iter_mut().for_each(State::end_timestep);
             if !matches!(ending, Ending::Carried(_)) {
-                replay.due.fill(0);
-                replay.n_due = 0;
+                replay.due[replay.due_from..].fill(0);
+                (replay.n_due, replay.due_from) = (0, replay.due.len());
             }
             if matches!(ending, Ending::Stopped(_)) {
                 break;

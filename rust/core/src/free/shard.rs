@@ -6,6 +6,7 @@ use super::log::{Found, Log, LoggedStep, Mark};
 use super::reach::Reach;
 use super::ring::Message;
 use super::stops::Stops;
+use crate::batch::room;
 use crate::delivery::{Buffers, deliver_biases, deliver_run, forward_step, prefetch};
 use crate::engine::Run;
 use crate::error::Error;
@@ -86,6 +87,18 @@ impl<'a, T: Float> Shard<'a, T> {
         }
     }
 
+    /// Makes room for what is kept of so many samples.
+    pub(super) fn reserve(&mut self, n_samples: usize) -> Result<(), Error> {
+        let Run { options, input, .. } = self.run;
+        let width = |keep: bool, width: usize| if keep { width } else { 0 };
+        let n_counts = width(options.keep_counts, input.n_timesteps() * self.outputs().len());
+        self.found.counts = room("counts", n_samples, n_counts)?;
+        self.found.spike_counts =
+            room("spike_counts", n_samples, width(options.keep_spike_counts, self.n_neurons))?;
+        self.found.v = room("v", n_samples, width(options.keep_v, self.n_neurons))?;
+        Ok(())
+    }
+
     fn neurons(&self) -> std::ops::Range<usize> {
         self.state.first_neuron()..self.state.first_neuron() + self.n_neurons
     }
@@ -99,9 +112,8 @@ impl<'a, T: Float> Shard<'a, T> {
         self.allowance = None;
         self.measures = Measures { reached_quiescence: true, ..Measures::default() };
         let Run { options, input, .. } = self.run;
-        let n_output = self.outputs().len();
         if options.keep_counts {
-            let n = self.found.counts.len() + input.n_timesteps() * n_output;
+            let n = self.found.counts.len() + input.n_timesteps() * self.outputs().len();
             self.found.counts.resize(n, 0.0);
         }
         if options.keep_spike_counts {

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::float::Float;
 use crate::options::{Ending, OnStop};
 use crate::sync::{AtomicBool, Ordering, yield_now};
-use crate::workers::Watch;
+use crate::workers::{A_STEP, Watch};
 
 /// Deliveries of one shard before the worker looks at its other shards and hands on what they sent.
 pub(super) const DELIVERIES_AT_A_TIME: usize = 32;
@@ -141,18 +141,27 @@ impl<'s, 'a, T: Float> Worker<'s, 'a, T> {
         finished: &mut dyn FnMut(),
     ) -> Result<FoundByShard<T>, (usize, Error)> {
         let _guard = AbortOnPanic(self.shared);
+        if let Err(failed) = self.samples(watch, finished) {
+            self.shared.abort();
+            return Err(failed);
+        }
+        Ok(self.shards.into_iter().map(|shard| (shard.number, shard.found)).collect())
+    }
+
+    fn samples(&mut self, watch: &mut Watch<'_>, finished: &mut dyn FnMut()) -> Result<(), (usize, Error)> {
+        let Shared { run, group, n_groups, .. } = *self.shared;
+        let samples = (group..run.input.n_samples()).step_by(n_groups);
+        for shard in &mut self.shards {
+            shard.reserve(samples.len()).map_err(|error| (group, error))?;
+        }
         let mut epoch = 0;
-        let n_samples = self.shared.run.input.n_samples();
-        for sample in (self.shared.group..n_samples).step_by(self.shared.n_groups) {
-            if let Err(error) = self.sample(sample, &mut epoch, watch) {
-                self.shared.abort();
-                return Err((sample, error));
-            }
+        for sample in samples {
+            self.sample(sample, &mut epoch, watch).map_err(|error| (sample, error))?;
             if self.number == 0 {
                 finished();
             }
         }
-        Ok(self.shards.into_iter().map(|shard| (shard.number, shard.found)).collect())
+        Ok(())
     }
 
     fn sample(&mut self, sample: usize, epoch: &mut u64, watch: &mut Watch<'_>) -> Result<(), Error> {
@@ -240,7 +249,7 @@ impl<'s, 'a, T: Float> Worker<'s, 'a, T> {
     fn until_quiescent(&mut self, at: Place, watch: &mut Watch<'_>) -> Result<(), Error> {
         loop {
             // Relaxed: see `abort`.
-            if !watch.go_on() || self.shared.aborted.load(Ordering::Relaxed) {
+            if !watch.go_on(A_STEP + self.inputs.len()) || self.shared.aborted.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
             if self.receive(at) {

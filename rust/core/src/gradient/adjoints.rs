@@ -95,8 +95,8 @@ impl<T: Float> Adjoints<T> {
         pass.options.surrogate.derivatives(x, s);
         T::accumulate(&mut self.a[range.clone()], &mut self.b[range.clone()], x, s, e);
         if pass.options.want_neuron {
-            for ((sum, &s), &e) in sums.v_threshold[range].iter_mut().zip(&*s).zip(&*e) {
-                *sum += -(s * e);
+            for (((sum, &s), &e), &x) in sums.v_threshold[range].iter_mut().zip(&*s).zip(&*e).zip(x) {
+                *sum += if x == T::NEG_INFINITY { T::ZERO } else { -(s * e) };
             }
         }
         e.fill(T::ZERO);

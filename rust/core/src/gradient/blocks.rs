@@ -6,6 +6,7 @@ use super::direct::Direct;
 use super::layered::LayeredWalk;
 use super::reverse::Walk;
 use super::{Cotangents, Gradient, GradientOptions, GradientScope, OwnGradient, Pass, ShardParts, Sums};
+use crate::batch::zeros;
 use crate::error::Error;
 use crate::float::Float;
 use crate::float_mode::DefaultFloatMode;
@@ -15,7 +16,7 @@ use crate::network::{FanOut, Network};
 use crate::neuron::Reset;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
 use crate::trace::Trace;
-use crate::workers::{Caller, Watch, on_threads};
+use crate::workers::{A_LOOK, Caller, Watch, on_threads};
 
 /// Fewer blocks would leave threads without work, more would take time to add them up.
 const FEWEST_BLOCKS: usize = 8;
@@ -91,8 +92,8 @@ fn over_blocks<T: Float>(
     let n_samples = input.n_samples();
     let n_input = if options.want_input { input.n_timesteps() * input.n_inputs() } else { 0 };
     let n_initial_v = if options.want_initial_v { network.n_neurons() } else { 0 };
-    let mut input_gradient = vec![T::ZERO; n_samples * n_input];
-    let mut initial_v = vec![T::ZERO; n_samples * n_initial_v];
+    let mut input_gradient = zeros_for("x", n_samples, n_input)?;
+    let mut initial_v = zeros_for("initial_v", n_samples, n_initial_v)?;
     let n_blocks = n_blocks(network, n_samples);
     let done = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);
@@ -127,6 +128,14 @@ fn over_blocks<T: Float>(
     let total = total.into_inner().expect("no worker panics while it adds").sums;
     let total = total.unwrap_or_else(|| Sums::new(pass));
     Ok(exported(network, total, input_gradient, initial_v))
+}
+
+/// What is written for each sample alone, or an error that says what memory cannot hold the gradient of.
+fn zeros_for<T: Float>(argument: &str, n_samples: usize, width: usize) -> Result<Vec<T>, Error> {
+    zeros(argument, n_samples, width).map_err(|_| {
+        let given = format!("{n_samples} samples of {width} numbers, whose gradient memory cannot hold");
+        Error::input(argument, given, "smaller batches")
+    })
 }
 
 /// The sum of the blocks' gradients, added in the order of the blocks whatever the order in which they come: as many copies are needed as blocks are at work, and not one for each.
@@ -210,7 +219,7 @@ impl<T: Float> Walker<T> {
         let Block { samples, input, initial_v, .. } = block;
         let (n_input, n_initial_v) = (input.len() / samples.len(), initial_v.len() / samples.len());
         for (at, sample) in samples.enumerate() {
-            if !watch.go_on() {
+            if !watch.go_on(A_LOOK) {
                 return Err((sample, Error::Interrupted));
             }
             let mut own = OwnGradient {

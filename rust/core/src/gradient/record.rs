@@ -93,8 +93,24 @@ impl Sample {
                 return wrong("a timestep without step 0 of every shard", "a valid trace");
             }
         }
-        if self.cursor.emitted.iter().any(|arrival| *arrival as usize >= self.sources.len()) {
-            return wrong("an emitted spike that never joined", "a valid trace");
+        if self.arrival_ends.last().copied().unwrap_or(0) as usize != self.sources.len() {
+            return wrong("spikes that join when all timesteps have ended", "a valid trace");
+        }
+        let steps = 0..self.steps.len();
+        if steps
+            .clone()
+            .any(|step| self.emitted(step).iter().any(|arrival| *arrival >= self.steps[step].first_arrival))
+        {
+            return wrong("a spike that is emitted before it joins", "a valid trace");
+        }
+        let ends = &trace.header().shards;
+        let foreign = |step: usize| {
+            let shard = self.steps[step].shard;
+            let own = shard.checked_sub(1).map_or(0, |before| ends[before])..ends[shard];
+            self.fired(step).0.iter().any(|neuron| !own.contains(&(*neuron as usize)))
+        };
+        if !ends.is_empty() && steps.into_iter().any(foreign) {
+            return wrong("a neuron that fires in another shard's step", "a valid trace");
         }
         Ok(())
     }

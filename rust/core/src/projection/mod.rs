@@ -11,6 +11,7 @@ pub use conv::ConvGeometry;
 
 use crate::error::{Error, not_finite};
 use crate::float::Float;
+use crate::float_mode::DefaultFloatMode;
 use crate::state::State;
 use conv::Conv;
 use one_to_one::OneToOne;
@@ -101,6 +102,7 @@ fn place(neurons: &[u32], bound: usize, n: usize) -> usize {
 impl<T: Float> Projection<T> {
     /// A fully connected projection; `weight` is `[n_out, n_in]`, as in `torch.nn.Linear`. Zero weights are no synapses.
     pub fn dense(weight: &[T], n_out: usize, n_in: usize) -> Result<Self, Error> {
+        let _mode = DefaultFloatMode::set();
         check_weights(weight, n_out * n_in)?;
         Ok(Self {
             map: Map::Rows(Rows::dense(weight, n_out, n_in)),
@@ -118,6 +120,7 @@ impl<T: Float> Projection<T> {
         n_out: usize,
         n_in: usize,
     ) -> Result<Self, Error> {
+        let _mode = DefaultFloatMode::set();
         check_weights(weight, indices.len())?;
         Ok(Self {
             map: Map::Rows(Rows::sparse(indptr, indices, weight, n_out, n_in)?),
@@ -129,6 +132,7 @@ impl<T: Float> Projection<T> {
 
     /// A two-dimensional convolution; `weight` is `[out, in / groups, height, width]`, as in `torch.nn.Conv2d`. A one-dimensional one has height 1.
     pub fn conv(weight: &[T], geometry: ConvGeometry) -> Result<Self, Error> {
+        let _mode = DefaultFloatMode::set();
         let (n_in, n_out) = geometry.check()?;
         check_weights(weight, geometry.n_weights())?;
         Ok(Self {
@@ -141,6 +145,7 @@ impl<T: Float> Projection<T> {
 
     /// Neuron `k` of the source reaches neuron `k` of the target.
     pub fn one_to_one(weight: &[T]) -> Result<Self, Error> {
+        let _mode = DefaultFloatMode::set();
         check_weights(weight, weight.len())?;
         let n = weight.len();
         Ok(Self {
@@ -175,6 +180,7 @@ impl<T: Float> Projection<T> {
 
     /// Number of synapses (weights that are not zero, each counted wherever it connects).
     pub fn n_synapses(&self) -> u64 {
+        let _mode = DefaultFloatMode::set();
         match &self.map {
             Map::Rows(rows) => rows.n_synapses(),
             Map::Conv(conv) => conv.n_synapses(),

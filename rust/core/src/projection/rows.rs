@@ -84,7 +84,7 @@ impl<T: Float> Rows<T> {
         }
         // Transposed by counting: `starts` first counts, then points, and targets come out ascending.
         let mut rows = Self::empty(n_out);
-        rows.starts = vec![0; n_in + 1];
+        rows.starts = one_a_column(0, n_in + 1)?;
         let is_synapse = |at: &usize| weight[*at] != T::ZERO;
         for at in (0..indices.len()).filter(is_synapse) {
             rows.starts[indices[at] as usize + 1] += 1;
@@ -96,8 +96,9 @@ impl<T: Float> Rows<T> {
         (rows.targets, rows.weights) = (vec![0; n_synapses], vec![T::ZERO; n_synapses]);
         let in_order = (0..n_out).all(|k| indices[indptr[k]..indptr[k + 1]].is_sorted());
         let mut origin = (!in_order || n_synapses < indices.len()).then(|| vec![0; n_synapses]);
-        let mut next = rows.starts.clone();
-        let mut last_target = vec![u32::MAX; n_in];
+        let mut next = one_a_column(0, n_in + 1)?;
+        next.copy_from_slice(&rows.starts);
+        let mut last_target = one_a_column(u32::MAX, n_in)?;
         for target in 0..n_out {
             for at in indptr[target]..indptr[target + 1] {
                 let source = indices[at] as usize;
@@ -340,4 +341,14 @@ impl<T: Float> Rows<T> {
         }
         weight
     }
+}
+
+/// So many numbers, or an error: a small file may say that a sparse projection has more columns than memory holds.
+fn one_a_column(value: u32, n: usize) -> Result<Vec<u32>, Error> {
+    let mut numbers = Vec::new();
+    if numbers.try_reserve_exact(n).is_err() {
+        return Err(Error::network("csr", format!("{n} columns, which memory cannot hold"), "fewer columns"));
+    }
+    numbers.resize(n, value);
+    Ok(numbers)
 }

@@ -8,6 +8,7 @@ use crate::delivery::{Buffers, deliver_biases, deliver_group};
 use crate::error::Error;
 use crate::fates::{Fates, LOST, SKIPPED};
 use crate::float::Float;
+use crate::float_mode::DefaultFloatMode;
 use crate::free::Division;
 use crate::layered::visiting_order;
 use crate::network::Network;
@@ -20,6 +21,7 @@ impl Trace {
     /// Proves from the network's structure (of several shards also that each fired its own neurons only, and that spikes stayed in order between any two) that every emitted spike was pending, that none was lost or emitted twice, that groups have the schedule's size and are in arrival order,
     /// that each neuron that fired has a synapse from what was delivered in that step, and that none fired while it was refractory. The first thing found wrong is the error.
     pub fn validate<T: Float>(&self, network: &Network<T>) -> Result<(), Error> {
+        let _mode = DefaultFloatMode::set();
         self.check_network(network)?;
         let mut check = Check::new(self, network)?;
         (0..self.n_samples()).try_for_each(|sample| check.sample(sample))
