@@ -142,6 +142,7 @@ def timesteps_of(argument: str, t: npt.NDArray[Any], ticks: float) -> npt.NDArra
     if t.dtype.kind != "f" and whole >= 1 and math.isclose(ticks, whole, rel_tol=1e-9):
         step = np.minimum(t.astype(np.uint64) // np.uint64(whole), _LATEST)
     else:
+        t = t.astype(np.float64)  # float16 has 11 bits for the number of the timestep
         step = np.minimum(np.floor(t / ticks), float(_LATEST))
         # The quotient is rounded: 0.29 / 0.01 is 28.999…, though 0.29 is where timestep 29 begins.
         step += (step + 1) * ticks <= t

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from pyasync.events import SpikeBatch
 
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
+Shape = tuple[int, ...]
 _LABELS = ("label", "labels", "y")
 
 
@@ -65,12 +67,13 @@ def npz(
     path : path
         The file.
     dt : float, optional
-        Length of a timestep in seconds; needed where the file does not say it.
+        Length of a timestep in seconds, where the file does not say it; timed events need it.
     n_timesteps : int, optional
         Binned events: needed where the file does not say it. Timed events: how many timesteps to
         read, later events are left out; None: up to the last event.
     input_shape : int or tuple of int, optional
-        Needed for events where the file does not say it.
+        Shape of one timestep's input, of as many channels as the file says; needed for events
+        where it says nothing. None: that of the file.
     channel : str
         Name of the array of channels.
     time : str, optional
@@ -92,7 +95,8 @@ def npz(
     FileError
         If the file is not a whole npz file, has none of the forms, or its arrays are not valid.
     InputError
-        If an argument is missing, or disagrees with the file.
+        If an argument is missing, not as described, of no use for the file's form, or disagrees
+        with the file.
 
     Examples
     --------
@@ -105,27 +109,33 @@ def npz(
     """
     if n_timesteps is not None:
         count_of("n_timesteps", n_timesteps)
+    dt = None if dt is None else seconds_of("dt", dt)
+    given = None if input_shape is None else shape_of(input_shape)
     arrays = read_npz(path)
+    how = {
+        "time_unit": time_unit,
+        "time": time,
+        "channel": None if channel == "channel" else channel,
+    }
     if "format" in arrays:
-        batch = SpikeBatch.load(path)
-        _agreed("dt", dt, batch.dt)
-        _agreed("n_timesteps", n_timesteps, batch.n_timesteps)
-        _agreed_shape(path, input_shape, batch.n_inputs)
+        _refuse_unused(how, f"for {path}, which SpikeBatch.save wrote")
+        batch = _agreeing(path, SpikeBatch.load(path), dt, n_timesteps, given)
         return batch, _labels(path, arrays, label, len(batch))
-    step = _agreed("dt", None if dt is None else seconds_of("dt", dt), _stored_dt(path, arrays))
+    step = _agreed("dt", dt, _stored_dt(path, arrays))
     if time is None and "x" in arrays and channel not in arrays:
+        _refuse_unused(how, f"for {path}, which has a dense array 'x'")
         with _blaming(path):
             batch = SpikeBatch.from_dense(arrays["x"], step, batch_first=batch_first)
-        _agreed("n_timesteps", n_timesteps, batch.n_timesteps)
-        _agreed_shape(path, input_shape, batch.n_inputs)
+        batch = _agreeing(path, batch, step, n_timesteps, given)
         return batch, _labels(path, arrays, label, len(batch))
     if time is None and channel not in arrays:
         accepted = f"the arrays {channel!r} and 'offsets', or 'x', or what SpikeBatch.save wrote"
         raise FileError(expected("path", f"{path} with {_names(arrays)}", accepted))
-    shape = _shape(path, arrays, input_shape)
+    shape = _shape(path, arrays, given)
     channels, offsets = _array(path, arrays, channel), _array(path, arrays, "offsets")
     multiplicity = arrays.get("multiplicity")
     if time is None:
+        _refuse_unused({"time_unit": time_unit}, "without time, the name of the array of times")
         length = _agreed("n_timesteps", n_timesteps, _stored(path, arrays, "n_timesteps"))
         length = count_of("n_timesteps", _needed("n_timesteps", length))
     else:
@@ -139,6 +149,12 @@ def npz(
     with _blaming(path):
         batch = SpikeBatch(channels, offsets, length, shape, multiplicity, step)
     return batch, _labels(path, arrays, label, len(batch))
+
+
+def _refuse_unused(given: dict[str, Any], where: str) -> None:
+    for argument, value in given.items():
+        if value is not None:
+            raise InputError(expected(argument, repr(value), f"None {where}"))
 
 
 def _binned(
@@ -207,26 +223,39 @@ def _stored_dt(path: str | os.PathLike[str], arrays: Arrays) -> float | None:
     return None if seconds is None else float(seconds)
 
 
-def _shape(path: str | os.PathLike[str], arrays: Arrays, given: Any) -> tuple[int, ...]:
-    mine = None if given is None else shape_of(given)
+def _shape(path: str | os.PathLike[str], arrays: Arrays, given: Shape | None) -> Shape:
     n_inputs = _stored(path, arrays, "n_inputs")
     if "input_shape" in arrays:
         with _blaming(path):
             stored = shape_of(arrays["input_shape"])
         n_inputs = math.prod(stored)
-    elif mine is not None or n_inputs is None:
-        stored = _needed("input_shape", mine)
+    elif given is not None or n_inputs is None:
+        stored = _needed("input_shape", given)
     else:
         with _blaming(path):
             whole = int(n_inputs) if float(n_inputs).is_integer() else n_inputs
             stored = (count_of("n_inputs", whole),)
     if n_inputs is not None:
-        _agreed_shape(path, mine, n_inputs)
-    return mine or stored
+        _agreed_shape(path, given, n_inputs)
+    return given or stored
 
 
-def _agreed_shape(path: str | os.PathLike[str], given: Any, n_inputs: float) -> None:
-    if given is not None and math.prod(shape_of(given)) != n_inputs:
+def _agreeing(
+    path: str | os.PathLike[str],
+    batch: SpikeBatch,
+    dt: float | None,
+    n_timesteps: int | None,
+    shape: Shape | None,
+) -> SpikeBatch:
+    """A batch that says its own timesteps and shape, with what the arguments say beside it."""
+    step = _agreed("dt", dt, batch.dt)
+    _agreed("n_timesteps", n_timesteps, batch.n_timesteps)
+    _agreed_shape(path, shape, batch.n_inputs)
+    return replace(batch, input_shape=shape or batch.input_shape, dt=step)
+
+
+def _agreed_shape(path: str | os.PathLike[str], given: Shape | None, n_inputs: float) -> None:
+    if given is not None and math.prod(given) != n_inputs:
         accepted = f"{n_inputs} channels, as in {path}"
         raise InputError(expected("input_shape", str(given), accepted))
 

@@ -63,7 +63,8 @@ def from_nir(
         What the framework made of the differential equation.
     reset : {"zero", "subtract", "none"}
         What firing does to a potential. NIR says "zero" (to `v_reset`, which has to be `v_leak`)
-        and cannot say that a framework subtracted the threshold, as snnTorch does by default.
+        and cannot say that a framework subtracted the threshold, as snnTorch does by default; for
+        "subtract" `v_leak` has to be 0, so that the threshold is what is subtracted here too.
     refractory : {"timestep", "none"}
         As in `LIF`. A framework that runs layer by layer fires each neuron once in a timestep.
     dtype : {"float32", "float64"}, optional
@@ -81,7 +82,8 @@ def from_nir(
         If the file cannot be read.
     NetworkError
         If the graph has a node of another kind, several inputs or outputs, an output that does not
-        fire, or shapes that do not fit; or if an argument is not as described.
+        fire, or shapes that do not fit; if `v_reset` or `v_leak` is not what `reset` needs; or if
+        an argument is not as described.
 
     Examples
     --------
@@ -181,6 +183,8 @@ def _neuron(
     if reset == "zero":
         far = ~np.isclose(v_reset, v_leak, rtol=0, atol=1e-6 * np.abs(v_threshold - v_leak).max())
         refused("v_reset", far, "v_leak, for reset='zero'")
+    if reset == "subtract":
+        refused("v_leak", v_leak != 0, "0, for reset='subtract'")
     return tau, (v_threshold - v_leak) / gain
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from itertools import pairwise
 from typing import Any
 
@@ -61,11 +62,20 @@ def chain(shape: tuple[int, ...], *nodes: Any) -> Any:
     return graph({**ends, **named}, f"input {' '.join(named)} output")
 
 
+def resting_at_0(graph: Any) -> Any:
+    """The graph with `v_leak` 0 everywhere, which leaves `v_reset` where it was."""
+    graph = deepcopy(graph)
+    for node in graph.nodes.values():
+        if isinstance(node, nir.LIF):
+            node.v_leak = np.zeros_like(node.v_leak)
+    return graph
+
+
 class Equations:
     """A slow reading of a graph: all nodes in every timestep, as NIR defines them."""
 
-    def __init__(self, graph: Any, integration: str) -> None:
-        self.graph, self.integration = graph, integration
+    def __init__(self, graph: Any, integration: str, reset: str = "zero") -> None:
+        self.graph, self.integration, self.reset = graph, integration, reset
         self.v: dict[str, Any] = {}
 
     def run(self, x: Array) -> Array:
@@ -114,7 +124,8 @@ class Equations:
             d = d if self.integration == "euler" else -torch.expm1(-d)
             v = v + d * (v_leak - v + own("r") * x)
         fires = v > own("v_threshold")
-        self.v[name] = torch.where(fires, own("v_reset"), v)
+        after = {"zero": own("v_reset"), "subtract": v - own("v_threshold"), "none": v}
+        self.v[name] = torch.where(fires, after[self.reset], v)
         return fires.double()
 
 
@@ -127,6 +138,7 @@ GRAPHS = {
     ),
     "integrate and fire": chain((5,), nir.Linear(normal(4, 5)), nir.IF(0.4 * ONES, ONES)),
     "a neuron for each input": chain((4,), lif(4)),
+    "forgotten in a timestep": chain((4,), lif(4, tau=np.full(4, DT))),
     "scaled": chain((4,), nir.Scale(normal(4)), lif(4)),
     "one scale": chain((4,), nir.Scale(np.array(0.7)), lif(4)),
     "one after the other": chain(
@@ -147,7 +159,12 @@ GRAPHS = {
         IMAGE, conv(3, 2, 3, 3), nir.Scale(normal(3, 6, 5)), lif(3, 6, 5)
     ),
     "flattened": chain(
-        IMAGE, conv(3, 2, 3, 3), lif(3, 6, 5), flat(), nir.Affine(normal(4, 90), normal(4)), lif(4)
+        IMAGE,
+        conv(3, 2, 3, 3),
+        lif(3, 6, 5),
+        flat(),
+        nir.Affine(normal(4, 90) - 0.1, normal(4)),
+        lif(4),
     ),
     "conv, flattened to neurons": chain(IMAGE, conv(3, 2, 3, 3), flat(), lif(90)),
     "flattened, scaled": chain(IMAGE, flat(), nir.Scale(normal(112)), lif(112)),
@@ -165,7 +182,7 @@ GRAPHS = {
     ),
     "flattened to the output": chain(IMAGE, lif(*IMAGE), flat()),
     "conv, flattened, linear": chain(
-        IMAGE, conv(3, 2, 3, 3), flat(), nir.Linear(normal(4, 90)), lif(4)
+        IMAGE, conv(3, 2, 3, 3), flat(), nir.Linear(normal(4, 90) - 0.1), lif(4)
     ),
     "ways that join before a bias": graph(
         {

@@ -19,6 +19,7 @@ from nir_graphs import (
     nir,
     normal,
     pool,
+    resting_at_0,
     torch,
 )
 
@@ -28,15 +29,18 @@ from pyasync.interop import from_nir
 pytest.importorskip("scipy")
 
 
-@pytest.mark.parametrize("integration", ["euler", "exponential"])
+@pytest.mark.parametrize(
+    ("integration", "reset"),
+    [("euler", "zero"), ("exponential", "zero"), ("euler", "subtract"), ("exponential", "none")],
+)
 @pytest.mark.parametrize("name", GRAPHS)
-def test_a_graph_fires_as_its_equations_say(name: str, integration: Any) -> None:
-    given = GRAPHS[name]
+def test_a_graph_fires_as_its_equations_say(name: str, integration: Any, reset: Any) -> None:
+    given = resting_at_0(GRAPHS[name]) if reset == "subtract" else GRAPHS[name]
     shape = tuple(given.nodes["input"].input_type["input"].tolist())
     x = np.random.default_rng(0).binomial(2, 0.3, (40, 3, *shape)).astype(np.float64)
-    network = from_nir(given, dt=DT, integration=integration, dtype="float64")
+    network = from_nir(given, dt=DT, integration=integration, reset=reset, dtype="float64")
     counts = pa.simulate(network, x, pa.Layered(), dt=DT).counts
-    np.testing.assert_array_equal(counts, Equations(given, integration).run(x))
+    np.testing.assert_array_equal(counts, Equations(given, integration, reset).run(x))
     assert 0 < counts.mean() < 1
 
 
@@ -48,6 +52,21 @@ def test_what_a_framework_wrote_for_its_own_timestep_runs_at_the_datas() -> None
     counts = pa.simulate(one, x, pa.Random(2), dt=DT).counts
     assert counts.sum() > 0
     np.testing.assert_array_equal(counts, pa.simulate(other, x, pa.Random(2), dt=25e-3).counts)
+
+
+def test_reset_and_refractoriness_are_those_of_every_neuron() -> None:
+    given = resting_at_0(GRAPHS["affine"])
+    for reset, refractory in (("subtract", "none"), ("none", "timestep")):
+        network = from_nir(given, dt=DT, reset=reset, refractory=refractory)
+        found = {(each.neuron.reset, each.neuron.refractory) for each in network.populations}
+        assert found == {(reset, refractory)}
+
+
+def test_the_threshold_is_not_subtracted_where_potentials_rest_elsewhere() -> None:
+    with pytest.raises(
+        pa.NetworkError, match=r"^graph: got node 'n1' with v_leak = 0\.2; .*reset='subtract'"
+    ):
+        from_nir(GRAPHS["linear"], dt=DT, reset="subtract")
 
 
 def test_a_file_gives_the_network_of_its_graph(tmp_path: Path) -> None:

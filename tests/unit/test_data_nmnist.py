@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tarfile
 from pathlib import Path
 
@@ -74,6 +75,20 @@ def test_a_recording_without_events_is_a_silent_sample(tmp_path: Path) -> None:
         write(tmp_path, "train", 0, name, events)
     x, _ = nmnist(tmp_path)
     assert [sample.n_events for sample in x] == [0, 1, 0]
+
+
+def test_more_files_than_are_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for k in range(7):
+        write(tmp_path, "train", k, str(k), [(x, k, 0, 10_000 * k) for x in range(k)])
+    together = nmnist(tmp_path)
+    monkeypatch.setattr(sys.modules["pyasync.data.nmnist"], "_FILES_AT_ONCE", 3)
+    x, y = nmnist(tmp_path)
+    assert x == together[0]
+    assert y.tolist() == together[1].tolist() == list(range(7))
+    assert [sample.n_events for sample in x] == list(range(7))
+    write(tmp_path, "train", 7, "7", [(0, 40, 0, 0)])
+    with pytest.raises(FileError, match=r"7\.bin with an event at x=0, y=40"):
+        nmnist(tmp_path)
 
 
 def test_bad_files_are_named(tmp_path: Path) -> None:

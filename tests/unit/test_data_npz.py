@@ -42,6 +42,24 @@ def write(folder: Path, arrays: dict[str, Any], **change: Any) -> Path:
     return folder / "mine.npz"
 
 
+FORMS = ["saved", "binned", "timed", "dense"]
+
+
+def write_form(folder: Path, form: str) -> tuple[Path, dict[str, Any]]:
+    """The same samples, of 6 channels and without a dt, in any form, and how to read them."""
+    multiplicity = [1, 0.5, 1, 2]
+    if form == "binned":
+        return write(folder, BINNED, dt_us=None, multiplicity=multiplicity), {}
+    if form == "timed":
+        change = {"ms": [0, 1, 4, 5], "unit": BINNED["channel"], "multiplicity": multiplicity}
+        return write(folder, TIMED, **change, n_inputs=6), {**HOW, "input_shape": None}
+    batch = SpikeBatch(BINNED["channel"], BINNED["offsets"], 2, 6, multiplicity)
+    if form == "dense":
+        return write(folder, {"x": batch.to_dense()}), {}
+    batch.save(folder / "mine.npz")
+    return folder / "mine.npz", {}
+
+
 def test_binned_events_are_read_with_what_the_file_says(tmp_path: Path) -> None:
     x, y = npz(write(tmp_path, BINNED))
     assert x == SpikeBatch([0, 3, 5, 5], [0, 2, 2, 3, 4], 2, 6, dt=10e-3)
@@ -116,6 +134,34 @@ def test_a_saved_batch_is_read_with_its_labels(tmp_path: Path) -> None:
         npz(tmp_path / "saved.npz", dt=2e-3)
     with pytest.raises(InputError, match=r"^label: got 1 label; accepted: one for each of the 2"):
         batch.save(tmp_path / "saved.npz", label=[7])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_dt_and_shape_may_be_given_in_every_form(form: str, tmp_path: Path) -> None:
+    file, how = write_form(tmp_path, form)
+    x, _ = npz(file, **{**how, "dt": 5e-3, "input_shape": (2, 3)})
+    assert x == SpikeBatch([0, 3, 5, 5], [0, 2, 2, 3, 4], 2, (2, 3), [0.5, 1, 1, 2], dt=5e-3)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("argument", "given"),
+    [
+        ("dt", -1),
+        ("dt", "x"),
+        ("dt", float("nan")),
+        ("input_shape", 7),
+        ("input_shape", (2, 4)),
+        ("input_shape", "x"),
+        ("input_shape", 0),
+    ],
+)
+def test_a_dt_or_shape_that_cannot_be_is_refused_in_every_form(
+    form: str, argument: str, given: Any, tmp_path: Path
+) -> None:
+    file, how = write_form(tmp_path, form)
+    with pytest.raises(InputError, match=rf"^{argument}: got"):
+        npz(file, **{**how, argument: given})
 
 
 @pytest.mark.parametrize("name", ["labels", "y", "label"])

@@ -285,18 +285,27 @@ def test_an_event_at_a_border_belongs_to_the_timestep_that_starts(dt: float, uni
     assert batch.multiplicity is None or set(batch.multiplicity) == {2.0}
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize(("dt", "unit"), [(0.01, 1.0), (1e-3, 1.0), (0.3, 0.1), (1 / 3, 1e-3)])
 def test_a_time_in_floats_is_in_the_timestep_whose_borders_hold_it(
     dt: float, unit: float, dtype: Any
 ) -> None:
     # As in [k * dt, (k + 1) * dt), which a rounded quotient of the time and dt is not always.
-    borders = np.arange(1, 2001).astype(dtype) * dtype(dt / unit)
-    t = np.sort(np.concatenate([np.nextafter(borders, dtype(0)), borders]))
+    borders = np.arange(61) * (dt / unit)
+    t = borders[1:60].astype(dtype)
+    t = np.sort(np.concatenate([t, np.nextafter(t, dtype(0)), np.nextafter(t, dtype(np.inf))]))
     events = np.zeros(t.size, [("t", dtype), ("x", "i2")])
     events["t"] = t
-    batch = SpikeBatch.from_events([events], (1, 1, 1), dt, time_unit=unit, n_timesteps=2000)
-    assert batch.to_dense().ravel().tolist() == [1] + [2] * 1999
+    batch = SpikeBatch.from_events([events], (1, 1, 1), dt, time_unit=unit, n_timesteps=60)
+    counts, _ = np.histogram(t.astype(np.float64), [*borders[:-1].tolist(), np.inf])
+    assert batch.to_dense().ravel().tolist() == counts.tolist()
+
+
+def test_times_beyond_all_timesteps_are_cut_whatever_their_type() -> None:
+    events = np.zeros(2, [("t", np.float16), ("x", "i2")])
+    events["t"] = [0.5, 6e4]
+    batch = SpikeBatch.from_events([events], (1, 1, 1), 1e-30, time_unit=1.0, n_timesteps=2)
+    assert batch.to_dense().sum() == 0
 
 
 def test_n_timesteps_cuts_longer_recordings_and_pads_shorter_ones() -> None:
