@@ -53,6 +53,28 @@ def real(
     return number
 
 
+def fraction(
+    error: type[ArgumentError], argument: str, given: Any, *, below_one: bool = False
+) -> float:
+    """Return `given`, a probability or another part of a whole, as a float; 1 too or below it."""
+    accepted = "a number of 0 or more, below 1" if below_one else "a number from 0 to 1"
+    most = math.nextafter(1.0, 0.0) if below_one else 1.0
+    return real(error, argument, given, accepted, positive=False, most=most)
+
+
+def flag(error: type[ArgumentError], argument: str, given: Any) -> bool:
+    """Return `given` as a bool; what is only true or false in a condition, as "no" is, is none."""
+    if not isinstance(given, (bool, np.bool_)):
+        raise error(expected(argument, shown(given), "True or False"))
+    return bool(given)
+
+
+def callback(error: type[ArgumentError], argument: str, given: Any) -> None:
+    """Refuse what cannot be called, before hours of work end in calling it."""
+    if given is not None and not callable(given):
+        raise error(expected(argument, shown(given), "a function of one argument, or None"))
+
+
 def choice(
     error: type[ArgumentError], argument: str, given: Choice, accepted: Sequence[Choice]
 ) -> Choice:

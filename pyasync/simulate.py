@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync import _core
-from pyasync._checks import aligned, choice, integer, numbers, real
+from pyasync._checks import aligned, choice, fraction, integer, numbers, real
 from pyasync._progress import Progress
 from pyasync.errors import InputError, NetworkError, ScheduleError, expected
 from pyasync.events import SpikeBatch
@@ -143,8 +143,8 @@ def simulate(
         ),
         "extra_steps": integer(InputError, "extra_steps", extra_steps),
         "on_stop": choice(InputError, "on_stop", on_stop, ("discard", "carry")),
-        "refractory_dropout": _probability("refractory_dropout", refractory_dropout),
-        "spike_dropout": _probability("spike_dropout", spike_dropout),
+        "refractory_dropout": fraction(InputError, "refractory_dropout", refractory_dropout),
+        "spike_dropout": fraction(InputError, "spike_dropout", spike_dropout),
         "seed": integer(InputError, "seed", seed),
         "initial_v": _initial_v(initial_v, n_samples, network),
         "record": bool(record),
@@ -207,14 +207,6 @@ def simulate_stream(
         n = len(x) if isinstance(x, SpikeBatch) else (shape[axis] if len(shape) > axis else 0)
         yield simulate(network, x, schedule, sample_ids=np.arange(first, first + n), **options)
         first += n
-
-
-def _probability(argument: str, given: float) -> float:
-    accepted = "a probability from 0 to 1"
-    number = real(InputError, argument, given, accepted, positive=False)
-    if number > 1:
-        raise InputError(expected(argument, repr(given), accepted))
-    return number
 
 
 def _initial_v(

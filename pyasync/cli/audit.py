@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 import typer
-from rich.console import Console
 
 import pyasync as pa
 from pyasync import study
 from pyasync._checks import integer
 from pyasync.cli import options
 from pyasync.cli.files import read_run
+from pyasync.cli.tables import show
 from pyasync.cli.targets import check_figure, check_network_target, check_targets
 from pyasync.errors import FileError, InputError, expected
 from pyasync.study.wording import counted
@@ -80,12 +79,27 @@ def audit(
         raise typer.BadParameter("--epochs and --save-network are for training, without NETWORK")
     if network is None and data is not None:
         raise typer.BadParameter("--data needs a NETWORK.safetensors or .nir")
+    if network is None:
+        ignored = {
+            "--source-dt": source_dt,
+            "--integration": integration,
+            "--reset": reset,
+            "--format": format,
+            "--dt": dt,
+            "--timesteps": timesteps,
+            "--channel": options.own_channel(channel),
+            "--time": time,
+            "--time-unit": time_unit,
+            "--split": split,
+        }
+        options.refuse(ignored, "without NETWORK, which is trained and run on the built-in digits")
     check_targets((network, data), json=json, figure=figure, save_network=save_network)
     check_network_target(save_network)
     check_figure(figure)
-    console = Console(markup=False, emoji=False)
     if network is None or data is None:
-        trained, (x, y) = _digits(15 if epochs is None else epochs, seed, threads, samples)
+        if threads is not None:  # before a training, not after it
+            integer(InputError, "threads", threads, 1)
+        trained, (x, y) = _digits(15 if epochs is None else epochs, seed, samples)
         if save_network is not None:
             trained.save(save_network)
     else:
@@ -116,8 +130,7 @@ def audit(
         progress=True,
         finished=None if json is None else lambda so_far: so_far.save_json(json),
     )
-    # A narrow or unknown width would cut rich's columns; plain text keeps them whole.
-    console.print(report if console.is_terminal else report.to_table(), soft_wrap=True)
+    show(report)
     if figure is not None:
         report.figure(figure)
     written = [str(path) for path in (save_network, json, figure) if path is not None]
@@ -125,14 +138,8 @@ def audit(
         print(f"\nwritten: {', '.join(written)}")
 
 
-def _digits(
-    epochs: int, seed: int, threads: int | None, samples: int | None
-) -> tuple[pa.Network, Samples]:
+def _digits(epochs: int, seed: int, samples: int | None) -> tuple[pa.Network, Samples]:
     """Train a network on the built-in digits; give it with the test digits."""
-    if threads is not None and find_spec("torch") is not None:
-        import torch
-
-        torch.set_num_threads(integer(InputError, "threads", threads, 1))
     print("preparing the built-in digits", flush=True)
     train_x, train_y = pa.data.digits("train")
     x, y = pa.data.digits("test")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
@@ -11,6 +12,18 @@ import typer
 def flag(name: str) -> str:
     """The option of a parameter: --dt of dt, --save-network of save_network."""
     return "--" + name.replace("_", "-")
+
+
+def refuse(given: Mapping[str, Any], where: str) -> None:
+    """Refuse options, each with its value or None, that would be ignored."""
+    for option, value in given.items():
+        if value is not None:
+            raise typer.BadParameter(f"{option} has no effect {where}")
+
+
+def own_channel(name: str) -> str | None:
+    """The value of --channel, None where it is the default."""
+    return None if name == "channel" else name
 
 
 ScheduleName: TypeAlias = Literal["layered", "random", "momentum", "fifo", "lifo"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,15 @@ from pyasync.study.presets import Preset
 
 DIGITS = "digits"
 Labels = npt.NDArray[np.int64]
+# What the readers call what an option says.
+_OPTIONS = {
+    "dt": "--dt",
+    "n_timesteps": "--timesteps",
+    "channel": "--channel",
+    "time": "--time",
+    "time_unit": "--time-unit",
+    "input_shape": "--input-shape",
+}
 
 
 def kind_of(data: str, format: str | None) -> str:
@@ -51,24 +61,26 @@ def read_samples(
     if kind != "npz":
         refuse_npz(data, npz)
     if kind != DIGITS and n_timesteps is not None:
-        integer(InputError, "timesteps", n_timesteps, 1)
+        integer(InputError, _OPTIONS["n_timesteps"], n_timesteps, 1)
     given = {"dt": dt, "n_timesteps": n_timesteps}
     times: Any = {name: value for name, value in given.items() if value is not None}
     cut: Any = times if preset is None else preset.times | times
     labels: Labels | None
     part = "test" if split is None else split
-    if kind == DIGITS:
-        ((x, labels),) = read_digits([part], times)
-    elif kind == "shd":
-        x, labels = pa.data.shd(path, part, progress=True, **cut)
-    elif kind == "dvsgesture":
-        x, labels = pa.data.dvsgesture(path, part, progress=True, **cut)
-    elif kind == "nmnist":
-        x, labels = pa.data.nmnist(path, part, progress=True, **cut)
-    else:
-        if network_shape is not None:
-            npz["input_shape"] = network_shape
-        x, labels = pa.data.npz(path, **times, **npz)
+    # The shape that a network has, no option gave.
+    with _naming_options("input_shape" if network_shape is not None else None):
+        if kind == DIGITS:
+            ((x, labels),) = read_digits([part], times)
+        elif kind == "shd":
+            x, labels = pa.data.shd(path, part, progress=True, **cut)
+        elif kind == "dvsgesture":
+            x, labels = pa.data.dvsgesture(path, part, progress=True, **cut)
+        elif kind == "nmnist":
+            x, labels = pa.data.nmnist(path, part, progress=True, **cut)
+        else:
+            if network_shape is not None:
+                npz["input_shape"] = network_shape
+            x, labels = pa.data.npz(path, **times, **npz)
     if samples is not None:
         count = integer(InputError, "samples", samples, 1)
         x, labels = x[:count], None if labels is None else labels[:count]
@@ -81,6 +93,18 @@ def refuse_npz(data: str, options: Mapping[str, Any]) -> None:
         if value not in (None, "channel" if name == "channel" else None):
             option = flag(name)
             raise typer.BadParameter(f"{option} is for npz files, and has no effect on {data}")
+
+
+@contextmanager
+def _naming_options(other: str | None) -> Iterator[None]:
+    """Call what a reader refuses as the option is called, unless it is `other`."""
+    try:
+        yield
+    except InputError as error:
+        argument, _, rest = str(error).partition(":")
+        if argument == other or argument not in _OPTIONS:
+            raise
+        raise InputError(f"{_OPTIONS[argument]}:{rest}") from error
 
 
 def read_digits(

@@ -87,13 +87,14 @@ def simulate(
     """
     given = {"--schedule": schedule, "-F": forward_group_size, "--noise": noise}
     if replay is not None:
-        _refuse(given, "with --replay, which has the order of what was recorded")
+        options.refuse(given, "with --replay, which has the order of what was recorded")
     if schedule == "layered":
-        _refuse({**given, "--schedule": None}, "with --schedule layered, which has no groups")
+        where = "with --schedule layered, which has no groups"
+        options.refuse({**given, "--schedule": None}, where)
     if schedule != "momentum":
-        _refuse({"--noise": noise}, "without --schedule momentum")
+        options.refuse({"--noise": noise}, "without --schedule momentum")
     if stop_on_output is None:
-        _refuse({"--extra-steps": extra_steps}, "without --stop-on-output")
+        options.refuse({"--extra-steps": extra_steps}, "without --stop-on-output")
     check_targets((network, data, replay), json=json, trace=trace)
     loaded, x, labels = read_run(
         network,
@@ -142,6 +143,7 @@ def simulate(
     }
     print(f"{network.name}: {counted(len(x), 'sample')}, {chosen}", flush=True)
     finished: list[pa.Result] = []
+    interrupted = False
     try:
         with Progress("simulating", len(x), "samples") as bar:
             for start in range(0, len(x), batch_size):
@@ -152,20 +154,18 @@ def simulate(
                     pa.simulate(loaded, x[ids], order, sample_ids=ids, record=record, **settings)
                 )
                 bar.advance(len(ids))
+    except KeyboardInterrupt:
+        interrupted = True
+        raise
     finally:
-        report |= _measured(finished, labels)
-        write_json(json, report)
+        # What is refused before anything is finished leaves the results of an earlier run.
+        if finished or interrupted:
+            report |= _measured(finished, labels)
+            write_json(json, report)
         traces = [result.trace for result in finished if result.trace is not None]
         if trace is not None and traces:
             pa.Trace.concatenate(traces).save(trace)
     _show(report)
-
-
-def _refuse(given: dict[str, Any], where: str) -> None:
-    """Refuse options that would be ignored."""
-    for option, value in given.items():
-        if value is not None:
-            raise typer.BadParameter(f"{option} has no effect {where}")
 
 
 def _schedule(name: str, size: int, noise: float) -> pa.Schedule:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from pyasync._checks import integer
 from pyasync.cli import options
 from pyasync.cli.recipe_options import integers
 from pyasync.cli.study_samples import read
-from pyasync.cli.targets import check_installed, check_targets
+from pyasync.cli.tables import show
+from pyasync.cli.targets import check_folder, check_installed, check_targets
 from pyasync.errors import FileError, InputError, expected
 from pyasync.study import EnergyModel, Recipe, StudyReport
 from pyasync.study import study as run
@@ -127,6 +127,9 @@ def study(
     a second and leaves what was finished; the same command then goes on from there.
     """
     prices = EnergyModel(energy_synaptic_operation, energy_neuron_update, energy_spike)
+    networks = out / "networks"
+    for folder in (out, networks):
+        check_folder("--out", folder)
     check_targets((source, test_data, config), folder=out, own=(*PAGES, *FIGURES), json=json)
     _check(figures)
     count = integer(InputError, "seeds", seeds, 1)
@@ -164,17 +167,15 @@ def study(
         forward_group_size or (1, 8, 64),
         range(first, first + count),
         prices,
-        folder=out / "networks",
+        folder=networks,
         threads=threads,
         progress=True,
         finished=teller.finished,
     )
-    console = Console(markup=False, emoji=False)
     print()
-    # A narrow or unknown width would cut rich's columns; plain text keeps them whole.
-    console.print(report if console.is_terminal else report.to_table(), soft_wrap=True)
+    show(report)
     written = [str(out / name) for name in teller.written] + ([str(json)] if json else [])
-    print(f"\nwritten: {', '.join(written)}, networks in {out / 'networks'}")
+    print(f"\nwritten: {', '.join(written)}, networks in {networks}")
 
 
 class _Teller:

@@ -45,7 +45,10 @@ def read(
         if test_data is None:
             return Samples.split(name, x, y)
         given = {**how, "samples": None, "n_timesteps": x.n_timesteps}
-        test = read_labelled(str(test_data), "npz", "test", **given)
+        try:
+            test = read_labelled(str(test_data), "npz", "test", **given)
+        except InputError as error:
+            raise InputError(f"--test-data, {error}") from error
         return Samples(name, x, y, *test)
     return Samples(source, *parts[0], *parts[1])
 

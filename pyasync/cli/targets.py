@@ -45,14 +45,27 @@ def check_targets(
         option = flag(name)
         parent = path.absolute().parent
         made = folder is not None and parent == folder.absolute()
-        if path.is_dir() or not (made or parent.is_dir()):
+        if os.path.isdir(path) or not (made or os.path.isdir(parent)):
             raise FileError(expected(option, str(path), "a file in a folder that exists"))
+        if not (_may_be_written(path) or (made and not os.path.lexists(path))):
+            given = f"{path}, which may not be written"
+            raise FileError(expected(option, given, "a writable file in a writable folder"))
         place = _place(path)
         # Devices and pipes may be written to by all.
         if place in taken and (path.is_file() or not path.exists()):
             given = f"{path}, which {taken[place]}"
             raise FileError(expected(option, given, "a file of its own"))
         taken[place] = f"{option} writes too"
+
+
+def check_folder(option: str, folder: Path) -> None:
+    """Refuse a folder that could not be made, or that no file could be written to."""
+    place = Path(os.path.realpath(folder))
+    there = next(each for each in (place, *place.parents) if os.path.lexists(each))
+    if not (os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)):
+        why = "no folder" if not os.path.isdir(there) else "a folder that may not be written to"
+        given = f"{folder}, where {there} is {why}" if there != place else f"{folder}, {why}"
+        raise FileError(expected(option, given, "a folder to write to, or to be made"))
 
 
 def check_network_target(path: Path | None) -> None:
@@ -79,6 +92,16 @@ def check_installed(package: str, why: str) -> None:
     if find_spec(package) is None:
         needed = f"{package} is not installed; {why}: pip install {package}"
         raise MissingDependencyError(needed)
+
+
+def _may_be_written(path: Path) -> bool:
+    """Whether the system lets a file, and the draft beside it, be written."""
+    exists = os.path.exists(path)
+    if exists and not os.access(path, os.W_OK):
+        return False
+    # What is no file, such as a pipe or a device, is written to as it is.
+    parent = os.path.dirname(os.path.realpath(path))
+    return (exists and not os.path.isfile(path)) or os.access(parent, os.W_OK | os.X_OK)
 
 
 def _place(path: Path) -> tuple[int, int] | str:

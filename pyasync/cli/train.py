@@ -14,7 +14,7 @@ import pyasync as pa
 from pyasync.cli import options
 from pyasync.cli.files import write_json
 from pyasync.cli.recipe_options import changes_of, integers, with_recipe
-from pyasync.cli.samples import DIGITS, read_labelled
+from pyasync.cli.samples import DIGITS, kind_of, read_labelled
 from pyasync.cli.targets import check_network_target, check_targets
 from pyasync.study import Recipe
 from pyasync.study.presets import PRESETS, preset_named
@@ -151,17 +151,17 @@ def train(
     print(f"\nwritten: {', '.join(written) or 'nothing (see --save-network)'}")
     if save_network is not None:
         audited = data if validation is None else validation
+        kind = kind_of(audited, format)
         # Recordings are cut as they were for the training, by a preset's timesteps too.
-        recordings = audited != DIGITS and Path(audited).is_dir()
-        cut = (x.dt, x.n_timesteps) if recordings else (dt, timesteps)
-        if validation is None and audited != DIGITS and not recordings:
-            audited = "TEST.npz"
+        cut = (dt, timesteps) if kind in ("npz", DIGITS) else (x.dt, x.n_timesteps)
+        if validation is None and kind != DIGITS and not Path(audited).is_dir():
+            audited = "TEST.npz" if kind == "npz" else f"TEST{Path(audited).suffix}"
         command = ["pyasync", "audit", str(save_network), "--data", audited]
         for option, value in {
             "--format": format,
             "--dt": cut[0],
             "--timesteps": cut[1],
-            "--channel": None if channel == "channel" else channel,
+            "--channel": options.own_channel(channel),
             "--time": time,
             "--time-unit": time_unit,
         }.items():

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from pyasync._checks import real
+from pyasync._checks import fraction, real
 from pyasync._events import count_of, reals_of, seconds_of
 from pyasync.errors import InputError, expected
 from pyasync.events import SpikeBatch
@@ -92,9 +92,7 @@ def saccade(
     if not isinstance(sensor_shape, (tuple, list)) or len(sensor_shape) != 2:
         raise InputError(expected("sensor_shape", repr(sensor_shape), "(height, width)"))
     sensor = (count_of("sensor_shape", sensor_shape[0]), count_of("sensor_shape", sensor_shape[1]))
-    background = real(InputError, "background", background, "an intensity 0 .. 1", positive=False)
-    if background > 1:
-        raise InputError(expected("background", repr(background), "an intensity 0 .. 1"))
+    background = fraction(InputError, "background", background)
     positions, moves = _positions(points, pictures.shape[1:], sensor, n_timesteps)
     empty = SpikeBatch([], np.zeros(1, np.int64), n_timesteps, (2, *sensor), dt=dt)
     batches = [empty]

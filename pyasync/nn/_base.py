@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from pyasync._checks import choice, integer, real, shown
+from pyasync._checks import choice, flag, fraction, integer, real, shown
 from pyasync.errors import InputError, expected
 from pyasync.events import SpikeBatch
 from pyasync.network import Network
@@ -340,34 +340,19 @@ class AsyncModule(nn.Module):
         return ", ".join(parts)
 
 
-def _probability(argument: str, given: Any) -> float:
-    accepted = "a probability from 0 to 1"
-    number = real(InputError, argument, given, accepted, positive=False)
-    if number > 1:
-        raise InputError(expected(argument, shown(given), accepted))
-    return number
-
-
-def _input_dropout(given: Any) -> float:
-    number = _probability("input_dropout", given)
-    if number == 1:
-        raise InputError(expected("input_dropout", shown(given), "a number below 1"))
-    return number
-
-
 _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "schedule": schedule_of,
     "dt": lambda given: real(InputError, "dt", given, "seconds, finite and above 0"),
     "surrogate": surrogate_of,
     "gradient_scope": lambda given: choice(InputError, "gradient_scope", given, SCOPES),
-    "detach_reset": bool,
+    "detach_reset": partial(flag, InputError, "detach_reset"),
     "gradient": lambda given: choice(InputError, "gradient", given, GRADIENTS),
-    "refractory_dropout": partial(_probability, "refractory_dropout"),
-    "input_dropout": _input_dropout,
-    "spike_dropout": partial(_probability, "spike_dropout"),
+    "refractory_dropout": partial(fraction, InputError, "refractory_dropout"),
+    "input_dropout": partial(fraction, InputError, "input_dropout", below_one=True),
+    "spike_dropout": partial(fraction, InputError, "spike_dropout"),
     "max_forward_steps": lambda given: integer(InputError, "max_forward_steps", given, 1),
     "threads": lambda given: None if given is None else integer(InputError, "threads", given, 1),
-    "batch_first": bool,
+    "batch_first": partial(flag, InputError, "batch_first"),
 }
 
 

@@ -146,7 +146,7 @@ class LIF(nn.Module):
         if self._parameters or self._modules:
             return True
         own: Any = self._buffers
-        return own["v_threshold"].requires_grad or own["tau_mem"].requires_grad
+        return bool(own["v_threshold"].requires_grad or own["tau_mem"].requires_grad)
 
     def __getattr__(self, name: str) -> Any:
         if name == "tau_mem" and name not in self.__dict__.get("_buffers", ()):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pyasync._checks import choice, integer, real, shown
+from pyasync._checks import choice, flag, fraction, integer, real, shown
 from pyasync.errors import InputError, expected
 
 ARCHITECTURES = ("linear", "conv", "conv_stride", "conv_pool")
@@ -19,7 +19,6 @@ LOSSES = ("timestep", "rate")
 LEARNING_RATE_SCHEDULES = ("constant", "cosine")
 # More, and what PyTorch computes in float32 overflows.
 MOST = 1e30
-BELOW_ONE = math.nextafter(1.0, 0.0)
 
 
 def checked(name: str, given: Any) -> Any:
@@ -37,9 +36,7 @@ def checked(name: str, given: Any) -> Any:
         case "shift_channels":
             return _one_or_two(name, given, 0)
         case "recurrent" | "bias" | "learn_tau_mem" | "learn_threshold" | "detach_reset":
-            if not isinstance(given, (bool, np.bool_)):
-                raise InputError(expected(name, shown(given), "True or False"))
-            return bool(given)
+            return flag(InputError, name, given)
         case "architecture":
             return choice(InputError, name, given, ARCHITECTURES)
         case "schedule":
@@ -57,7 +54,8 @@ def checked(name: str, given: Any) -> Any:
         case "shift_timesteps" | "seed" | "output_sync_threshold":
             return integer(InputError, name, given)
         case "tau_mem":
-            if given == math.inf or given == "inf":
+            # Not by `==` alone, which is an array for an array.
+            if isinstance(given, (str, float, np.floating)) and given in ("inf", math.inf):
                 return math.inf
             return real(InputError, name, given, "seconds above 0, or inf")
         case "surrogate_parameter" | "gradient_clip" | "refractory_dropout" | "spike_target" if (
@@ -65,18 +63,15 @@ def checked(name: str, given: Any) -> Any:
         ):
             return None
         case "refractory_dropout" | "spike_dropout" | "spike_cost_warmup":
-            return _up_to(name, given, "a fraction from 0 to 1", most=1.0)
+            return fraction(InputError, name, given)
         case "input_dropout" | "label_smoothing" | "learning_rate_warmup":
-            return _up_to(name, given, "a fraction of 0 or more, below 1", most=BELOW_ONE)
+            return fraction(InputError, name, given, below_one=True)
         case "momentum_noise" | "weight_decay" | "spike_cost" | "spike_target" | "recurrent_scale":
-            return _up_to(name, given, f"a number from 0 to {MOST:g}")
+            accepted = f"a number from 0 to {MOST:g}"
+            return real(InputError, name, given, accepted, positive=False, most=MOST)
         case _:
             accepted = f"a number above 0, at most {MOST:g}"
             return real(InputError, name, given, accepted, most=MOST)
-
-
-def _up_to(name: str, given: Any, accepted: str, most: float = MOST) -> float:
-    return real(InputError, name, given, accepted, positive=False, most=most)
 
 
 def _one_or_two(name: str, given: Any, minimum: int) -> int | tuple[int, int]:

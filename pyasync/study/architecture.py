@@ -15,10 +15,9 @@ from pyasync.errors import InputError, expected
 from pyasync.nn import LIF, AsyncNetwork, RandomSchedules, Surrogate, _surrogates
 from pyasync.projections import Shape
 from pyasync.schedules import Fifo, Layered, Lifo, Momentum, Random, Schedule
+from pyasync.study.plan import as_trained
 from pyasync.study.recipe import Recipe
 
-# F of an evaluation where training draws it, or the nearest that training may draw.
-EVALUATION_GROUP_SIZE = 8
 # Channels, kernel, stride, padding of each convolution, then the width of its average pooling.
 CONVOLUTIONS = {
     "conv_stride": ((8, 3, 2, 0, 1), (16, 3, 2, 1, 1), (32, 3, 2, 1, 1)),
@@ -112,20 +111,7 @@ def training_schedule(recipe: Recipe) -> Schedule | RandomSchedules:
     names = ("random", "momentum", "fifo", "lifo", "layered") if mixed else (recipe.schedule,)
     smallest, largest = (F, F) if isinstance(F, int) else F
     schedules = [_schedule(recipe, name, smallest) for name in names]
-    return RandomSchedules(schedules, (smallest, largest), eval=evaluation_schedule(recipe))
-
-
-def evaluation_schedule(recipe: Recipe) -> Schedule:
-    """The schedule of validation: that of training, without its noise.
-
-    Where training draws F it is 8, or the nearest to 8 that training may draw; for "mixed" the
-    schedule is random.
-    """
-    F = recipe.forward_group_size
-    if not isinstance(F, int):
-        F = min(max(EVALUATION_GROUP_SIZE, F[0]), F[1])
-    name = "random" if recipe.schedule == "mixed" else recipe.schedule
-    return Momentum(F) if name == "momentum" else _schedule(recipe, name, F)
+    return RandomSchedules(schedules, (smallest, largest), eval=as_trained(recipe))
 
 
 def _schedule(recipe: Recipe, name: str, F: int) -> Schedule:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync import measures
+from pyasync._checks import callback
 from pyasync._progress import Progress
 from pyasync.errors import InputError, ScheduleError, expected
 from pyasync.events import SpikeBatch
@@ -18,7 +19,7 @@ from pyasync.network import Network
 from pyasync.result import Result
 from pyasync.schedules import FreeRunning, Layered, Schedule
 from pyasync.simulate import simulate
-from pyasync.study.plan import NAMED, named, run_label
+from pyasync.study.plan import NAMES, run_label, runs_of
 from pyasync.study.report import AuditReport, AuditRow, Example
 
 #: Free runs differ, so each is repeated.
@@ -57,7 +58,7 @@ def audit(
     schedules : sequence of str or Schedule, optional
         Names ("random", "momentum", "fifo", "lifo") run with every F of `forward_group_sizes`,
         schedules as they are. "free" is `FreeRunning`, every sample on all threads, run five times
-        for the spread. None: random, momentum, fifo, free.
+        for the spread. Layered is always run. None: random, momentum, fifo, free.
     forward_group_sizes : sequence of int
         F: how many pending spikes are delivered together.
     dt : float, optional
@@ -78,9 +79,9 @@ def audit(
     Raises
     ------
     InputError
-        If `x` or `y` is not as described.
+        If an argument is not as described.
     ScheduleError
-        If a schedule is unknown or cannot run this network.
+        If a schedule is unknown, a group size is none, or a schedule cannot run this network.
 
     Examples
     --------
@@ -101,6 +102,7 @@ def audit(
     if not isinstance(network, Network):
         accepted = "a pyasync.Network (`model.network()` of a model of pyasync.nn)"
         raise InputError(expected("network", type(network).__name__, accepted))
+    callback(InputError, "finished", finished)
     batch = x if isinstance(x, SpikeBatch) else SpikeBatch.from_dense(x, dt)
     if len(batch) == 0:
         raise InputError(expected("x", repr(batch), "at least one sample"))
@@ -186,27 +188,13 @@ def _report(
 def _runs(
     schedules: Sequence[str | Schedule] | None, forward_group_sizes: Sequence[int]
 ) -> list[Schedule]:
-    accepted = f"names ({', '.join(NAMED)}, free) or schedules such as pa.Random(8), at least one"
-    if isinstance(schedules, (str, Schedule)):
-        schedules = [schedules]
-    if isinstance(forward_group_sizes, int):
-        forward_group_sizes = [forward_group_sizes]
-    runs: list[Schedule] = []
-    for each in ("random", "momentum", "fifo", "free") if schedules is None else schedules:
-        if isinstance(each, Schedule):
-            runs.append(each)
-        elif each == "free" or each in NAMED:
-            if each != "free" and not forward_group_sizes:
-                given = "no size"
-                raise ScheduleError(expected("forward_group_sizes", given, "at least one"))
-            runs.extend(named(each, forward_group_sizes))
-        else:
-            raise ScheduleError(expected("schedules", repr(each), accepted))
+    accepted = f"names ({', '.join(NAMES)}) or schedules such as pa.Random(8), at least one"
+    asked = ("random", "momentum", "fifo", "free") if schedules is None else schedules
+    runs = runs_of(asked, forward_group_sizes, accepted, own=True)
     baseline = [each for each in runs if isinstance(each, Layered)] or [Layered()]
     asynchronous = [each for each in runs if not isinstance(each, Layered)]
     if not asynchronous:
-        given = f"{schedules!r} with forward_group_sizes={forward_group_sizes!r}"
-        raise ScheduleError(expected("schedules", given, accepted))
+        raise ScheduleError(expected("schedules", repr(schedules), f"{accepted} not layered"))
     return [baseline[0], *asynchronous]
 
 

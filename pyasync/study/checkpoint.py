@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pickle
 import zipfile
@@ -11,18 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from filelock import FileLock, Timeout
 
 from pyasync._files import drafted
 from pyasync.errors import FileError, expected
-from pyasync.events import SpikeBatch
 from pyasync.study.recipe import Recipe
 
-# Version 1 had Adam, of which weight decay meant something else.
-FORMAT, VERSION = "pyasync.Training", 2
+# Version 1 had Adam, of which weight decay meant something else; 2 another digest of the samples.
+FORMAT, VERSION = "pyasync.Training", 3
 ACCEPTED = f"a whole checkpoint of a pyasync training, version {VERSION}"
 # What torch.load and zipfile raise for a file that is cut, altered, or of something else.
 UNREADABLE = (
@@ -30,29 +26,6 @@ UNREADABLE = (
     *(RuntimeError, AssertionError, pickle.UnpicklingError),
     *(zipfile.BadZipFile, zlib.error),
 )
-
-
-def fingerprint(*samples: tuple[SpikeBatch, npt.NDArray[np.int64]]) -> str:
-    """Digest of samples with their labels: other spikes, labels or order give another.
-
-    Examples
-    --------
-    >>> import numpy as np, pyasync as pa
-    >>> from pyasync.study.checkpoint import fingerprint
-    >>> x = pa.SpikeBatch([0], [0, 1], n_timesteps=1, input_shape=2, dt=1e-3)
-    >>> fingerprint((x, np.array([0]))) == fingerprint((x, np.array([1])))
-    False
-    """
-    digest = hashlib.blake2b(digest_size=16)
-    for x, y in samples:
-        arrays: list[npt.NDArray[Any]] = [x.channel, x.offsets, y.astype(np.int64)]
-        if x.multiplicity is not None:
-            arrays.append(x.multiplicity)
-        digest.update(repr((x.n_timesteps, x.input_shape, x.dt, len(arrays))).encode())
-        for array in arrays:
-            digest.update(repr((array.dtype.str, array.shape)).encode())
-            digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
 
 
 def save(path: str | os.PathLike[str], recipe: Recipe, samples: str, state: dict[str, Any]) -> None:
@@ -64,7 +37,7 @@ def save(path: str | os.PathLike[str], recipe: Recipe, samples: str, state: dict
         The file; one that exists is replaced.
     recipe : Recipe
     samples : str
-        `fingerprint` of what is trained on.
+        What tells those trained on from others, as `pyasync.study.samples.fingerprint` does.
     state : dict
         Tensors, numbers, strings, and lists and dicts of them.
 
@@ -110,9 +83,12 @@ def held(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.release()
+        # While it is held: later the file of that name may be the lock of another. Who has opened
+        # it meanwhile is told by filelock that what it locks has no name. Windows removes none that
+        # is open; there filelock does, on release.
         with suppress(OSError):
             os.unlink(lock.lock_file)
+        lock.release()
 
 
 def load(path: str | os.PathLike[str], recipe: Recipe, samples: str) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pyasync._checks import integer, real
 from pyasync._events import count_of, integers_of, seconds_of
 from pyasync._progress import Progress
 from pyasync.errors import InputError, MissingDependencyError, expected
@@ -20,6 +19,8 @@ from pyasync.events import SpikeBatch
 from pyasync.network import Network
 from pyasync.neurons import LIF
 from pyasync.projections import Linear
+from pyasync.study._recipe_values import checked
+from pyasync.study.samples import check_batch
 
 if TYPE_CHECKING:
     import torch
@@ -103,14 +104,11 @@ def train_layered(
     array([0, 1, 2, 3])
     """
     labels, sizes = _checked(x, y, hidden, n_outputs)
-    for argument, count in (("epochs", epochs), ("batch_size", batch_size), ("threads", threads)):
-        count_of(argument, count)
-    integer(InputError, "seed", seed)
-    for argument, number in (("v_threshold", v_threshold), ("learning_rate", learning_rate)):
-        real(InputError, argument, number, "a number above 0")
-    accepted = "a fraction of 0 or more, below 1"
-    if real(InputError, "input_dropout", input_dropout, accepted, positive=False) >= 1:
-        raise InputError(expected("input_dropout", repr(input_dropout), accepted))
+    epochs, batch_size = checked("epochs", epochs), checked("batch_size", batch_size)
+    seed, threads = checked("seed", seed), count_of("threads", threads)
+    tau_mem, v_threshold = checked("tau_mem", tau_mem), checked("v_threshold", v_threshold)
+    learning_rate = checked("learning_rate", learning_rate)
+    input_dropout = checked("input_dropout", input_dropout)
     neuron = LIF(tau_mem=tau_mem, v_threshold=v_threshold)
     torch = _torch()
     chance = torch.Generator().manual_seed(seed)
@@ -206,9 +204,7 @@ def _network(weights: Tensors, neuron: LIF, x: SpikeBatch) -> Network:
 def _checked(
     x: SpikeBatch, y: npt.ArrayLike, hidden: Sequence[int], n_outputs: int | None
 ) -> tuple[npt.NDArray[np.int64], list[int]]:
-    if not isinstance(x, SpikeBatch) or len(x) == 0 or x.dt is None:
-        accepted = "a SpikeBatch with one sample or more and a dt"
-        raise InputError(expected("x", repr(x), accepted))
+    check_batch("x", x)
     labels = integers_of("y", y).astype(np.int64)
     if len(labels) != len(x):
         raise InputError(
@@ -218,4 +214,4 @@ def _checked(
     if labels.min() < 0 or labels.max() >= classes:
         given = f"classes {labels.min()} .. {labels.max()}"
         raise InputError(expected("y", given, f"classes 0 .. {max(classes, 1) - 1}"))
-    return labels, [x.n_inputs, *(count_of("hidden", size) for size in hidden), classes]
+    return labels, [x.n_inputs, *checked("hidden", hidden), classes]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,16 @@ from torch import nn
 
 from pyasync._progress import Progress
 from pyasync.data.augment import shift
+from pyasync.errors import NetworkError, expected
 from pyasync.events import SpikeBatch
+from pyasync.network import Network
 from pyasync.nn.functional import by_timestep, spike_cost
 from pyasync.simulate import simulate
 from pyasync.study import checkpoint
-from pyasync.study.architecture import build, evaluation_schedule
+from pyasync.study.architecture import build
+from pyasync.study.plan import as_trained
 from pyasync.study.recipe import Recipe
+from pyasync.study.samples import fingerprint
 
 Samples = tuple[SpikeBatch, npt.NDArray[np.int64]]
 # What random numbers are for: each purpose has its own stream, whatever the others draw.
@@ -148,12 +154,14 @@ class Loop:
             x = shift(x, recipe.shift_channels, recipe.shift_timesteps, by)
         cost = spike_cost_at(recipe, done)
         seed = drawn(recipe.seed, FORWARD, step)
+        with self._weights():
+            given = self.model(x, seed=seed, sample_ids=picked, return_spike_counts=cost > 0)
         if cost:
-            counts, spikes = self.model(x, seed=seed, sample_ids=picked, return_spike_counts=True)
+            counts, spikes = given
             loss = self._cross_entropy(counts, labels)
             loss = loss + spike_cost(spikes, cost, recipe.spike_target)
         else:
-            loss = self._cross_entropy(self.model(x, seed=seed, sample_ids=picked), labels)
+            loss = self._cross_entropy(given, labels)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if recipe.gradient_clip is not None:
@@ -184,14 +192,40 @@ class Loop:
             return None, None
         x, y = self.validation
         result = simulate(
-            self.model.network(),
+            self.network(),
             x,
-            evaluation_schedule(self.recipe),
+            as_trained(self.recipe),
             seed=self.recipe.seed,
             threads=self.threads,
             keep=("counts",),
         )
         return result.accuracy(y), float(result.spikes.mean())
+
+    def network(self) -> Network:
+        """The network as it is trained so far.
+
+        Raises
+        ------
+        NetworkError
+            If the training diverged.
+        """
+        with self._weights():
+            return self.model.network()
+
+    @contextmanager
+    def _weights(self) -> Iterator[None]:
+        """Blame the training for weights that no network may have, once it has changed any."""
+        try:
+            yield
+        except NetworkError as error:
+            # That of the last step.
+            epoch = len(self.history) + (self.batch > 0)
+            if epoch == 0:
+                raise
+            why = str(error).partition(";")[0]
+            given = f"a training that diverged in epoch {epoch} ({why})"
+            accepted = "one with a smaller learning_rate or loss_scale, or with a gradient_clip"
+            raise NetworkError(expected("recipe", given, accepted)) from error
 
     def keep_at(self, path: Path, every: float) -> None:
         """Keep checkpoints at `path`, at most `every` seconds apart; go on from one that is there.
@@ -203,7 +237,7 @@ class Loop:
         """
         self.path, self.every = path, every
         held_out = () if self.validation is None else (self.validation,)
-        digest = checkpoint.fingerprint((self.x, self.labels), *held_out)
+        digest = fingerprint((self.x, self.labels), *held_out)
         self.samples = f"{digest}, {self.n_outputs} classes"
         if not path.exists():
             self._keep()

@@ -18,7 +18,8 @@ NAMED: dict[str, type[Random | Momentum | Fifo | Lifo]] = {
     "fifo": Fifo,
     "lifo": Lifo,
 }
-# Of a training that draws its F or its schedule, as `pyasync.nn.RandomSchedules` evaluates it.
+NAMES = (*SCHEDULES, "free")
+# F of a run where training draws it, or the nearest that training may draw.
 _USUAL_GROUP = 8
 
 
@@ -84,19 +85,12 @@ class Plan:
                 raise InputError(expected("recipes", shown({name: recipe}), "recipes by name"))
         if not isinstance(seeds, Iterable):
             raise InputError(expected("seeds", shown(seeds), "different integers, one or more"))
-        if isinstance(forward_group_sizes, int):
-            forward_group_sizes = [forward_group_sizes]
         checked = tuple(integer(InputError, "seeds", seed) for seed in seeds)
         if not checked or len(set(checked)) < len(checked):
             raise InputError(expected("seeds", shown(seeds), "different integers, one or more"))
         runs: dict[str, Schedule] = {"layered": Layered()}
-        for name in schedules:
-            if name not in (*SCHEDULES, "free"):
-                accepted = ", ".join((*SCHEDULES, "free"))
-                raise ScheduleError(expected("schedules", shown(name), accepted))
-            if name != "layered":
-                for each in named(name, forward_group_sizes):
-                    runs.setdefault(run_label(each), each)
+        for each in runs_of(schedules, forward_group_sizes, ", ".join(NAMES)):
+            runs.setdefault(run_label(each), each)
         for recipe in recipes.values():
             own = as_trained(recipe)
             runs.setdefault(run_label(own), own)
@@ -129,25 +123,71 @@ class Plan:
         return recipe_title(trained, self.recipes[trained])
 
 
-def named(name: str, forward_group_sizes: Sequence[int]) -> list[Schedule]:
-    """Give the runs that an asynchronous schedule's name stands for: one for each F, or a free one.
+def runs_of(
+    schedules: Any, forward_group_sizes: Any, accepted: str, *, own: bool = False
+) -> list[Schedule]:
+    """Give the runs that schedules stand for; one of them, or one F, need not be in a list.
+
+    Parameters
+    ----------
+    schedules : sequence of str or Schedule
+        Names, each of which stands for a run with every F; "layered" and "free" have none. A
+        schedule stands for itself.
+    forward_group_sizes : sequence of int
+        Every F; none only where nothing that was asked for has one.
+    accepted : str
+        What an error says that `schedules` may be.
+    own : bool
+        Take schedules too, not only their names.
+
+    Raises
+    ------
+    ScheduleError
+        If a schedule or a group size is none, or a size is missing.
 
     Examples
     --------
-    >>> from pyasync.study.plan import named
-    >>> named("fifo", [1, 8])
-    [Fifo(forward_group_size=1), Fifo(forward_group_size=8)]
+    >>> from pyasync.study.plan import runs_of
+    >>> runs_of(["layered", "fifo"], [1, 8], accepted="names")
+    [Layered(feedback='next_timestep'), Fifo(forward_group_size=1), Fifo(forward_group_size=8)]
     """
-    if name == "free":
-        return [FreeRunning(parallel="shards")]
-    return [NAMED[name](size) for size in forward_group_sizes]
+    sizes = [
+        integer(ScheduleError, "forward_group_sizes", size, 1)
+        for size in _listed(forward_group_sizes)
+    ]
+    runs: list[Schedule] = []
+    for each in _listed(schedules):
+        if own and isinstance(each, Schedule):
+            runs.append(each)
+        elif not isinstance(each, str) or each not in NAMES:
+            raise ScheduleError(expected("schedules", shown(each), accepted))
+        elif each == "layered":
+            runs.append(Layered())
+        elif each == "free":
+            runs.append(FreeRunning(parallel="shards"))
+        elif not sizes:
+            given = f"no size for the schedule {each!r}"
+            raise ScheduleError(expected("forward_group_sizes", given, "at least one"))
+        else:
+            runs.extend(NAMED[each](size) for size in sizes)
+    return runs
+
+
+def _listed(given: Any) -> list[Any]:
+    """What a sequence holds; of what is none, itself."""
+    if isinstance(given, str):  # a name, not its letters
+        return [given]
+    try:
+        return list(given)
+    except TypeError:
+        return [given]
 
 
 def as_trained(recipe: Recipe) -> Schedule:
-    """Give the schedule that a network was trained with, for running it.
+    """Give the schedule that a network was trained with, for running it: without training's noise.
 
-    Where training draws F, it is 8 or the nearest that it draws; where it draws the schedule,
-    `Random(8)`.
+    Where training draws F, it is 8 or the nearest that it draws; where it draws the schedule, that
+    is random.
 
     Examples
     --------

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from pyasync._checks import integer, shown
 from pyasync._events import integers_of
 from pyasync.errors import InputError, expected
 from pyasync.events import SpikeBatch
@@ -55,9 +56,7 @@ class Samples:
     def __post_init__(self) -> None:
         for part in ("train", "test"):
             x, y = getattr(self, f"{part}_x"), getattr(self, f"{part}_y")
-            if not isinstance(x, SpikeBatch) or len(x) == 0 or x.dt is None:
-                accepted = "a SpikeBatch with one sample or more and a dt"
-                raise InputError(expected(f"{part}_x", repr(x), accepted))
+            check_batch(f"{part}_x", x)
             labels = integers_of(f"{part}_y", y).astype(np.int64)
             if len(labels) != len(x) or labels.min() < 0:
                 given = f"{len(labels)} numbers from {labels.min(initial=0)}"
@@ -78,6 +77,7 @@ class Samples:
         InputError
             If an argument is not as described, or no class has five samples.
         """
+        check_batch("x", x)
         labels = integers_of("y", y).astype(np.int64)
         if len(labels) != len(x):
             given = f"{len(labels)} classes"
@@ -91,7 +91,16 @@ class Samples:
         return cls(name, x[~test], labels[~test], x[test], labels[test])
 
     def few(self, train: int | None = None, test: int | None = None) -> Samples:
-        """Take so many samples only: the first of each class, of all classes alike."""
+        """Take so many samples only: the first of each class, of all classes alike.
+
+        Raises
+        ------
+        InputError
+            If a number is less than 1.
+        """
+        for part, number in (("train", train), ("test", test)):
+            if number is not None:
+                integer(InputError, part, number, 1)
         train_y, test_y = self.train_y, self.test_y
         kept, tested = _of_all_classes(train_y, train), _of_all_classes(test_y, test)
         return Samples(
@@ -112,15 +121,36 @@ class Samples:
     @cached_property
     def fingerprint(self) -> str:
         """A number, in hexadecimal, that other samples have not: of events and classes alike."""
-        digest = hashlib.sha256()
-        for x, y in ((self.train_x, self.train_y), (self.test_x, self.test_y)):
-            digest.update(f"{x.n_timesteps} {x.input_shape} {x.dt!r} {x.n_events}".encode())
-            for array in (x.channel, x.offsets, x.multiplicity, y):
-                digest.update(b"none" if array is None else b"some")
-                if array is not None:
-                    little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-                    digest.update(np.ascontiguousarray(little).data)
-        return digest.hexdigest()
+        return fingerprint((self.train_x, self.train_y), (self.test_x, self.test_y))
+
+
+def check_batch(argument: str, given: object) -> None:
+    """Refuse what cannot be trained on."""
+    if not isinstance(given, SpikeBatch) or len(given) == 0 or given.dt is None:
+        accepted = "a SpikeBatch with one sample or more and a dt"
+        raise InputError(expected(argument, shown(given), accepted))
+
+
+def fingerprint(*samples: tuple[SpikeBatch, Labels]) -> str:
+    """Digest of samples with their classes: other spikes, classes or order give another.
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa
+    >>> from pyasync.study.samples import fingerprint
+    >>> x = pa.SpikeBatch([0], [0, 1], n_timesteps=1, input_shape=2, dt=1e-3)
+    >>> fingerprint((x, np.array([0]))) == fingerprint((x, np.array([1])))
+    False
+    """
+    digest = hashlib.sha256()
+    for x, y in samples:
+        digest.update(f"{x.n_timesteps} {x.input_shape} {x.dt!r} {x.n_events}".encode())
+        for array in (x.channel, x.offsets, x.multiplicity, y.astype(np.int64)):
+            digest.update(b"none" if array is None else b"some")
+            if array is not None:
+                little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+                digest.update(np.ascontiguousarray(little).data)
+    return digest.hexdigest()
 
 
 def _of_all_classes(labels: Labels, number: int | None) -> npt.NDArray[np.int64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 
+from pyasync._checks import callback, shown
 from pyasync.errors import InputError, expected
 from pyasync.study.energy import EnergyModel
 from pyasync.study.evaluation import evaluate
@@ -76,7 +77,7 @@ def study(
     InputError
         If an argument is not as described.
     ScheduleError
-        If a schedule is unknown.
+        If a schedule is unknown, or a group size is none.
     FileError
         If the folder cannot be written to.
     MissingDependencyError
@@ -102,6 +103,9 @@ def study(
     if not isinstance(samples, Samples):
         accepted = "pyasync.study.Samples, with those for testing: Samples.split(name, x, y)"
         raise InputError(expected("samples", type(samples).__name__, accepted))
+    if energy is not None and not isinstance(energy, EnergyModel):
+        raise InputError(expected("energy", shown(energy), "a pyasync.study.EnergyModel, or None"))
+    callback(InputError, "finished", finished)
     if recipes is None:
         recipes = PRESETS.get(samples.name, PRESETS["npz"]).recipes(samples.dt)
     plan = Plan.make(recipes, schedules, forward_group_sizes, seeds)

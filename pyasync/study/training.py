@@ -104,6 +104,8 @@ def train(
     ------
     InputError
         If an argument is not as described, or the architecture does not fit the samples.
+    NetworkError
+        If the training diverges: weights are no longer finite.
     FileError
         If the checkpoint cannot be read or written, is that of another recipe or other
         samples, or is that of a training under way.
@@ -147,8 +149,7 @@ def train(
                 epoch = loop.run_epoch(bar)
                 if on_epoch is not None:
                     on_epoch(epoch)
-    model = loop.model.eval()
-    return Training(model.network(), model, tuple(loop.history), recipe)
+    return Training(loop.network(), loop.model.eval(), tuple(loop.history), recipe)
 
 
 def _held_out(given: object, x: SpikeBatch, n_outputs: int) -> Samples:

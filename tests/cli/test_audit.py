@@ -80,3 +80,22 @@ def test_without_a_network_one_is_trained_on_the_built_in_digits(tmp_path, monke
     network = pa.Network.load("net.safetensors")
     assert [population.name for population in network.populations][-1] == "output"
     assert network.input_shape == (2, 34, 34)
+
+
+def test_threads_are_the_engines_and_change_no_training(tmp_path, monkeypatch, capsys) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("mlxtend")
+    monkeypatch.chdir(tmp_path)
+    command = ["audit", "--epochs", "1", "--samples", "10", "--schedule", "fifo", "-F", "64"]
+    before = torch.get_num_threads()
+    for threads in (1, before + 1):
+        options = ["--threads", str(threads), "--save-network", f"{threads}.safetensors"]
+        assert main([*command, *options]) == 0
+        assert torch.get_num_threads() == before
+    one, more = sorted(tmp_path.iterdir())
+    assert one.read_bytes() == more.read_bytes()
+    capsys.readouterr()
+    assert main([*command, "--threads", "0"]) == 1
+    captured = capsys.readouterr()
+    assert (captured.err.count("\n"), captured.out) == (1, ""), "refused before anything is trained"
+    assert "threads: got 0" in captured.err

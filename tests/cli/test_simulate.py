@@ -74,6 +74,40 @@ def test_a_trace_recorded_in_batches_replays_the_run(files) -> None:
     assert replayed["samples"] == recorded["samples"]
 
 
+@pytest.mark.parametrize("option", [["--threads", "0"], ["--max-spikes", "-3"], ["--seed", "-1"]])
+def test_a_refused_run_leaves_the_results_of_an_earlier_one(files, option) -> None:
+    simulate(files, "--trace", "run.trace")
+    before = [Path(name).read_bytes() for name in ("out.json", "run.trace")]
+    command = ["simulate", str(files.network), "--data", str(files.data), *option]
+    assert main([*command, "--json", "out.json", "--trace", "run.trace"]) == 1
+    assert before == [Path(name).read_bytes() for name in ("out.json", "run.trace")]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+@pytest.mark.parametrize("batches", [0, 2])
+def test_what_was_finished_before_a_failure_is_kept(files, monkeypatch, error, batches) -> None:
+    simulate(files)
+    run, left = pa.simulate, [batches]
+
+    def fails(*arguments: Any, **settings: Any) -> Any:
+        if not left[0]:
+            raise error
+        left[0] -= 1
+        return run(*arguments, **settings)
+
+    monkeypatch.setattr(pa, "simulate", fails)
+    command = ["simulate", str(files.network), "--data", str(files.data), "--batch-size", "7"]
+    command += ["--json", "out.json"]
+    if error is KeyboardInterrupt:
+        assert main(command) == 130
+    else:
+        with pytest.raises(error):
+            main(command)
+    kept = json.loads(Path("out.json").read_text())["n_finished"]
+    # An interruption says that nothing was finished; of a run that never began nothing is said.
+    assert kept == (7 * batches if batches or error is KeyboardInterrupt else 20)
+
+
 def test_json_is_strict_where_a_measure_has_no_value(files) -> None:
     silent = pa.Network.sequential([pa.Linear(np.zeros((5, 40), np.float32))])
     silent.save("silent.safetensors")

@@ -90,6 +90,18 @@ def test_a_trace_is_shown_and_drawn_as_asked(files, capsys) -> None:
     fails(capsys, ["trace", "plot", "run.trace", "--figure", "a"], "figure: got a")
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("--split train", "--dt 1e-3", "--timesteps 3", "--reset zero", "--source-dt 1e-4"),
+        *("--integration euler", "--format npz", "--time t", "--time-unit 1e-3", "--channel unit"),
+    ],
+)
+def test_what_an_audit_of_the_digits_cannot_use_is_refused(files, capsys, option) -> None:
+    says = f"{option.split()[0]} has no effect without NETWORK"
+    fails(capsys, ["audit", "--epochs", "1", *option.split()], says, status=2)
+
+
 @pytest.mark.parametrize("form", ["dense", "timed", "folder"])
 def test_the_command_that_training_shows_audits_what_was_trained(files, capsys, form) -> None:
     pytest.importorskip("torch")
@@ -117,6 +129,31 @@ def test_the_command_that_training_shows_audits_what_was_trained(files, capsys, 
     report = json.loads(Path("audit.json").read_text())
     assert report["dt"] == 5e-3
     assert report["n_timesteps"] == 6
+
+
+@pytest.mark.parametrize("validation", [["--validation", "shd_test.h5"], []])
+def test_recordings_in_one_file_are_audited_as_they_were_cut(files, capsys, validation) -> None:
+    pytest.importorskip("torch")
+    h5py = pytest.importorskip("h5py")
+    for part in ("train", "test"):
+        with h5py.File(f"shd_{part}.h5", "w") as file:
+            for name, values in {
+                "times": np.arange(4, dtype="f2") / 9,
+                "units": [1, 2, 3, 4],
+            }.items():
+                kind = h5py.vlen_dtype(np.dtype("f2" if name == "times" else "u2"))
+                file.create_dataset(f"spikes/{name}", 8, kind)[:] = [np.asarray(values)] * 8
+            file["labels"] = np.arange(8, dtype=np.uint8) % 2
+    options = ["--preset", "shd", "--epochs", "1", "--hidden", "8", "--output-sync-threshold", "0"]
+    command = ["train", "shd_train.h5", "--format", "shd", *options, *validation]
+    with pytest.warns(pa.nn.ActivityWarning):
+        assert main([*command, "--save-network", "net.safetensors", "--json", "train.json"]) == 0
+    shown = capsys.readouterr().out.splitlines()[-1].removeprefix("to audit it: ")
+    audit = [word.replace("TEST.h5", "shd_test.h5") for word in shlex.split(shown)]
+    assert main([*audit[1:], "--schedule", "fifo", "-F", "1", "--json", "audit.json"]) == 0
+    trained, audited = (json.loads(Path(f"{name}.json").read_text()) for name in ("train", "audit"))
+    assert (audited["dt"], audited["n_timesteps"]) == (20e-3, 60)
+    assert (trained["dt"], trained["n_timesteps"]) == (20e-3, 60)
 
 
 def test_the_row_of_free_running_is_of_what_happened(files) -> None:
@@ -160,6 +197,68 @@ def test_what_says_how_to_read_a_file_is_refused_for_other_data(
     if name != "--input-shape":
         run = ["simulate", str(files.network), "--data", data]
         fails(capsys, [*run, *option.split()], f"{name} is for npz files", status=2)
+
+
+FORMS = {
+    "saved": (
+        "for data.npz, which SpikeBatch.save wrote",
+        "--channel unit",
+        "--time t",
+        "--time-unit 1e-3",
+    ),
+    "dense": ("for data.npz, which has a dense array 'x'", "--channel unit", "--time-unit 1e-3"),
+    "binned": ("without time", "--time-unit 1e-3"),
+}
+
+
+@pytest.mark.parametrize(
+    ("form", "option"), [(form, option) for form, (_, *some) in FORMS.items() for option in some]
+)
+def test_what_the_form_of_a_file_does_not_use_is_refused(files, capsys, form, option) -> None:
+    labels = {"label": np.arange(20) % 5}
+    if form == "saved":
+        files.x.save("data.npz", **labels)
+    elif form == "dense":
+        np.savez("data.npz", x=files.x.to_dense(bool), dt=10e-3, **labels)
+    else:
+        events = {"channel": files.x.channel, "offsets": files.x.offsets, "t": files.x.channel}
+        np.savez("data.npz", n_timesteps=6, n_inputs=40, dt=10e-3, **events, **labels)
+    name, says = option.split()[0], FORMS[form][0]
+    for command in (
+        ["train", "data.npz"],
+        ["study", "data.npz"],
+        ["simulate", str(files.network), "--data", "data.npz"],
+        ["audit", str(files.network), "--data", "data.npz"],
+    ):
+        refused = f"pyasync: {name}: got {option.split()[1]!r}"
+        if name == "--time-unit":
+            refused = f"pyasync: {name}: got 0.001"
+        fails(capsys, [*command, *option.split()], f"{refused}; accepted: None {says}")
+    assert main(["simulate", str(files.network), "--data", "data.npz"]) == 0
+
+
+@pytest.mark.parametrize("command", ["train timed.npz", "simulate NET --data timed.npz"])
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ("--time ms --dt 1e-3", "--time-unit: got None"),
+        ("--time ms --dt 1e-3 --time-unit 0", "--time-unit: got 0"),
+        ("--time ms --time-unit 1e-3", "--dt: got None"),
+        ("", "--timesteps: got None"),
+        ("--timesteps 0", "--timesteps: got 0"),
+    ],
+)
+def test_what_a_file_needs_is_called_as_the_option_is(files, capsys, command, how, says) -> None:
+    events = {"channel": np.arange(6), "ms": np.arange(6), "offsets": np.arange(7)}
+    np.savez("timed.npz", **events, label=np.arange(6) % 3, n_inputs=40)
+    words = [str(files.network) if word == "NET" else word for word in command.split()]
+    fails(capsys, [*words, *how.split()], f"pyasync: {says}")
+
+
+def test_test_samples_of_another_length_are_named(files, capsys) -> None:
+    np.savez("short.npz", x=files.x.to_dense(bool)[:4], dt=10e-3, label=files.labels)
+    says = "--test-data, --timesteps: got 6; accepted: 4, which the file says"
+    fails(capsys, ["study", str(files.data), "--test-data", "short.npz"], says)
 
 
 def test_a_trace_of_other_samples_is_named_by_their_number(files, capsys) -> None:

@@ -59,6 +59,77 @@ def test_no_file_is_written_over(files, capsys, command, says) -> None:
     assert before == {path: path.read_bytes() for path in Path().iterdir() if path.is_file()}
 
 
+SHUT = "shut/new.x", "old.x"
+
+
+def close(monkeypatch: pytest.MonkeyPatch, *paths: str) -> None:
+    """Let nobody write there; to root, which tests may run as, every file's mode lets it."""
+    closed, access = {os.path.realpath(path) for path in paths}, os.access
+
+    def asked(path: str | Path, mode: int, **how: bool) -> bool:
+        return not (mode & os.W_OK and os.path.realpath(path) in closed) and access(
+            path, mode, **how
+        )
+
+    monkeypatch.setattr(os, "access", asked)
+
+
+@pytest.mark.parametrize("target", SHUT)
+@pytest.mark.parametrize(
+    ("command", "option", "suffix"),
+    [
+        (RUN, "--json", ".json"),
+        (RUN, "--trace", ".trace"),
+        (AUDIT, "--json", ".json"),
+        (AUDIT, "--figure", ".png"),
+        ("audit --epochs 1", "--save-network", ".safetensors"),
+        (TRAIN, "--save-network", ".safetensors"),
+        (TRAIN, "--checkpoint", ".checkpoint"),
+        (TRAIN, "--json", ".json"),
+        (STUDY, "--json", ".json"),
+        ("trace show run.trace", "--json", ".json"),
+    ],
+)
+def test_what_may_not_be_written_is_refused_before_anything_is_read(
+    files, capsys, monkeypatch, command, option, suffix, target
+) -> None:
+    target = target.replace(".x", suffix)
+    Path("shut").mkdir()
+    Path(f"old{suffix}").touch()
+    close(monkeypatch, "shut", f"old{suffix}")
+    before = sorted(Path().iterdir())
+    # Neither network nor data are there: whoever reads first complains of them.
+    assert main([*command.split(), option, target]) == 1
+    shown = capsys.readouterr()
+    assert f"{option}: got {target}, which may not be written" in shown.err
+    assert (shown.err.count("\n"), shown.out) == (1, "")
+    assert sorted(Path().iterdir()) == before
+
+
+@pytest.mark.parametrize("out", ["file", "file/below/it", "shut", "shut/below/it", "open"])
+def test_a_study_needs_a_folder_to_write_to(files, capsys, monkeypatch, out) -> None:
+    pytest.importorskip("torch")
+    for folder in ("shut", "open/networks"):
+        Path(folder).mkdir(parents=True)
+    Path("file").touch()
+    close(monkeypatch, "shut", "open/networks")
+    assert main(["study", "none.npz", "--out", out]) == 1
+    shown = capsys.readouterr()
+    assert f"--out: got {out}" in shown.err
+    assert (shown.err.count("\n"), shown.out) == (1, "")
+    assert not list(Path("open/networks").iterdir())
+
+
+def test_a_file_behind_a_link_is_written_where_it_is(files, monkeypatch) -> None:
+    Path("there").mkdir()
+    Path("here").mkdir()
+    Path("here/link.json").symlink_to(Path("there/real.json").absolute())
+    close(monkeypatch, "here")
+    command = ["simulate", str(files.network), "--data", str(files.data)]
+    assert main([*command, "--json", "here/link.json"]) == 0
+    assert Path("there/real.json").stat().st_size
+
+
 def test_a_device_may_be_written_to_by_all(files) -> None:
     command = ["simulate", str(files.network), "--data", str(files.data)]
     assert main([*command, "--json", os.devnull, "--trace", os.devnull]) == 0

@@ -166,6 +166,15 @@ def test_without_pytorch_it_says_what_to_install(data) -> None:
     assert ran.stderr.count("\n") == 1
 
 
+def test_a_training_that_diverges_is_no_bad_argument(data, capsys) -> None:
+    command = ["train", data, "--epochs", "2", "--loss-scale", "1e30", "--learning-rate", "1e30"]
+    assert main([*command, "--save-network", "net.safetensors"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("pyasync: recipe: got a training that diverged in epoch 1 ("), error
+    assert error.count("\n") == 1
+    assert not Path("net.safetensors").exists()
+
+
 def test_samples_without_labels_are_refused(data, capsys) -> None:
     X.save("bare.npz")
     assert main(["train", "bare.npz"]) == 1

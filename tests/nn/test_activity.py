@@ -41,6 +41,16 @@ def test_saturation() -> None:
     assert kinds(one(), 2, 0, 2, first=2) == ["neurons fired "] * 2
 
 
+@pytest.mark.parametrize(("fired", "said"), [(12, 0), (18, 0), (19, 1)])
+def test_a_network_is_saturated_above_nine_timesteps_in_ten(fired: int, said: int) -> None:
+    x = torch.zeros(20, 1, 1)
+    x[:fired] = 2
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        one()(x)
+    assert [each.category for each in caught] == [pa.nn.ActivityWarning] * said
+
+
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.parametrize("compiler", [False, True])
 def test_the_warning_points_at_the_call_and_says_what_to_do(compiler: bool) -> None:

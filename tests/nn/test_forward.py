@@ -108,7 +108,7 @@ def test_the_dropouts_do_what_they_say(make: Make, x: Any) -> None:
         assert model(x).sum() == 0
 
 
-@pytest.mark.parametrize("form", ["bool", "float", "gradient", "batch", "analog"])
+@pytest.mark.parametrize("form", ["bool", "float", "gradient", "array", "batch", "analog"])
 def test_input_dropout_keeps_the_expected_input(form: str) -> None:
     options = {"input_shape": 200, "schedule": pa.Fifo(1), "dt": 1e-3, "input_dropout": 0.25}
     model = pa.nn.AsyncSequential(pa.nn.OneToOne(1.0), pa.nn.LIF(v_threshold=1e6), **options)
@@ -119,6 +119,7 @@ def test_input_dropout_keeps_the_expected_input(form: str) -> None:
         "bool": x,
         "float": x.float(),
         "gradient": x.float().requires_grad_(),
+        "array": x.numpy(),
         "batch": batch,
         "analog": analog,
     }
@@ -129,7 +130,7 @@ def test_input_dropout_keeps_the_expected_input(form: str) -> None:
     assert set(v.unique().tolist()) == {0.0, float(torch.tensor(unit))}
     assert ((v > 0) & ~x[0]).sum() == 0
     assert (v > 0).sum() / x.sum() == pytest.approx(0.75, abs=0.04)
-    if form in ("float", "batch"):
+    if form in ("float", "array", "batch"):
         assert torch.equal(v, model(x, return_state=True, seed=1)[1].v)
 
 

@@ -252,6 +252,10 @@ def test_what_makes_no_network_is_named(call, says: str) -> None:  # type: ignor
         ({"surrogate": "atan"}, "surrogate: got 'atan'"),
         ({"gradient_scope": "all"}, "gradient_scope: got 'all'"),
         ({"gradient": "cuda"}, "gradient: got 'cuda'"),
+        ({"detach_reset": "false"}, "detach_reset: got 'false'; accepted: True or False"),
+        ({"detach_reset": 0}, "detach_reset: got 0"),
+        ({"batch_first": "no"}, "batch_first: got 'no'; accepted: True or False"),
+        ({"batch_first": None}, "batch_first: got None"),
         ({"refractory_dropout": 1.5}, "refractory_dropout: got 1.5"),
         ({"spike_dropout": -0.1}, "spike_dropout: got -0.1"),
         ({"input_dropout": 1.0}, "input_dropout: got 1.0"),
@@ -262,3 +266,12 @@ def test_what_makes_no_network_is_named(call, says: str) -> None:  # type: ignor
 def test_a_bad_option_is_named(change, says: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(pa.PyasyncError, match=rf"^{says}"):
         pa.nn.AsyncSequential(nn.Linear(4, 3), pa.nn.LIF(), **{**HOW, **change})
+
+
+def test_numpys_truth_values_are_options_too() -> None:
+    how = {**HOW, "detach_reset": np.False_, "batch_first": np.True_}
+    model = pa.nn.AsyncSequential(nn.Linear(4, 3), pa.nn.LIF(), **how)  # type: ignore[arg-type]
+    assert (model.detach_reset, model.batch_first) == (False, True)
+    assert type(model.batch_first) is bool
+    with pytest.raises(pa.InputError, match=r"^batch_first: got 'yes'"):
+        model.batch_first = "yes"  # type: ignore[assignment]

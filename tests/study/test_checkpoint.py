@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import pyasync as pa
 
 torch = pytest.importorskip("torch")
 
+from pyasync.study.checkpoint import held  # noqa: E402
 from pyasync.study.loop import Loop  # noqa: E402
 from pyasync.study.training import Training, train  # noqa: E402
 
@@ -212,6 +214,39 @@ def test_a_second_training_to_the_same_checkpoint_is_refused_while_the_first_one
     train(QUICK.replace(epochs=2), X, Y, checkpoint=path)
 
 
+def test_of_two_that_follow_on_one_that_ends_only_one_holds_the_checkpoint(
+    tmp_path, monkeypatch
+) -> None:
+    path, unlink = tmp_path / "c", os.unlink
+    holders = []
+
+    def follow() -> None:
+        follower = held(path)
+        with suppress(pa.FileError):
+            follower.__enter__()
+            holders.append(follower)
+
+    def meanwhile(name: object, **options: object) -> None:
+        follow()
+        unlink(name, **options)
+
+    with held(path):
+        monkeypatch.setattr(os, "unlink", meanwhile)
+    monkeypatch.undo()
+    follow()
+    assert len(holders) == 1
+    holders.pop().__exit__(None, None, None)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_lock_that_a_killed_training_left_is_taken(tmp_path) -> None:
+    path = tmp_path / "c"
+    (tmp_path / "c.lock").write_bytes(b"")
+    with held(path):
+        assert os.listdir(tmp_path) == ["c.lock"]
+    assert os.listdir(tmp_path) == []
+
+
 def test_where_none_can_be_written_nothing_is_trained(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(Loop, "_step", None)
     with pytest.raises(pa.FileError, match="No such file or directory"):
@@ -219,7 +254,7 @@ def test_where_none_can_be_written_nothing_is_trained(tmp_path, monkeypatch) -> 
 
 
 def test_a_fingerprint_is_of_every_number() -> None:
-    from pyasync.study.checkpoint import fingerprint
+    from pyasync.study.samples import fingerprint
 
     x = pa.SpikeBatch([0, 1], [0, 1, 2], 2, (1, 4), dt=1e-3)
     y = np.array([1])

@@ -71,6 +71,10 @@ BAD = [
     ("tau_mem", 0.0),
     ("tau_mem", "long"),
     ("tau_mem", math.nan),
+    ("tau_mem", np.ones(3)),
+    ("tau_mem", np.full(2, math.inf)),
+    ("v_threshold", np.ones(3)),
+    ("detach_reset", "false"),
     ("v_threshold", -1.0),
     ("v_threshold", math.inf),
     ("output_sync_threshold", -1),
@@ -135,6 +139,9 @@ def test_values_that_do_not_go_together_are_refused() -> None:
 
 def test_a_recipe_is_a_plain_value() -> None:
     assert Recipe(hidden=[5, 7], seed=np.int64(3)) == Recipe(hidden=(5, 7), seed=3)
+    endless = Recipe(tau_mem=np.float32(math.inf), bias=np.True_)
+    assert endless == Recipe(tau_mem="inf", bias=True)
+    assert [type(each) for each in (endless.tau_mem, endless.bias)] == [float, bool]
     assert len({Recipe(), Recipe(seed=0), Recipe(seed=1)}) == 2
     with pytest.raises(dataclasses.FrozenInstanceError):
         Recipe().seed = 1  # type: ignore[misc]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ pytest.importorskip("torch", reason="studies train with PyTorch, which is not in
 from toy_study import N_TEST, N_TRAIN, RECIPES, SHARED, samples, toy_study
 
 import pyasync as pa
-from pyasync.study import Recipe, Samples, StudyReport
+from pyasync.study import EnergyModel, Recipe, Samples, StudyReport
 from pyasync.study.plan import Plan, as_trained
 from pyasync.study.presets import PRESETS, Preset
 
@@ -36,7 +37,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Schedule and seed of every training from now on."""
-    module = sys.modules["pyasync.study.training"]
+    module = import_module("pyasync.study.training")
     asked: list[tuple[str, int]] = []
     train = module.train
 
@@ -274,10 +275,10 @@ def test_every_preset_compares_like_with_like(name: str) -> None:
         (Recipe(schedule="mixed", forward_group_size=(1, 4)), pa.Random(4)),
     ],
 )
-def test_as_trained_is_the_schedule_of_validation(recipe: Recipe, expected: pa.Schedule) -> None:
-    from pyasync.study.architecture import evaluation_schedule
-
-    assert as_trained(recipe) == evaluation_schedule(recipe) == expected
+def test_a_network_is_run_under_the_schedule_of_its_training(
+    recipe: Recipe, expected: pa.Schedule
+) -> None:
+    assert as_trained(recipe) == expected
 
 
 def test_the_baseline_is_the_layered_recipe_wherever_it_stands() -> None:
@@ -294,7 +295,24 @@ def test_the_baseline_is_the_layered_recipe_wherever_it_stands() -> None:
         ({"recipes": {"mine": 3}}, pa.InputError, "recipes: got {'mine': 3}"),
         ({"recipes": [SHARED]}, pa.InputError, "recipes: got"),
         ({"schedules": ["lottery"]}, pa.ScheduleError, "schedules: got 'lottery'"),
-        ({"forward_group_sizes": [0]}, pa.ScheduleError, "forward_group_size: got 0"),
+        ({"schedules": "lottery"}, pa.ScheduleError, "schedules: got 'lottery'"),
+        ({"schedules": 3}, pa.ScheduleError, "schedules: got 3; accepted: layered, random"),
+        ({"schedules": None}, pa.ScheduleError, "schedules: got None"),
+        ({"schedules": [["fifo"]]}, pa.ScheduleError, r"schedules: got \['fifo'\]"),
+        ({"schedules": [pa.Fifo()]}, pa.ScheduleError, "schedules: got Fifo"),
+        ({"forward_group_sizes": [0]}, pa.ScheduleError, "forward_group_sizes: got 0"),
+        ({"forward_group_sizes": 2.5}, pa.ScheduleError, "forward_group_sizes: got 2.5"),
+        ({"forward_group_sizes": True}, pa.ScheduleError, "forward_group_sizes: got True"),
+        ({"forward_group_sizes": None}, pa.ScheduleError, "forward_group_sizes: got None"),
+        ({"forward_group_sizes": "8"}, pa.ScheduleError, "forward_group_sizes: got '8'"),
+        (
+            {"schedules": ["fifo"], "forward_group_sizes": []},
+            pa.ScheduleError,
+            "forward_group_sizes: got no size for the schedule 'fifo'; accepted: at least one",
+        ),
+        ({"energy": 3}, pa.InputError, "energy: got 3; accepted: a pyasync.study.EnergyModel"),
+        ({"energy": EnergyModel}, pa.InputError, "energy: got <class"),
+        ({"finished": 3}, pa.InputError, "finished: got 3; accepted: a function"),
         ({"seeds": []}, pa.InputError, "seeds: got"),
         ({"seeds": [1, 1]}, pa.InputError, "seeds: got"),
         ({"seeds": [-1]}, pa.InputError, "seeds: got -1"),
@@ -306,6 +324,18 @@ def test_a_bad_argument_is_named_before_anything_is_trained(
     with pytest.raises(error, match=rf"^{says}"):
         toy_study(**change)
     assert trained == []
+
+
+@pytest.mark.parametrize("sizes", [2, np.int64(2), np.array(2), [2], (2, 2), np.array([2])])
+@pytest.mark.parametrize("schedules", ["fifo", ["layered", "fifo"], np.array(["fifo"])])
+def test_one_schedule_or_size_need_not_be_in_a_list(schedules: Any, sizes: Any) -> None:
+    runs = Plan.make({"layered": RECIPES["layered"]}, schedules, sizes, [0]).runs
+    assert runs == (pa.Layered(), pa.Fifo(2))
+
+
+def test_every_name_has_the_sizes_of_an_iterator() -> None:
+    runs = Plan.make({"layered": RECIPES["layered"]}, ["fifo", "lifo"], iter([1, 2]), [0]).runs  # type: ignore[arg-type]
+    assert runs == (pa.Layered(), pa.Fifo(1), pa.Fifo(2), pa.Lifo(1), pa.Lifo(2))
 
 
 def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
@@ -321,6 +351,19 @@ def test_without_test_samples_every_fifth_of_each_class_is_one() -> None:
     assert split.test_x == x[[8, 9, 18, 19]]
     assert split.test_y.tolist() == [0, 1, 0, 1]
     assert len(split.train_x) == 19
+
+
+@pytest.mark.parametrize("x", [None, np.ones(3), pa.SpikeBatch([0], [0, 1], 1, 3)])
+def test_only_samples_with_a_timestep_are_split(x: Any) -> None:
+    with pytest.raises(pa.InputError, match=r"^x: got .*; accepted: a SpikeBatch with .* a dt"):
+        Samples.split("none", x, [0])
+
+
+@pytest.mark.parametrize("number", [-1, 0, 2.5, "2"])
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_number_of_samples_that_is_none_is_named(part: str, number: Any) -> None:
+    with pytest.raises(pa.InputError, match=rf"^{part}: got {number!r}; accepted: an integer of 1"):
+        samples().few(**{part: number})
 
 
 @pytest.mark.parametrize("order", ["sorted", "round"])
@@ -346,6 +389,18 @@ def test_a_fingerprint_tells_events_classes_and_their_use_apart() -> None:
     found = {each.fingerprint for each in (toy, *other)}
     assert len(found) == 6
     assert samples("of another name").fingerprint == toy.fingerprint
+
+
+def test_a_fingerprint_tells_timesteps_and_shapes_apart() -> None:
+    def of(**kind: Any) -> str:
+        how: dict[str, Any] = {"n_timesteps": 2, "input_shape": 4, "dt": 1e-3, **kind}
+        x = pa.SpikeBatch([0, 1], [0, 1, 2, 2, 2], **how)
+        y = np.zeros(len(x), np.int64)
+        return Samples("x", x, y, x, y).fingerprint
+
+    kinds: list[dict[str, Any]] = [{}, {"dt": 2e-3}, {"input_shape": (2, 2)}, {"input_shape": 5}]
+    assert len({of(**kind) for kind in kinds}) == 4
+    assert of() == of()
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from pyasync.study.study_table import (
     paper_table,
     robustness_table,
 )
-from pyasync.study.study_words import change, headline, percent, summary
+from pyasync.study.study_words import change, headline
 
 TABLES = [paper_table, robustness_table, energy_table, convergence_table, every_run]
 
@@ -130,15 +130,6 @@ def test_without_a_layered_recipe_the_first_is_compared_with_itself_run_layered(
     assert row.difference.values == (0,)
 
 
-def test_the_summary_names_the_worst_and_the_best_order(report: StudyReport) -> None:
-    said = " ".join(summary(report))
-    for name, title in (("layered", "layered"), ("random", "random, F = 2")):
-        rows = [row for row in report.rows if row.trained == name and row.schedule != "layered"]
-        worst = min(rows, key=lambda row: row.accuracy.mean)
-        assert f"trained {title} reaches from {percent(worst.accuracy)} ({worst.run})" in said
-    assert "By the energy model a sample costs" in said
-
-
 @pytest.mark.parametrize(
     ("own", "base", "words"),
     [
@@ -156,7 +147,8 @@ def test_a_change_is_said_in_per_cent(own: float, base: float, words: str) -> No
 
 def test_a_spread_is_over_the_seeds_that_are_known() -> None:
     spread = Spread((1.0, math.nan, 3.0))
-    assert (spread.mean, spread.deviation) == (2.0, pytest.approx(math.sqrt(2)))
+    assert spread.mean == 2.0
+    assert spread.deviation == pytest.approx(math.sqrt(2))
     assert math.isnan(Spread((1.0,)).deviation)
     assert math.isnan(Spread(()).mean)
 
@@ -191,28 +183,9 @@ def test_the_papers_table_has_the_baseline_first_and_marks_how_each_was_trained(
     assert lines[0][3] == ""
 
 
-def test_every_run_is_in_the_last_table(report: StudyReport) -> None:
-    assert len(every_run(report).lines) == len(report.rows)
-
-
 def test_a_difference_that_may_be_chance_is_in_brackets(report: StudyReport) -> None:
     assert paper_table(changed(report, 0.02, 0.01)).lines[3][3] == "(+2.0 ± 1.0)"
     assert paper_table(changed(report, 0.05, 0.01)).lines[3][3] == "+5.0 ± 1.0"
-
-
-def test_convergence_counts_epochs_and_seconds_to_the_target(report: StudyReport) -> None:
-    grid = convergence_table(report)
-    target = 0.99 * np.mean(
-        [each.history[-1].validation_accuracy for each in report.of_recipe("layered")]
-    )
-    assert grid.columns[4] == f"epochs to {100 * target:.1f} %"
-    (epochs,) = [line[4] for line in grid.lines if line[0] == "layered"]
-    firsts = [
-        next(e.epoch for e in each.history if (e.validation_accuracy or 0) >= target)
-        for each in report.of_recipe("layered")
-        if any((e.validation_accuracy or 0) >= target for e in each.history)
-    ]
-    assert epochs.startswith(f"{np.mean(firsts):.1f}")
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -303,7 +276,7 @@ def test_without_matplotlib_the_report_has_no_figures(
     assert not list(tmp_path.glob("*.part*"))
 
 
-def test_the_figures_show_every_seed_and_every_run(report: StudyReport) -> None:
+def test_the_figures_show_every_run_and_the_means_over_seeds(report: StudyReport) -> None:
     Figure = pytest.importorskip("matplotlib.figure").Figure
     from pyasync.study.study_figure import anytime, convergence, schedules
 

@@ -181,7 +181,13 @@ def test_a_recurrent_network_is_audited_too() -> None:
         ({"schedules": []}, pa.ScheduleError, r"schedules: got \[\]"),
         ({"schedules": [pa.Layered()]}, pa.ScheduleError, "schedules: got"),
         ({"forward_group_sizes": []}, pa.ScheduleError, "forward_group_sizes: got"),
-        ({"forward_group_sizes": [0]}, pa.ScheduleError, "forward_group_size: got 0"),
+        ({"schedules": ["layered"]}, pa.ScheduleError, "schedules: got .*one not layered"),
+        ({"schedules": 3}, pa.ScheduleError, "schedules: got 3; accepted: names .*pa.Random"),
+        ({"schedules": np.array([["fifo", "lifo"]])}, pa.ScheduleError, "schedules: got array"),
+        ({"forward_group_sizes": [0]}, pa.ScheduleError, "forward_group_sizes: got 0"),
+        ({"forward_group_sizes": 2.5}, pa.ScheduleError, "forward_group_sizes: got 2.5"),
+        ({"forward_group_sizes": None}, pa.ScheduleError, "forward_group_sizes: got None"),
+        ({"finished": 3}, pa.InputError, "finished: got 3; accepted: a function"),
         ({"seed": -1}, pa.InputError, "seed: got -1"),
         ({"threads": 0}, pa.InputError, "threads: got 0"),
     ],
@@ -396,5 +402,10 @@ def test_usual_slips_of_callers_are_named() -> None:
         pa.study.study(samples()[0])  # type: ignore[arg-type]
     with pytest.raises(pa.NetworkError, match=r"^neuron: got object; accepted: pa\.LIF"):
         pa.Network.sequential([pa.Linear(np.eye(2))], object())  # type: ignore[arg-type]
-    one, other = (audit(network, *samples(), ["fifo"], sizes).rows for sizes in (2, [2]))  # type: ignore[arg-type]
-    assert one == other
+    two = iter([2])
+    one, *others = (
+        audit(network, *samples(), ["fifo", "lifo"], sizes).rows  # type: ignore[arg-type]
+        for sizes in (2, [2], np.int64(2), np.array([2]), two)
+    )
+    assert others == [one] * 4
+    assert [row.label for row in one] == ["layered", "fifo, F = 2", "lifo, F = 2"]

@@ -139,6 +139,27 @@ def test_a_seed_decides_the_network_and_nothing_else_is_touched() -> None:
     assert not np.array_equal(first, weights(4, input_dropout=0.0))
 
 
+def test_dropout_leaves_input_spikes_out_and_scales_the_others_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x, y = patterns(200)
+    x = pa.SpikeBatch.from_dense(x.to_dense() * np.arange(1, 21), dt=10e-3)  # channel c: c + 1
+    seen: list[Any] = []
+
+    def noted(weights: Any, spikes: Any, *how: Any) -> Any:
+        seen.append(spikes)
+        return run_layered(weights, spikes, *how)
+
+    monkeypatch.setattr(sys.modules["pyasync.study.layered"], "run_layered", noted)
+    for input_dropout in (0.25, 0.0):
+        train_layered(x, y, hidden=[], epochs=1, batch_size=len(x), input_dropout=input_dropout)
+        (spikes,) = seen
+        seen.clear()
+        assert spikes.count_nonzero() / x.n_events == pytest.approx(1 - input_dropout, abs=0.03)
+        values = torch.arange(1, 21) / (1 - input_dropout)
+        torch.testing.assert_close(spikes, torch.where(spikes > 0, values, 0.0))
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -150,11 +171,15 @@ def test_a_seed_decides_the_network_and_nothing_else_is_touched() -> None:
         ({"y": [0.5] * 60}, "y: got dtype float64"),
         ({"n_outputs": 3}, "y: got classes 0 .. 3; accepted: classes 0 .. 2"),
         ({"hidden": [0]}, "hidden: got 0"),
+        ({"hidden": 5}, "hidden: got 5; accepted: a sequence of integers"),
+        ({"hidden": None}, "hidden: got None; accepted: a sequence of integers"),
+        ({"hidden": "5"}, "hidden: got '5'"),
         ({"epochs": 0}, "epochs: got 0"),
         ({"batch_size": 1.5}, "batch_size: got 1.5"),
         ({"learning_rate": 0.0}, "learning_rate: got 0.0"),
         ({"v_threshold": -0.3}, "v_threshold: got -0.3"),
         ({"tau_mem": 0.0}, "tau_mem: got 0.0"),
+        ({"hidden": [4], "tau_mem": np.array([1e-3, 2e-3, 3e-3, 4e-3])}, "tau_mem: got array"),
         ({"input_dropout": 1.0}, "input_dropout: got 1.0"),
         ({"input_dropout": -0.1}, "input_dropout: got -0.1"),
         ({"seed": -1}, "seed: got -1"),
