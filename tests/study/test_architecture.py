@@ -12,11 +12,8 @@ import pyasync as pa
 torch = pytest.importorskip("torch")
 
 from pyasync.study import Recipe  # noqa: E402
-from pyasync.study.architecture import (  # noqa: E402
-    build,
-    evaluation_schedule,
-    training_schedule,
-)
+from pyasync.study.architecture import build, training_schedule  # noqa: E402
+from pyasync.study.plan import as_trained  # noqa: E402
 
 
 def shapes(model: pa.nn.AsyncNetwork) -> list[tuple[str, tuple[int, ...]]]:
@@ -120,7 +117,7 @@ def test_a_model_is_float32_whatever_the_default_is() -> None:
 )
 def test_schedules_are_the_recipes(values, training, evaluation) -> None:
     assert training_schedule(Recipe(**values)) == training
-    assert evaluation_schedule(Recipe(**values)) == evaluation
+    assert as_trained(Recipe(**values)) == evaluation
 
 
 def test_schedules_that_are_drawn_stay_in_their_range() -> None:
@@ -147,3 +144,36 @@ def test_the_surrogates_parameter_is_its_own_unless_given() -> None:
     assert usual == pa.nn.fast_sigmoid()
     given = Recipe(hidden=(), surrogate="fast_sigmoid", surrogate_parameter=3.0)
     assert build(given, 7, 3, 1e-3).surrogate == pa.nn.fast_sigmoid(3.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "options"),
+    [
+        *(
+            ({name: value}, {name: value})
+            for name, values in {
+                "gradient_scope": ("spikes", "next_emission", "touched"),
+                "detach_reset": (False, True),
+                "refractory_dropout": (0.0, 0.3, 1.0),
+                "input_dropout": (0.0, 0.4),
+                "spike_dropout": (0.0, 0.5),
+            }.items()
+            for value in values
+        ),
+        # None stands for what suits the schedule.
+        ({"schedule": "fifo"}, {"gradient_scope": "spikes", "refractory_dropout": 0.8}),
+        ({"schedule": "layered"}, {"gradient_scope": "touched", "refractory_dropout": 0.0}),
+        ({"surrogate": "triangular"}, {"surrogate": pa.nn.triangular()}),
+        ({"schedule": "lifo", "forward_group_size": 3}, {"schedule": pa.Lifo(3)}),
+    ],
+)
+def test_a_model_has_the_options_of_its_recipe(values, options) -> None:
+    model = build(Recipe(hidden=(), **values), 7, 3, 1e-3, threads=2)
+    assert {name: getattr(model, name) for name in options} == options
+    assert (model.dt, model.threads, model.training) == (1e-3, 2, True)
+
+
+def test_neurons_that_learn_nothing_are_the_recipes() -> None:
+    network = build(Recipe(hidden=(5,), tau_mem=7e-3, v_threshold=0.6), 7, 3, 1e-3).network()
+    neuron = pa.LIF(tau_mem=7e-3, v_threshold=0.6)
+    assert [each.neuron for each in network.populations] == [neuron, neuron]

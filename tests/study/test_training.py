@@ -13,7 +13,8 @@ import pyasync as pa
 
 torch = pytest.importorskip("torch")
 
-from pyasync.study.architecture import build  # noqa: E402
+from plain_loop import plain_loop  # noqa: E402
+
 from pyasync.study.training import Epoch, train  # noqa: E402
 
 X, Y = toy()
@@ -81,38 +82,65 @@ def test_nothing_of_pytorch_is_left_changed() -> None:
     assert np.array_equal(np.random.get_state()[1], legacy)  # noqa: NPY002
 
 
-def test_it_is_what_a_plain_loop_does() -> None:
-    # First in first out without dropouts, and all samples in a batch: nothing is random but their
-    # order, which changes sums by roundings only.
-    recipe = QUICK.replace(
-        schedule="fifo",
-        batch_size=len(X),
-        refractory_dropout=0.0,
-        input_dropout=0.0,
-        learning_rate_schedule="cosine",
-        learning_rate_warmup=0.0,
-        weight_decay=1e-2,
-        spike_cost=1e-3,
-        spike_cost_warmup=0.0,
-        spike_target=10.0,
-    )
+# Every value that a loop reads is in one of them. Gradients and spikes are on both sides of the
+# second's clip and target.
+LOOPS = {
+    "rate": {
+        "loss": "rate",
+        "loss_scale": 0.5,
+        "label_smoothing": 0.1,
+        "gradient_clip": 0.05,
+        "weight_decay": 0.5,
+        "bias": True,
+        "learn_tau_mem": True,
+        "learn_threshold": True,
+        "shift_channels": (1, 1),
+        "shift_timesteps": 1,
+        "schedule": "mixed",
+        "forward_group_size": (1, 16),
+        "seed": 5,
+    },
+    "timestep": {
+        "loss": "timestep",
+        "loss_scale": 2.0,
+        "label_smoothing": 0.2,
+        "gradient_clip": 0.3,
+        "learning_rate_schedule": "cosine",
+        "learning_rate_warmup": 0.25,
+        "recurrent": True,
+        "spike_dropout": 0.1,
+        "spike_cost": 2e-2,
+        "spike_cost_warmup": 0.2,
+        "spike_target": 18.0,
+        "shift_timesteps": 2,
+    },
+    "costly and cosine from the start": {
+        "schedule": "momentum",
+        "forward_group_size": 2,
+        "learning_rate_schedule": "cosine",
+        "learning_rate_warmup": 0.0,
+        "weight_decay": 1e-2,
+        "spike_cost": 1e-3,
+        "spike_cost_warmup": 0.0,
+        "shift_channels": 1,
+    },
+}
+
+
+@pytest.mark.parametrize("values", LOOPS.values(), ids=LOOPS)
+def test_it_is_what_a_plain_loop_does(values) -> None:
+    recipe = QUICK.replace(**values)
     training = train(recipe, X, Y)
-    model = build(recipe, X.input_shape, 3, X.dt)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=0.02, weight_decay=1e-2)
-    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=3)
-    losses = []
-    for _ in range(3):
-        counts, spikes = model(X, return_spike_counts=True)
-        loss = pa.nn.functional.timestep_cross_entropy(counts, Y)
-        loss = loss + pa.nn.functional.spike_cost(spikes, 1e-3, target=10.0)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        cosine.step()
-        losses.append(loss.item())
-    assert np.allclose([epoch.loss for epoch in training.history], losses, atol=1e-6)
-    for trained, plain in zip(training.model.parameters(), model.parameters(), strict=True):
-        assert torch.allclose(trained, plain, atol=1e-5)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as a training does
+    try:
+        model, losses = plain_loop(recipe, X, Y)
+    finally:
+        torch.set_num_threads(threads)
+    assert [epoch.loss for epoch in training.history] == pytest.approx(losses)
+    trained = training.model.state_dict()
+    for name, plain in model.state_dict().items():
+        assert torch.equal(trained[name], plain), name
 
 
 def test_the_history_is_of_what_was_run() -> None:
@@ -190,6 +218,26 @@ def test_what_cannot_be_trained_is_refused_by_name(options, words) -> None:
     given = {"recipe": QUICK, "x": X, "y": Y} | options
     with pytest.raises(pa.InputError, match=words):
         train(given.pop("recipe"), given.pop("x"), given.pop("y"), **given)
+
+
+DIVERGING = {"learning_rate": 1e30, "loss_scale": 1e30}
+
+
+@pytest.mark.parametrize(
+    ("values", "validated"),
+    [
+        ({}, False),
+        # What the last step of an epoch did, the next one, the validation or the end may find.
+        ({"batch_size": 30}, False),
+        ({"batch_size": 30}, True),
+        ({"batch_size": 30, "epochs": 1}, False),
+    ],
+)
+def test_a_training_that_diverges_is_called_so(values, validated) -> None:
+    says = r"^recipe: got a training that diverged in epoch 1 \(weight: got .*\); accepted: .*"
+    says += "learning_rate .*loss_scale.* gradient_clip"
+    with pytest.raises(pa.NetworkError, match=says):
+        train(QUICK.replace(**DIVERGING, **values), X, Y, validation=(X, Y) if validated else None)
 
 
 @pytest.mark.parametrize("size", [10**12, 2**63, 2**64 - 1])
