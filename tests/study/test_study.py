@@ -253,9 +253,12 @@ def test_without_recipes_the_preset_of_that_name_is_trained(
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_compares_like_with_like(name: str) -> None:
+def test_every_preset_compares_like_with_like_but_for_what_the_study_page_names(name: str) -> None:
     recipes = PRESETS[name].recipes(10e-3)
     assert list(recipes) == ["layered", "random", "momentum"]
+    scopes = {key: each.effective_gradient_scope for key, each in recipes.items()}
+    unlayered = "touched" if name == "digits" else "spikes"
+    assert scopes == {"layered": "touched", "random": unlayered, "momentum": unlayered}
     same = {"schedule": "random", "spike_cost": 0.0, "refractory_dropout": 0.0}
     alike = {
         tuple(sorted((k, str(v)) for k, v in recipe.replace(**same).to_dict().items()))
