@@ -10,6 +10,7 @@ from pyasync._checks import integer, shown
 from pyasync.errors import InputError, ScheduleError, expected
 from pyasync.schedules import Fifo, FreeRunning, Layered, Lifo, Momentum, Random, Schedule
 from pyasync.study.recipe import Recipe
+from pyasync.study.wording import ordered
 
 SCHEDULES = ("layered", "random", "momentum", "fifo", "lifo")
 NAMED: dict[str, type[Random | Momentum | Fifo | Lifo]] = {
@@ -214,8 +215,7 @@ def run_label(schedule: Schedule) -> str:
     >>> run_label(pa.Random(8)), run_label(pa.Layered())
     ('random, F = 8', 'layered')
     """
-    size = getattr(schedule, "forward_group_size", None)
-    return schedule.name if size is None else f"{schedule.name}, F = {size}"
+    return ordered(schedule.name, getattr(schedule, "forward_group_size", None))
 
 
 def recipe_title(name: str, recipe: Recipe) -> str:
@@ -232,5 +232,5 @@ def recipe_title(name: str, recipe: Recipe) -> str:
     if name != recipe.schedule or name == "layered":
         return name
     if isinstance(size, int):
-        return f"{name}, F = {size}"
+        return ordered(name, size)
     return f"{name}, F = {size[0]} to {size[1]}"

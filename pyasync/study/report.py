@@ -15,6 +15,7 @@ import numpy.typing as npt
 from pyasync._files import write_whole
 from pyasync.network import Network
 from pyasync.study.table import headline, rich_table, text_table
+from pyasync.study.wording import ordered
 
 FORMAT, VERSION = "pyasync.AuditReport", 1
 
@@ -74,9 +75,7 @@ class AuditRow:
     @property
     def label(self) -> str:
         """The schedule and its F, as people read it."""
-        if self.forward_group_size is None:
-            return self.schedule
-        return f"{self.schedule}, F = {self.forward_group_size}"
+        return ordered(self.schedule, self.forward_group_size)
 
 
 @dataclass(frozen=True)

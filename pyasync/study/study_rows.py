@@ -14,6 +14,7 @@ from pyasync.network import Network
 from pyasync.study.energy import EnergyModel
 from pyasync.study.evaluation import Evaluation
 from pyasync.study.plan import Job, Plan, as_trained, run_label
+from pyasync.study.wording import ordered
 
 if TYPE_CHECKING:
     from pyasync.study.training import Epoch
@@ -122,9 +123,7 @@ class StudyRow:
     @property
     def run(self) -> str:
         """The schedule and its F, as people read it."""
-        if self.forward_group_size is None:
-            return self.schedule
-        return f"{self.schedule}, F = {self.forward_group_size}"
+        return ordered(self.schedule, self.forward_group_size)
 
 
 @dataclass(frozen=True, eq=False)

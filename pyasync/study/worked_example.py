@@ -17,6 +17,7 @@ from pyasync.result import Result
 from pyasync.schedules import Layered, Momentum, Schedule
 from pyasync.simulate import simulate
 from pyasync.study.grid import Grid
+from pyasync.study.plan import run_label
 
 NAMES = ("A", "B", "C", "D", "E", "X", "Y")
 OUTPUTS = ("X", "Y")
@@ -181,10 +182,10 @@ def counts() -> Grid:
     """Count what each order does until the network is quiescent, and until its first answer."""
     lines = []
     for schedule in (Layered(), Momentum(1), Momentum(2)):
-        result, size = run(schedule), getattr(schedule, "forward_group_size", None)
+        result = run(schedule)
         lines.append(
             (
-                schedule.name if size is None else f"{schedule.name}, F = {size}",
+                run_label(schedule),
                 NAMES[network().output_ids[int(result.decisions()[0])]],
                 f"{delivered(schedule)}",
                 *(
