@@ -96,7 +96,7 @@ def audit(
     >>> report = audit(network, x, rng.integers(0, 3, 30), ["fifo"], [1, 4], dt=10e-3)
     >>> report
     AuditReport(30 samples, 3 runs: layered, fifo)
-    >>> [row.label for row in report.rows]
+    >>> [row.run for row in report.rows]
     ['layered', 'fifo, F = 1', 'fifo, F = 4']
     """
     if not isinstance(network, Network):

@@ -155,7 +155,7 @@ def _anytime(figure: Any, report: AuditReport) -> None:
             dashes = _DASHES[sizes.index(row.forward_group_size or 0) % len(_DASHES)]
             colour = _SCHEDULES[names.index(row.schedule) % len(_SCHEDULES)]
             how = {"color": colour, "ls": dashes, "lw": 1.7, "zorder": 3}
-        label = f"{row.label}: {100 * row.accuracy:.1f} %"
+        label = f"{row.run}: {100 * row.accuracy:.1f} %"
         axes.plot(report.anytime_spikes, 100 * accuracy, label=label, **how)
     decided = report.anytime_accuracy.max(axis=0) > 0.005
     begin = int(np.argmax(decided)) if decided.any() else 0

@@ -73,7 +73,7 @@ class AuditRow:
     latency_spread: float = 0.0
 
     @property
-    def label(self) -> str:
+    def run(self) -> str:
         """The schedule and its F, as people read it."""
         return ordered(self.schedule, self.forward_group_size)
 

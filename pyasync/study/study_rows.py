@@ -174,7 +174,7 @@ def rows_of(
                     trained=name,
                     schedule=found[0].schedule,
                     forward_group_size=found[0].forward_group_size,
-                    as_trained=found[0].label == trained_under,
+                    as_trained=found[0].run == trained_under,
                     difference=Spread(tuple(float(each.mean()) for each in gained)),
                     difference_error=paired_error(gained),
                     density=Spread(tuple(density)),

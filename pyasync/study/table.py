@@ -39,7 +39,7 @@ def headline(rows: Sequence[AuditRow], n_samples: int) -> str:
     if worst.accuracy_drop > 0 and _sure(worst, n_samples):
         return (
             f"Layer synchronisation hid a loss of {_points(worst)} points of accuracy: {reached}, "
-            f"{_percent(worst.accuracy)} without it ({worst.label}), "
+            f"{_percent(worst.accuracy)} without it ({worst.run}), "
             f"with {_spikes(worst, layered)}."
         )
     seen = f"that {counted(n_samples, 'sample')} can show"
@@ -47,12 +47,12 @@ def headline(rows: Sequence[AuditRow], n_samples: int) -> str:
         return (
             f"Layer synchronisation hid no loss of accuracy {seen}; it cost "
             f"{_points(best)} points: {reached}, {_percent(best.accuracy)} without it "
-            f"({best.label}), with {_spikes(best, layered)}."
+            f"({best.run}), with {_spikes(best, layered)}."
         )
     change = "drop" if worst.accuracy_drop >= 0 else "gain"
     return (
         f"Layer synchronisation hid no loss of accuracy {seen}: {reached}, and at worst a {change} "
-        f"of {_points(worst)} points without it ({worst.label}), with {_spikes(worst, layered)}."
+        f"of {_points(worst)} points without it ({worst.run}), with {_spikes(worst, layered)}."
     )
 
 
@@ -80,11 +80,11 @@ def cells(rows: Sequence[AuditRow]) -> list[list[str]]:
 def notes(rows: Sequence[AuditRow]) -> list[str]:
     """What the reader must know beside the table."""
     said = list(_NOTES)
-    same = [row.label for row in rows[1:] if row.accuracy_drop == 0 == row.accuracy_drop_error]
+    same = [row.run for row in rows[1:] if row.accuracy_drop == 0 == row.accuracy_drop_error]
     if same:
         said.append(f"Right and wrong on the same samples as layered: {'; '.join(same)}.")
     said += [
-        f"{row.label}: of {row.runs} runs the first; from run to run accuracy varies by "
+        f"{row.run}: of {row.runs} runs the first; from run to run accuracy varies by "
         f"{100 * row.accuracy_spread:.2f} points, spikes by {row.spikes_spread:.2g}{_late(row)} "
         "(standard deviations of the means)."
         for row in rows
@@ -95,14 +95,14 @@ def notes(rows: Sequence[AuditRow]) -> list[str]:
         least = min(silent, key=lambda row: row.decided)
         said.append(
             f"No output neuron fired in up to {_percent(1 - least.decided)} of the samples "
-            f"({least.label}); these count as wrong and have no latency."
+            f"({least.run}); these count as wrong and have no latency."
         )
     stopped = [row for row in rows if row.reached_quiescence < 1]
     if stopped:
         least = min(stopped, key=lambda row: row.reached_quiescence)
         said.append(
             f"A limit stopped up to {_percent(1 - least.reached_quiescence)} of the samples "
-            f"before they were quiescent ({least.label})."
+            f"before they were quiescent ({least.run})."
         )
     return said
 

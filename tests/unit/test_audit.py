@@ -138,8 +138,8 @@ def test_groups_that_hold_all_pending_spikes_change_nothing() -> None:
 def test_schedules_may_be_given_by_name_or_as_they_are() -> None:
     own = [pa.Momentum(3, noise=0.1), "lifo", pa.Layered(feedback=None)]
     report = audit(network(), *samples(), own, [2])
-    assert [row.label for row in report.rows] == ["layered", "momentum, F = 3", "lifo, F = 2"]
-    assert audit(network(), *samples(), "fifo", [2]).rows[1].label == "fifo, F = 2"  # type: ignore[arg-type]
+    assert [row.run for row in report.rows] == ["layered", "momentum, F = 3", "lifo, F = 2"]
+    assert audit(network(), *samples(), "fifo", [2]).rows[1].run == "fifo, F = 2"  # type: ignore[arg-type]
 
 
 def test_the_example_is_one_that_layered_decides_correctly(report: AuditReport) -> None:
@@ -357,7 +357,7 @@ def test_the_figure_shows_every_spike_of_its_timesteps_and_every_curve(report: A
         assert len(shown) == (events["timestep"] <= last).sum()
         assert f"{len(events)} spikes" in axes.get_title(loc="left")
     (axes,) = curves.axes
-    labels = [f"{row.label}: {100 * row.accuracy:.1f} %" for row in report.rows]
+    labels = [f"{row.run}: {100 * row.accuracy:.1f} %" for row in report.rows]
     assert [line.get_label() for line in axes.lines] == labels
     for line, accuracy in zip(axes.lines, report.anytime_accuracy, strict=True):
         np.testing.assert_array_equal(line.get_xdata(), report.anytime_spikes)
@@ -408,4 +408,4 @@ def test_usual_slips_of_callers_are_named() -> None:
         for sizes in (2, [2], np.int64(2), np.array([2]), two)
     )
     assert others == [one] * 4
-    assert [row.label for row in one] == ["layered", "fifo, F = 2", "lifo, F = 2"]
+    assert [row.run for row in one] == ["layered", "fifo, F = 2", "lifo, F = 2"]
