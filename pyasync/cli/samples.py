@@ -13,7 +13,7 @@ import typer
 
 import pyasync as pa
 from pyasync._checks import integer
-from pyasync.cli.options import flag
+from pyasync.cli.options import flag, own_channel
 from pyasync.errors import FileError, InputError, expected
 from pyasync.study.presets import Preset
 
@@ -90,7 +90,7 @@ def read_samples(
 def refuse_npz(data: str, options: Mapping[str, Any]) -> None:
     """Refuse options that say how to read an npz file, for data of another kind."""
     for name, value in options.items():
-        if value not in (None, "channel" if name == "channel" else None):
+        if (own_channel(value) if name == "channel" else value) is not None:
             option = flag(name)
             raise typer.BadParameter(f"{option} is for npz files, and has no effect on {data}")
 

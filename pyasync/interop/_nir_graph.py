@@ -156,8 +156,10 @@ class Graph:
 def _order(graph: Any) -> list[str]:
     """The names that the metadata give; a file holds them as bytes."""
     names = graph.metadata.get(ORDER)
-    names = names.ravel() if isinstance(names, np.ndarray) else names
-    names = names if isinstance(names, (list, tuple, np.ndarray)) else ()
+    if isinstance(names, np.ndarray):
+        names = names.ravel()
+    elif not isinstance(names, (list, tuple)):
+        return []
     return [
         each.decode("utf-8", "replace") if isinstance(each, bytes) else str(each) for each in names
     ]

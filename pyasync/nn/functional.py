@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pyasync._checks import real, shown
+from pyasync._checks import real
 from pyasync.errors import InputError, expected
 
 __all__ = [
@@ -141,8 +141,7 @@ def latency_cross_entropy(
     """
     counts, y = _checked(counts, y, batch_first)
     accepted = "a number above 0 and at most 1"
-    if real(InputError, "decay", decay, accepted) > 1:
-        raise InputError(expected("decay", shown(decay), accepted))
+    decay = real(InputError, "decay", decay, accepted, most=1.0)
     steps = torch.arange(len(counts), device=counts.device, dtype=counts.dtype)
     logits = torch.einsum("t,tbn->bn", decay**steps, counts)
     return nn.functional.cross_entropy(_positive("scale", scale) * logits, y)

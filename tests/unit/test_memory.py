@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import textwrap
 
 import pytest
 
-resource = pytest.importorskip("resource", reason="this system bounds no process's memory")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere no limit of a process's memory is kept"
+)
 
 BEGIN = f"""
 import resource
@@ -31,13 +32,12 @@ pa.simulate(network, x, pa.Fifo(1))
 
 def refused(program: str) -> str:
     """The last line that the program, in a process of its own, ends with."""
-    command = [sys.executable, "-c", BEGIN + textwrap.dedent(program)]
+    command = [sys.executable, "-c", BEGIN + program]
     ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     assert ended.returncode == 1, ended.stderr  # an abort is -6
     return ended.stderr.splitlines()[-1]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the limit is not kept")
 @pytest.mark.parametrize(
     "schedule", ["pa.Fifo(1)", "pa.FreeRunning(1)", "pa.FreeRunning(1, shards=2)"]
 )
@@ -47,7 +47,6 @@ def test_counts_that_memory_cannot_hold_are_named_under_every_schedule(schedule:
     assert "memory cannot hold" in error
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the limit is not kept")
 def test_a_small_sparse_matrix_with_more_columns_than_memory_holds_is_named() -> None:
     error = refused(WIDE)
     assert error.startswith("pyasync.errors.NetworkError: csr: got 200000000")

@@ -132,14 +132,12 @@ impl<'a, T: Float> Input<'a, T> {
     /// Refuses initial potentials that do not fit or are not finite.
     pub(crate) fn check_initial_v(&self, n_neurons: usize) -> Result<(), Error> {
         let Some(v) = self.initial_v else { return Ok(()) };
-        let wrong_size = v.len() != self.n_samples * n_neurons;
-        match if wrong_size { Some(format!("{} values", v.len())) } else { not_finite(v) } {
-            Some(given) => {
-                let accepted = format!("finite numbers in {}, [{}, {n_neurons}]", T::NAME, self.n_samples);
-                Err(Error::input("initial_v", given, accepted))
-            }
-            None => Ok(()),
-        }
+        let is_whole = v.len() == self.n_samples * n_neurons;
+        let wrong = if is_whole { not_finite(v) } else { Some(format!("{} values", v.len())) };
+        wrong.map_or(Ok(()), |given| {
+            let accepted = format!("finite numbers in {}, [{}, {n_neurons}]", T::NAME, self.n_samples);
+            Err(Error::input("initial_v", given, accepted))
+        })
     }
 
     /// Timesteps of every sample.

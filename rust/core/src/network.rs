@@ -1,11 +1,11 @@
 //! Networks: populations of neurons and the projections between them. Validated once, when built; immutable afterwards.
 
-use crate::error::{Error, not_finite};
+use crate::error::Error;
 use crate::float::Float;
 use crate::float_mode::DefaultFloatMode;
 use crate::free::Divisions;
 use crate::neuron::{self, Lif};
-use crate::projection::{Map, Projection, Target};
+use crate::projection::{Map, Projection, Target, check_values};
 
 /// Neurons and inputs share the ids of spikes.
 const MOST_IDS: usize = u32::MAX as usize;
@@ -314,13 +314,7 @@ impl<T: Float> Network<T> {
         let target =
             Target { population, start: self.populations[population].start, first: 0, end: n_target };
         if let Some(values) = bias {
-            if values.len() != n_target {
-                let given = format!("{} values", values.len());
-                return Err(Error::network("bias", given, format!("{n_target} values")));
-            }
-            if let Some(given) = not_finite(&values) {
-                return Err(Error::network("bias", given, format!("finite numbers in {}", T::NAME)));
-            }
+            check_values("bias", &values, n_target)?;
             let whole = values.iter().all(|b| *b != T::ZERO);
             self.has_single_events |= !whole;
             self.biases.push(Bias { connection: self.connections.len(), target, values, whole });

@@ -24,16 +24,7 @@ fn run(network: &Network<f64>, x: &[u8], dropout: Option<Dropout>, schedule: &Sc
 }
 
 fn options(scope: GradientScope, threads: usize) -> GradientOptions {
-    GradientOptions {
-        dt: 0.01,
-        threads,
-        surrogate: Surrogate::Atan { alpha: 2.0 },
-        scope,
-        detach_reset: true,
-        want_input: true,
-        want_initial_v: true,
-        want_neuron: true,
-    }
+    GradientOptions { threads, scope, ..GradientOptions::new(0.01) }
 }
 
 fn of_counts(counts: &[f64]) -> Cotangents<'_, f64> {

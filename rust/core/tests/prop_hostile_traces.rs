@@ -180,16 +180,7 @@ fn read(kind: Kind, file: &[u8]) -> Vec<(&'static str, Result<(), Error>)> {
         ("gradient to the next emission", GradientScope::NextEmission),
         ("gradient of what was touched", GradientScope::Touched),
     ] {
-        let options = GradientOptions {
-            dt: 0.01,
-            threads: 1,
-            surrogate: Surrogate::Atan { alpha: 2.0 },
-            scope,
-            detach_reset: true,
-            want_input: true,
-            want_initial_v: true,
-            want_neuron: true,
-        };
+        let options = GradientOptions { scope, ..GradientOptions::new(0.01) };
         let cotangents = Cotangents { counts: None, spike_counts: None, v: None };
         let ended_so = gradient(&network, &input, &trace, cotangents, &options, &mut |_| true);
         ended.push((name, ended_so.map(drop)));

@@ -52,7 +52,7 @@ impl<T: Float> LayeredWalk<T> {
         };
         let (network, n) = (pass.network, pass.network.n_neurons());
         let v = pass.trace.sample(sample).1;
-        self.record.read(pass.trace, network, sample)?;
+        self.record.read(pass, sample)?;
         self.emissions.read(network, order, &self.record)?;
         self.potentials.rerun_layered(&Rerun::of(pass), order, sample, &self.record, &self.emissions)?;
         self.adjoints.begin_sample(pass, sample);

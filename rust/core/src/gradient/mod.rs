@@ -64,6 +64,22 @@ pub struct GradientOptions {
     pub want_neuron: bool,
 }
 
+impl GradientOptions {
+    /// The usual options with this timestep, all gradients asked for.
+    pub fn new(dt: f64) -> Self {
+        Self {
+            dt,
+            threads: 1,
+            surrogate: Surrogate::Atan { alpha: 2.0 },
+            scope: GradientScope::Spikes,
+            detach_reset: true,
+            want_input: true,
+            want_initial_v: true,
+            want_neuron: true,
+        }
+    }
+}
+
 /// Derivatives of the loss with respect to what a run was made of.
 #[derive(Clone, Debug)]
 pub struct Gradient<T> {

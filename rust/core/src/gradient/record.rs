@@ -1,9 +1,9 @@
 //! One sample of a trace, laid out to be walked backwards.
 
+use super::Pass;
 use crate::error::Error;
 use crate::fates::LOST;
 use crate::float::Float;
-use crate::network::Network;
 use crate::trace::{Cursor, Record, Trace};
 
 /// A forward step: where its parts end in the sample's arrays; they start where those of the step before end.
@@ -38,12 +38,8 @@ impl Sample {
     }
 
     /// Reads a sample; what no run can have recorded is an error.
-    pub(super) fn read<T: Float>(
-        &mut self,
-        trace: &Trace,
-        network: &Network<T>,
-        sample: usize,
-    ) -> Result<(), Error> {
+    pub(super) fn read<T: Float>(&mut self, pass: &Pass<'_, T>, sample: usize) -> Result<(), Error> {
+        let Pass { network, trace, .. } = pass;
         let wrong = |given: &str, accepted: &str| {
             Err(Error::Trace(format!("sample {sample}: got {given}; accepted: {accepted}")))
         };
@@ -86,7 +82,7 @@ impl Sample {
         if self.sources.iter().any(|(source, _)| *source as usize >= n_sources) {
             return wrong("input channels that the network does not have", "a valid trace");
         }
-        let n_shards = trace.header().shards.len().max(1);
+        let n_shards = pass.shards.len();
         for timestep in 0..self.n_timesteps() {
             let shards = self.timestep(timestep).map(|step| self.steps[step].shard);
             if !shards.take(n_shards).eq(0..n_shards) {
@@ -96,21 +92,15 @@ impl Sample {
         if self.arrival_ends.last().copied().unwrap_or(0) as usize != self.sources.len() {
             return wrong("spikes that join when all timesteps have ended", "a valid trace");
         }
-        let steps = 0..self.steps.len();
-        if steps
-            .clone()
-            .any(|step| self.emitted(step).iter().any(|arrival| *arrival >= self.steps[step].first_arrival))
-        {
-            return wrong("a spike that is emitted before it joins", "a valid trace");
-        }
-        let ends = &trace.header().shards;
-        let foreign = |step: usize| {
-            let shard = self.steps[step].shard;
-            let own = shard.checked_sub(1).map_or(0, |before| ends[before])..ends[shard];
-            self.fired(step).0.iter().any(|neuron| !own.contains(&(*neuron as usize)))
-        };
-        if !ends.is_empty() && steps.into_iter().any(foreign) {
-            return wrong("a neuron that fires in another shard's step", "a valid trace");
+        for (number, step) in self.steps.iter().enumerate() {
+            if self.emitted(number).iter().any(|arrival| *arrival >= step.first_arrival) {
+                return wrong("a spike that is emitted before it joins", "a valid trace");
+            }
+            let own = &pass.shards[step.shard].neurons;
+            let is_foreign = |neuron: &u32| !own.contains(&(*neuron as usize));
+            if n_shards > 1 && self.fired(number).0.iter().any(is_foreign) {
+                return wrong("a neuron that fires in another shard's step", "a valid trace");
+            }
         }
         Ok(())
     }

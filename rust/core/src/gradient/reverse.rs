@@ -69,7 +69,7 @@ impl<T: Float> Walk<T> {
         // Walked backwards and with much in between, which no processor foresees.
         let v = pass.trace.sample(sample).1;
         prefetch(v);
-        self.record.read(pass.trace, pass.network, sample)?;
+        self.record.read(pass, sample)?;
         self.potentials.rerun(&Rerun::of(pass), sample, &self.record)?;
         self.set_recorded(pass, v);
         self.adjoints.begin_sample(pass, sample);

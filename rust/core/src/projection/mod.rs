@@ -309,20 +309,22 @@ impl<T: Float> Projection<T> {
 }
 
 fn check_weights<T: Float>(weight: &[T], expected: usize) -> Result<(), Error> {
-    if weight.len() != expected {
-        return Err(Error::network(
-            "weight",
-            format!("{} values", weight.len()),
-            format!("{expected} values"),
-        ));
-    }
     if weight.len() >= u32::MAX as usize {
         let accepted =
             "fewer than 2**32 - 1 in a projection; several projections may join the same populations";
         return Err(Error::network("weight", format!("{} values", weight.len()), accepted));
     }
-    match not_finite(weight) {
-        Some(given) => Err(Error::network("weight", given, format!("finite numbers in {}", T::NAME))),
+    check_values("weight", weight, expected)
+}
+
+/// Refuses values that are not so many, or not all finite.
+pub(crate) fn check_values<T: Float>(argument: &str, values: &[T], expected: usize) -> Result<(), Error> {
+    if values.len() != expected {
+        let given = format!("{} values", values.len());
+        return Err(Error::network(argument, given, format!("{expected} values")));
+    }
+    match not_finite(values) {
+        Some(given) => Err(Error::network(argument, given, format!("finite numbers in {}", T::NAME))),
         None => Ok(()),
     }
 }
