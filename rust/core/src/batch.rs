@@ -198,7 +198,7 @@ fn sharded<'a, T: Float>(
 ) -> Result<Output<T>, Error> {
     let division = run.network.divisions.with_ends(run.network, &run.shards)?;
     over_samples(run, spec, progress, || {
-        let mut replay = ShardedReplay::new(run.network, trace, &division);
+        let mut replay = ShardedReplay::new(run, trace, &division);
         move |worker: &mut Worker<'a, T>, sample: usize, slot: &mut Slot<'_, T>, watch: &mut Watch<'_>| {
             worker.sharded_sample(&mut replay, sample, slot, watch)
         }

@@ -70,7 +70,7 @@ impl<'a, T: Float> Worker<'a, T> {
     pub(crate) fn new(run: &'a Run<'a, T>) -> Self {
         Self {
             run,
-            state: State::new(run.network),
+            state: State::new(run.network, &run.beta),
             measures: Measures::default(),
             fired: Vec::new(),
             v: Vec::new(),
@@ -107,7 +107,7 @@ impl<'a, T: Float> Worker<'a, T> {
         self.measures.synaptic_operations = self.state.operations;
         self.measures.neuron_updates = self.state.updates;
         if self.run.options.keep_v {
-            slot.v.copy_from_slice(self.state.v());
+            self.state.copy_v(slot.v);
         }
     }
 
@@ -181,7 +181,7 @@ impl<'a, T: Float> Worker<'a, T> {
     }
 
     pub(crate) fn begin_timestep(&mut self) {
-        self.state.begin_timestep(self.run.network, &self.run.beta);
+        self.state.begin_timestep(self.run.network);
         self.v.clear();
         if self.run.has_fates {
             self.fates.begin_timestep(self.run.network.n_neurons());

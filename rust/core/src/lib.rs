@@ -43,6 +43,7 @@ mod measures;
 mod network;
 mod neuron;
 mod options;
+mod places;
 mod prefetch;
 mod projection;
 mod rng;
@@ -51,6 +52,7 @@ mod schedule;
 mod state;
 mod surrogate;
 mod sync;
+mod touched;
 mod trace;
 mod workers;
 

@@ -1,11 +1,15 @@
 //! What one sample changes while it runs: potentials, refractoriness, and the events of the forward step at hand. One per worker, reused for every sample.
 
+mod arrivals;
+
 use crate::fates::SKIPPED;
 use crate::float::Float;
 use crate::gradient::{Log, Whole};
 use crate::network::Network;
 use crate::neuron::{Lif, Refractory};
+use crate::places::Places;
 use crate::projection::Target;
+use crate::touched::Touched;
 
 /// A neuron that is refractory, with what its refractoriness ends with.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +28,9 @@ pub(crate) struct State<T> {
     parts: Vec<std::ops::Range<usize>>,
     /// By projection: the part of its target that is here.
     targets: Vec<Target>,
+    /// Where the numbers of each neuron lie in what follows.
+    places: Places,
+    beta: Vec<T>,
     v: Vec<T>,
     /// `i_k` of the step at hand; 0 between steps.
     input: Vec<T>,
@@ -35,11 +42,8 @@ pub(crate) struct State<T> {
     /// Populations wholly touched in this step.
     whole: Vec<u32>,
     is_whole: Vec<bool>,
-    /// Neurons touched one by one in this step. The first `n_touched` count; there is always room for one more.
-    touched: Vec<u32>,
-    n_touched: usize,
-    /// One bit a neuron: it is among them. Bits, because events arrive at random neurons and these stay in the fastest cache.
-    is_touched: Vec<u64>,
+    /// Places of neurons touched one by one in this step.
+    touched: Touched,
     /// Events delivered so far in the sample, biases excepted.
     pub(crate) operations: u64,
     /// Neurons updated so far in the sample.
@@ -47,12 +51,13 @@ pub(crate) struct State<T> {
 }
 
 impl<T: Float> State<T> {
-    pub(crate) fn new(network: &Network<T>) -> Self {
-        Self::of(network, 0..network.n_neurons())
+    /// The state of all neurons; `beta` is by id.
+    pub(crate) fn new(network: &Network<T>, beta: &[T]) -> Self {
+        Self::of(network, beta, 0..network.n_neurons())
     }
 
     /// The state of the neurons with these ids.
-    pub(crate) fn of(network: &Network<T>, neurons: std::ops::Range<usize>) -> Self {
+    pub(crate) fn of(network: &Network<T>, beta: &[T], neurons: std::ops::Range<usize>) -> Self {
         let (n, populations) = (neurons.len(), network.populations().len());
         let here = |id: usize| id.clamp(neurons.start, neurons.end);
         let parts: Vec<_> = network.populations().iter().map(|p| here(p.start)..here(p.end)).collect();
@@ -62,21 +67,27 @@ impl<T: Float> State<T> {
             Target { first: within(part.start), end: within(part.end), ..c.target }
         });
         let targets = targets.map(|t| if t.end > t.first { t } else { Target { first: 0, end: 0, ..t } });
+        let places = Places::new(network, neurons.start, &parts);
+        let put = |by_id: &[T]| {
+            let mut by_place = vec![T::ZERO; n];
+            places.put(by_id, &mut by_place);
+            by_place
+        };
         Self {
             first_neuron: neurons.start,
             targets: targets.collect(),
             parts,
+            beta: put(&beta[neurons.clone()]),
             v: vec![T::ZERO; n],
             input: vec![T::ZERO; n],
-            threshold: network.threshold[neurons].to_vec(),
+            threshold: put(&network.threshold[neurons]),
+            places,
             resting: Vec::new(),
             events: vec![0; n],
             whole_events: vec![0; populations],
             whole: Vec::with_capacity(populations),
             is_whole: vec![false; populations],
-            touched: vec![0; n + 1],
-            n_touched: 0,
-            is_touched: vec![0; n.div_ceil(64)],
+            touched: Touched::new(n),
             operations: 0,
             updates: 0,
         }
@@ -87,7 +98,7 @@ impl<T: Float> State<T> {
         self.end_timestep();
         self.forget_step();
         match initial_v {
-            Some(v) => self.v.copy_from_slice(v),
+            Some(v) => self.places.put(v, &mut self.v),
             None => self.v.fill(T::ZERO),
         }
         self.input.fill(T::ZERO);
@@ -95,9 +106,8 @@ impl<T: Float> State<T> {
     }
 
     /// Semantics, "Time", 1: decay; no event has arrived.
-    pub(crate) fn begin_timestep(&mut self, network: &Network<T>, beta: &[T]) {
-        let end = self.first_neuron + self.v.len();
-        T::decay(&mut self.v, &beta[self.first_neuron..end]);
+    pub(crate) fn begin_timestep(&mut self, network: &Network<T>) {
+        T::decay(&mut self.v, &self.beta);
         self.whole_events.fill(0);
         if network.has_single_events {
             self.events.fill(0);
@@ -107,7 +117,7 @@ impl<T: Float> State<T> {
     /// Ends refractoriness.
     pub(crate) fn end_timestep(&mut self) {
         for Resting { neuron, v, threshold } in self.resting.drain(..) {
-            let k = neuron as usize - self.first_neuron;
+            let k = self.places.of(neuron as usize);
             self.v[k] = v;
             self.threshold[k] = threshold;
         }
@@ -129,78 +139,26 @@ impl<T: Float> State<T> {
         self.targets[connection]
     }
 
-    /// The places in the arrays here of those of a population's neurons that are here, and the first one's id.
+    /// The places of those of a population's neurons that are here.
     #[inline]
-    fn part(&self, population: usize) -> (std::ops::Range<usize>, usize) {
+    fn part(&self, population: usize) -> std::ops::Range<usize> {
         let part = &self.parts[population];
-        (part.start - self.first_neuron..part.end - self.first_neuron, part.start)
+        part.start - self.first_neuron..part.end - self.first_neuron
     }
 
-    /// Delivers spikes through whole rows of weights to a whole population.
+    /// How many neurons a channel of the population has, if its channels lie together as `channels` needs it.
     #[inline]
-    pub(crate) fn whole_rows(&mut self, target: Target, width: usize, rows: &[T], spikes: &[(u32, T)]) {
-        if spikes.is_empty() || target.len() == 0 {
-            return;
-        }
-        let first = target.start + target.first - self.first_neuron;
-        let sums = &mut self.input[first..first + target.len()];
-        T::add_rows(sums, rows, (width, target.first), spikes);
-        self.operations += (target.len() * spikes.len()) as u64;
-        self.touch_whole(target.population, spikes.len() as u32);
-    }
-
-    /// Delivers events (neuron, value), each to one neuron.
-    #[inline]
-    pub(crate) fn events(&mut self, events: impl Iterator<Item = (usize, T)>) {
-        let mut n_touched = self.n_touched;
-        let mut n_events = 0;
-        for (id, value) in events {
-            let neuron = id - self.first_neuron;
-            self.input[neuron] += value;
-            self.events[neuron] += 1;
-            n_events += 1;
-            // Written whether or not it is new, and kept if it is: which it is cannot be predicted.
-            self.touched[n_touched] = neuron as u32;
-            let (bits, bit) = (&mut self.is_touched[neuron / 64], neuron % 64);
-            n_touched += usize::from(*bits >> bit & 1 == 0);
-            *bits |= 1 << bit;
-        }
-        self.n_touched = n_touched;
-        self.operations += n_events;
-    }
-
-    /// Delivers a population's biases: events that are no synaptic operations. `whole`: none of them is 0.
-    pub(crate) fn biases(&mut self, target: Target, values: &[T], whole: bool) {
-        let (first, values) = (target.start + target.first, &values[target.first..target.end]);
-        if values.is_empty() {
-            return;
-        }
-        if whole {
-            T::add_row(&mut self.input[first - self.first_neuron..][..values.len()], values);
-            self.touch_whole(target.population, 1);
-            return;
-        }
-        let operations = self.operations;
-        let biases = values.iter().enumerate().filter(|(_, value)| **value != T::ZERO);
-        self.events(biases.map(|(k, &value)| (first + k, value)));
-        self.operations = operations;
-    }
-
-    #[inline]
-    fn touch_whole(&mut self, population: usize, events: u32) {
-        self.whole_events[population] += events;
-        if !self.is_whole[population] {
-            self.is_whole[population] = true;
-            self.whole.push(population as u32);
-        }
+    pub(crate) fn plane(&self, population: usize) -> Option<usize> {
+        self.places.plane(population)
     }
 
     /// Updates every touched neuron; fills `fired` with those that fire, in neuron order. The caller then has each of them `fire`.
     pub(crate) fn update(&mut self, network: &Network<T>, fired: &mut Vec<u32>) {
         fired.clear();
         for &population in &self.whole {
-            let (range, first) = self.part(population as usize);
+            let range = self.part(population as usize);
             self.updates += range.len() as u64;
+            let (n_fired, first) = (fired.len(), range.start + self.first_neuron);
             T::integrate(
                 &mut self.v[range.clone()],
                 &mut self.input[range.clone()],
@@ -208,24 +166,35 @@ impl<T: Float> State<T> {
                 first as u32,
                 fired,
             );
+            if !self.places.follow_ids() {
+                fired[n_fired..]
+                    .iter_mut()
+                    .for_each(|k| *k = self.places.id(*k as usize - self.first_neuron));
+            }
         }
         let mut updates = 0;
-        for &neuron in &self.touched[..self.n_touched] {
-            let k = neuron as usize;
-            self.is_touched[k / 64] = 0;
-            if !self.whole.is_empty()
-                && self.is_whole[network.population_index(neuron + self.first_neuron as u32)]
-            {
+        // A population's places are its ids' in another order.
+        let is_whole = |k: usize| {
+            !self.whole.is_empty() && self.is_whole[network.population_index((k + self.first_neuron) as u32)]
+        };
+        for run in self.touched.runs().iter().filter(|run| !is_whole(run.start)) {
+            updates += run.len() as u64;
+            let (n_fired, first) = (fired.len(), run.start + self.first_neuron);
+            let (v, input) = (&mut self.v[run.clone()], &mut self.input[run.clone()]);
+            T::integrate(v, input, &self.threshold[run.clone()], first as u32, fired);
+            fired[n_fired..].iter_mut().for_each(|k| *k = self.places.id(*k as usize - self.first_neuron));
+        }
+        for k in self.touched.drain_singles() {
+            if is_whole(k) {
                 continue;
             }
             self.v[k] += std::mem::take(&mut self.input[k]);
             updates += 1;
             if self.v[k] > self.threshold[k] {
-                fired.push(neuron + self.first_neuron as u32);
+                fired.push(self.places.id(k));
             }
         }
         self.updates += updates;
-        self.n_touched = 0;
         if !fired.is_sorted() {
             fired.sort_unstable();
         }
@@ -244,7 +213,7 @@ impl<T: Float> State<T> {
         fired.clear();
         let mut n_events = 0;
         for (id, value) in events {
-            let k = id - self.first_neuron;
+            let k = self.places.of(id);
             self.v[k] += value;
             self.events[k] += 1;
             n_events += 1;
@@ -260,19 +229,23 @@ impl<T: Float> State<T> {
     /// Adds the step's input to the potentials of touched neurons and logs how far each is above its threshold; nothing fires.
     pub(crate) fn integrate(&mut self, network: &Network<T>, log: &mut Log<T>) {
         for &index in &self.whole {
-            let (range, _) = self.part(index as usize);
+            let range = self.part(index as usize);
             T::add_row(&mut self.v[range.clone()], &self.input[range.clone()]);
             self.input[range.clone()].fill(T::ZERO);
-            let (start, len) = (log.x.len(), range.len());
-            log.whole.push(Whole { population: index, start, first: range.start + self.first_neuron, len });
-            log.x.extend(self.v[range.clone()].iter().zip(&self.threshold[range]).map(|(&v, &th)| v - th));
+            let (start, first, len) = (log.x.len(), range.start + self.first_neuron, range.len());
+            log.whole.push(Whole { population: index, start, first, len });
+            let above = |(&v, &threshold): (&T, &T)| v - threshold;
+            log.x.extend(self.v[range.clone()].iter().zip(&self.threshold[range.clone()]).map(above));
+            if self.plane(index as usize).is_some() {
+                for (id, k) in (first..first + len).map(|id| (id - first, self.places.of(id))) {
+                    log.x[start + id] = self.v[k] - self.threshold[k];
+                }
+            }
         }
-        for &neuron in &self.touched[..self.n_touched] {
-            let k = neuron as usize;
-            if !self.is_whole[network.population_index(neuron + self.first_neuron as u32)] {
+        for k in self.touched.all() {
+            if !self.is_whole[network.population_index((k + self.first_neuron) as u32)] {
                 self.v[k] += std::mem::take(&mut self.input[k]);
-                let id = neuron + self.first_neuron as u32;
-                log.single.push((id, self.v[k] - self.threshold[k]));
+                log.single.push((self.places.id(k), self.v[k] - self.threshold[k]));
             }
         }
         self.forget_step();
@@ -298,7 +271,7 @@ impl<T: Float> State<T> {
         if network.has_sync_threshold {
             fired.retain(|&neuron| {
                 let needed = network.population(neuron).lif.sync_threshold;
-                needed == 0 || self.events_at(network, neuron) > needed
+                needed == 0 || self.n_events(network, neuron) > needed
             });
         }
     }
@@ -307,33 +280,30 @@ impl<T: Float> State<T> {
         for population in self.whole.drain(..) {
             self.is_whole[population as usize] = false;
         }
-        for &neuron in &self.touched[..self.n_touched] {
-            self.is_touched[neuron as usize / 64] = 0;
-        }
-        self.n_touched = 0;
+        self.touched.clear();
     }
 
     /// `n_k`: events that arrived at the neuron in this timestep.
     #[inline]
-    fn events_at(&self, network: &Network<T>, neuron: u32) -> u32 {
+    fn n_events(&self, network: &Network<T>, neuron: u32) -> u32 {
         let population = network.population_index(neuron);
-        self.events[neuron as usize - self.first_neuron] + self.whole_events[population]
+        self.events[self.places.of(neuron as usize)] + self.whole_events[population]
     }
 
     /// Whether an event has arrived at the neuron in this step.
     pub(crate) fn is_touched(&self, network: &Network<T>, neuron: u32) -> bool {
-        let k = neuron as usize - self.first_neuron;
-        self.is_touched[k / 64] >> (k % 64) & 1 == 1 || self.is_whole[network.population_index(neuron)]
+        let k = self.places.of(neuron as usize);
+        self.touched.contains(k) || self.is_whole[network.population_index(neuron)]
     }
 
     /// Drops the events of the step at hand without an update.
     pub(crate) fn drop_events(&mut self) {
         for &population in &self.whole {
-            let (range, _) = self.part(population as usize);
+            let range = self.part(population as usize);
             self.input[range].fill(T::ZERO);
         }
-        for &neuron in &self.touched[..self.n_touched] {
-            self.input[neuron as usize] = T::ZERO;
+        for k in self.touched.all() {
+            self.input[k] = T::ZERO;
         }
         self.forget_step();
     }
@@ -359,7 +329,7 @@ impl<T: Float> State<T> {
     pub(crate) fn fire(&mut self, lif: &Lif, population: usize, neurons: &[u32], v: &mut Vec<T>) -> u64 {
         let mut events = u64::from(self.whole_events[population]) * neurons.len() as u64;
         for &neuron in neurons {
-            let k = neuron as usize - self.first_neuron;
+            let k = self.places.of(neuron as usize);
             events += u64::from(self.events[k]);
             v.push(self.v[k]);
             let after = lif.reset.apply(self.v[k], self.threshold[k]);
@@ -379,15 +349,15 @@ impl<T: Float> State<T> {
         for (&neuron, _) in neurons.iter().zip(flags).filter(|(_, flags)| **flags & SKIPPED != 0) {
             if let Some(at) = self.resting.iter().rposition(|resting| resting.neuron == neuron) {
                 let Resting { v, threshold, .. } = self.resting.swap_remove(at);
-                let k = neuron as usize - self.first_neuron;
+                let k = self.places.of(neuron as usize);
                 self.v[k] = v;
                 self.threshold[k] = threshold;
             }
         }
     }
 
-    /// The potentials; exact between timesteps.
-    pub(crate) fn v(&self) -> &[T] {
-        &self.v
+    /// The potentials, by id; exact between timesteps.
+    pub(crate) fn copy_v(&self, v: &mut [T]) {
+        self.places.take(&self.v, v);
     }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::division::Division;
 use crate::delivery::{Buffers, deliver_biases, deliver_group, deliver_run};
-use crate::engine::{Slot, Worker};
+use crate::engine::{Run, Slot, Worker};
 use crate::error::Error;
 use crate::float::Float;
-use crate::network::{Network, Source};
+use crate::network::Source;
 use crate::options::{Ending, InputMode};
 use crate::schedule::{Moment, Pending, Replay, Schedule};
 use crate::state::State;
@@ -30,11 +30,13 @@ pub(crate) struct ShardedReplay<T> {
 }
 
 impl<T: Float> ShardedReplay<T> {
-    pub(crate) fn new(network: &Network<T>, trace: &Arc<Trace>, division: &Arc<Division>) -> Self {
+    pub(crate) fn new(run: &Run<'_, T>, trace: &Arc<Trace>, division: &Arc<Division>) -> Self {
         let partition = &division.partition;
         Self {
             division: Arc::clone(division),
-            states: (0..partition.n_shards()).map(|s| State::of(network, partition.neurons(s))).collect(),
+            states: (0..partition.n_shards())
+                .map(|s| State::of(run.network, &run.beta, partition.neurons(s)))
+                .collect(),
             replay: Replay::new(Arc::clone(trace)),
             buffers: Buffers::new(),
             due: Vec::new(),
@@ -96,7 +98,7 @@ impl<T: Float> Worker<'_, T> {
             self.begin_timestep();
             for shard in 0..n_shards {
                 let state = &mut replay.states[shard];
-                state.begin_timestep(run.network, &run.beta);
+                state.begin_timestep(run.network);
                 deliver_biases(run.network, None, state);
                 if run.options.input_mode == InputMode::AtOnce {
                     deliver_run(run.network, Source::Input, &self.inputs, state);
@@ -146,7 +148,7 @@ impl<T: Float> Worker<'_, T> {
         self.measures.neuron_updates = replay.states.iter().map(|state| state.updates).sum();
         if run.options.keep_v {
             for (shard, state) in replay.states.iter().enumerate() {
-                slot.v[replay.division.partition.neurons(shard)].copy_from_slice(state.v());
+                state.copy_v(&mut slot.v[replay.division.partition.neurons(shard)]);
             }
         }
         Schedule::<T>::end_sample(&mut replay.replay, moment)

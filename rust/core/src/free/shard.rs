@@ -62,7 +62,7 @@ impl<'a, T: Float> Shard<'a, T> {
             number,
             group_size,
             n_neurons: neurons.len(),
-            state: State::of(run.network, neurons),
+            state: State::of(run.network, &run.beta, neurons),
             waiting: VecDeque::new(),
             carried: 0,
             fired: Vec::new(),
@@ -133,7 +133,9 @@ impl<'a, T: Float> Shard<'a, T> {
         self.measures.neuron_updates = self.state.updates;
         self.found.measures.push(self.measures);
         if self.run.options.keep_v {
-            self.found.v.extend_from_slice(self.state.v());
+            let start = self.found.v.len();
+            self.found.v.resize(start + self.n_neurons, T::ZERO);
+            self.state.copy_v(&mut self.found.v[start..]);
         }
         self.found.output_ends.push(self.found.output_spikes.len());
         self.found.log.samples.push(self.found.log.timesteps.len());
@@ -149,7 +151,7 @@ impl<'a, T: Float> Shard<'a, T> {
         stops: &Stops<'_>,
     ) -> Result<usize, Error> {
         let network = self.run.network;
-        self.state.begin_timestep(network, &self.run.beta);
+        self.state.begin_timestep(network);
         if self.run.has_fates {
             self.fates.begin_timestep(network.n_neurons());
         }

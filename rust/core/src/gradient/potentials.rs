@@ -93,7 +93,6 @@ pub(super) struct Potentials<T> {
 pub(super) struct Rerun<'a, T> {
     pub(super) network: &'a Network<T>,
     pub(super) input: &'a Input<'a, T>,
-    pub(super) beta: &'a [T],
     pub(super) input_mode: InputMode,
     /// By population: its potentials are needed.
     pub(super) needed: &'a [bool],
@@ -107,7 +106,6 @@ impl<'a, T: Float> Rerun<'a, T> {
         Self {
             network: pass.network,
             input: pass.input,
-            beta: &pass.beta,
             input_mode: pass.trace.header().input_mode,
             needed: &pass.needed,
             feeding: &pass.feeding,
@@ -118,7 +116,8 @@ impl<'a, T: Float> Rerun<'a, T> {
 
 impl<T: Float> Potentials<T> {
     pub(super) fn new(pass: &Pass<'_, T>) -> Self {
-        let shards = pass.shards.iter().map(|shard| State::of(pass.network, shard.neurons.clone()));
+        let shards =
+            pass.shards.iter().map(|shard| State::of(pass.network, &pass.beta, shard.neurons.clone()));
         Self {
             states: shards.collect(),
             log: Log::new(),
@@ -169,10 +168,14 @@ impl<T: Float> Potentials<T> {
         self.inputs.extend_from_slice(&self.spikes);
         self.input_ends.push(self.inputs.len());
         if run.keep_before_decay {
-            self.states.iter().for_each(|state| self.before_decay.extend_from_slice(state.v()));
+            for state in &self.states {
+                let start = self.before_decay.len();
+                self.before_decay.resize(start + state.neurons().len(), T::ZERO);
+                state.copy_v(&mut self.before_decay[start..]);
+            }
         }
         for state in &mut self.states {
-            state.begin_timestep(run.network, run.beta);
+            state.begin_timestep(run.network);
         }
         Ok(())
     }

@@ -72,12 +72,23 @@ impl ConvGeometry {
     }
 }
 
+/// How far a tap of the kernel reaches along an axis: its distance from the first tap, divided by the stride.
+#[derive(Clone, Copy, Debug)]
+struct Tap {
+    quotient: usize,
+    remainder: usize,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Conv<T> {
     geometry: ConvGeometry,
     size_out: [usize; 2],
     /// `[input channel, kernel row, kernel column, output channel within the group]`: what one tap sends lies together.
     weight: Vec<T>,
+    /// By input channel and tap: none of those weights is 0.
+    whole_taps: Vec<bool>,
+    /// By axis and tap.
+    taps: [Vec<Tap>; 2],
 }
 
 impl<T: Float> Conv<T> {
@@ -93,7 +104,14 @@ impl<T: Float> Conv<T> {
                 }
             }
         }
-        Self { geometry, size_out: geometry.size_out(), weight: by_tap }
+        let whole_taps = by_tap.chunks_exact(out_group.max(1)).map(|tap| !T::any_zero(tap)).collect();
+        let taps = std::array::from_fn(|axis| {
+            let ConvGeometry { kernel, stride, dilation, .. } = geometry;
+            let distances = (0..kernel[axis]).map(|tap| tap * dilation[axis]);
+            let divided = |far| Tap { quotient: far / stride[axis], remainder: far % stride[axis] };
+            distances.map(divided).collect()
+        });
+        Self { geometry, size_out: geometry.size_out(), weight: by_tap, whole_taps, taps }
     }
 
     pub(crate) fn n_synapses(&self) -> u64 {
@@ -122,18 +140,19 @@ impl<T: Float> Conv<T> {
     /// Calls `visit(tap, position)` for each kernel tap that connects the source to the output position.
     #[inline]
     fn for_each_tap(&self, channel: usize, y: usize, x: usize, mut visit: impl FnMut(usize, usize)) {
-        let ConvGeometry { kernel, stride, padding, dilation, .. } = self.geometry;
-        let out = |axis: usize, at: usize, tap: usize| {
-            let shifted = (at + padding[axis]).checked_sub(tap * dilation[axis])?;
-            let position = shifted / stride[axis];
-            (shifted % stride[axis] == 0 && position < self.size_out[axis]).then_some(position)
+        let ConvGeometry { kernel, stride, padding, .. } = self.geometry;
+        let [y, x] = [y + padding[0], x + padding[1]];
+        let from = [(y / stride[0], y % stride[0]), (x / stride[1], x % stride[1])];
+        // A tap reaches a position if what remains of the division is equal: one division for all taps.
+        let position = |axis: usize, tap: &Tap| {
+            let (quotient, remainder) = from[axis];
+            let position = quotient.wrapping_sub(tap.quotient);
+            (remainder == tap.remainder && position < self.size_out[axis]).then_some(position)
         };
-        for row in 0..kernel[0] {
-            let Some(out_y) = out(0, y, row) else {
-                continue;
-            };
-            for column in 0..kernel[1] {
-                if let Some(out_x) = out(1, x, column) {
+        for (row, tap) in self.taps[0].iter().enumerate() {
+            let Some(out_y) = position(0, tap) else { continue };
+            for (column, tap) in self.taps[1].iter().enumerate() {
+                if let Some(out_x) = position(1, tap) {
                     visit((channel * kernel[0] + row) * kernel[1] + column, out_y * self.size_out[1] + out_x);
                 }
             }
@@ -143,6 +162,12 @@ impl<T: Float> Conv<T> {
     /// Neurons of one output channel.
     pub(crate) fn plane(&self) -> usize {
         self.size_out[0] * self.size_out[1]
+    }
+
+    /// The same, if a spike reaches several channels at a position.
+    pub(crate) fn channel_plane(&self) -> Option<usize> {
+        let several = self.geometry.channels_out > self.geometry.groups;
+        Some(self.plane()).filter(|plane| several && *plane > 1)
     }
 
     /// The output channels that a source reaches within the target's part, as a range of its group's, and the first neuron of the group.
@@ -165,14 +190,22 @@ impl<T: Float> Conv<T> {
     pub(crate) fn deliver(&self, spikes: &[(u32, T)], target: Target, state: &mut State<T>) {
         let out_group = self.geometry.channels_out / self.geometry.groups;
         let plane = self.plane();
+        let lie_together = state.plane(target.population) == Some(plane);
         for &(source, m) in spikes {
             let (channel, y, x) = self.place(source);
             let (outs, first) = self.outs(channel, target);
-            let first = target.start + first;
+            if outs.is_empty() {
+                continue;
+            }
             self.for_each_tap(channel, y, x, |tap, position| {
-                let weights = outs.clone().zip(&self.weight[tap * out_group..][outs.clone()]);
-                let synapses = weights.filter(|(_, weight)| **weight != T::ZERO);
-                let neuron = |out| first + out * plane + position;
+                let weights = &self.weight[tap * out_group..][outs.clone()];
+                if lie_together && self.whole_taps[tap] {
+                    let channel = first / plane + outs.start - target.first / plane;
+                    state.channels(target, (position, channel), weights, m);
+                    return;
+                }
+                let synapses = outs.clone().zip(weights).filter(|(_, weight)| **weight != T::ZERO);
+                let neuron = |out| target.start + first + out * plane + position;
                 state.events(synapses.map(|(out, &weight)| (neuron(out), weight * m)));
             });
         }

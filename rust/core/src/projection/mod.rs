@@ -215,6 +215,14 @@ impl<T: Float> Projection<T> {
         }
     }
 
+    /// How many neurons a channel has, of a map whose spikes reach several channels at a position.
+    pub(crate) fn channel_plane(&self) -> Option<usize> {
+        match &self.map {
+            Map::Conv(conv) => conv.channel_plane(),
+            Map::Rows(_) | Map::OneToOne(_) => None,
+        }
+    }
+
     /// Whether a spike of the source has a synapse in the target's part.
     pub(crate) fn reaches(&self, source: u32, target: Target) -> bool {
         match &self.map {

@@ -59,7 +59,8 @@ impl<'a, T: Float> Check<'a, T> {
             network.divisions.of(network, 1)
         };
         let n_shards = division.partition.n_shards();
-        let mut state = State::new(network);
+        let beta = network.decay(trace.header.dt)?;
+        let mut state = State::new(network, &beta);
         deliver_biases(network, None, &mut state);
         if trace.header.input_mode == InputMode::AtOnce {
             for &connection in &network.from_input.connections {
@@ -75,7 +76,7 @@ impl<'a, T: Float> Check<'a, T> {
         Ok(Self {
             trace,
             network,
-            states: (0..n_shards).map(|s| State::of(network, division.partition.neurons(s))).collect(),
+            states: (0..n_shards).map(|s| State::of(network, &beta, division.partition.neurons(s))).collect(),
             last_from: vec![vec![None; n_shards]; n_shards],
             division,
             cursor: trace.cursor(),
