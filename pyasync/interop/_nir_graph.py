@@ -16,6 +16,8 @@ ENDS = ("Input", "Output")
 # Metadata of a graph that say in which order its populations were added: a file keeps no order of
 # nodes, and in a cycle it decides which projections are feedback.
 ORDER = "populations"
+# And, in that order, the refractoriness of each, which no node of NIR has.
+REFRACTORY = "refractory"
 ACCEPTED = f"nodes {', '.join((*NEURONS, *MAPS, *ENDS))} and graphs of them"
 
 
@@ -48,6 +50,8 @@ class Graph:
         of the input may first reach them.
     output : str
         The population that leads to the graph's output.
+    refractory : dict
+        By population, where the graph's metadata say it.
 
     Raises
     ------
@@ -61,9 +65,12 @@ class Graph:
         self._add(graph, "")
         self.source = self._end(graph, "Input")
         self.populations = self._reached()
-        order = _order(graph)
+        order, refractory = _listed(graph, ORDER), _listed(graph, REFRACTORY)
+        self.refractory: dict[str, str] = {}
         if sorted(order) == sorted(self.populations):  # a graph may have been changed since
             self.populations = order
+            if len(refractory) == len(order):
+                self.refractory = dict(zip(order, refractory, strict=True))
         self.output = self._output(self._end(graph, "Output"))
 
     def _add(self, graph: Any, prefix: str) -> None:
@@ -153,9 +160,9 @@ class Graph:
         return ways[0].source
 
 
-def _order(graph: Any) -> list[str]:
-    """The names that the metadata give; a file holds them as bytes."""
-    names = graph.metadata.get(ORDER)
+def _listed(graph: Any, key: str) -> list[str]:
+    """A list of words in the metadata; a file holds them as bytes."""
+    names = graph.metadata.get(key)
     if isinstance(names, np.ndarray):
         names = names.ravel()
     elif not isinstance(names, (list, tuple)):

@@ -50,8 +50,9 @@ def projection(
 ) -> Projection:
     """The maps one after the other as one projection, with a bias for each neuron of its target.
 
-    One map alone stays what it is if the target has the shape that it gives; else, and of several,
-    it is a sparse matrix, their product.
+    One map alone stays what it is if the target has the shape that it gives, and so does a
+    convolution with poolings without padding behind it, which is a convolution; else, and of
+    several, it is a sparse matrix, their product.
     """
     core, shapes, source = [], [], shape
     for node in nodes:
@@ -59,12 +60,11 @@ def projection(
             core.append(node)
             shapes.append(shape)
         shape = shape_behind(node, shape)
-    if len(core) < 2:
-        # In float32, which leaves it to the others whether the network is of float64.
-        alone = _alone(core[0], shapes[0]) if core else OneToOne(np.float32(1))
+    alone = _one(core, shapes)
+    if alone is not None:
         own = None if bias is None else _per_channel(alone, bias)
         fits = isinstance(alone, Linear) or (
-            shapes in ([], [source]) and alone.output_shape(source) == wanted
+            shapes[:1] in ([], [source]) and alone.output_shape(source) == wanted
         )
         if fits and (bias is None or own is not None):
             return alone if bias is None else alone.with_arrays(bias=own)
@@ -86,7 +86,10 @@ def bias_at(graph: Graph, name: str, shapes: dict[str, Shape]) -> Vector | None:
     for before in dict.fromkeys(graph.maps_before(name)):
         node, shape = graph.nodes[before], _shape_before(graph, before, shapes)
         own = bias_at(graph, before, shapes)
-        behind = None if own is None else _matrix(node, shape) @ own
+        behind = None
+        if own is not None:
+            dtype = np.result_type(own, _dtype(node))
+            behind = (_matrix(node, shape) @ own).astype(dtype)
         bias = np.ravel(np.asarray(getattr(node, "bias", ())))  # snnTorch leaves it a tensor
         if bias.any():
             size = math.prod(shape_behind(node, shape))
@@ -120,6 +123,42 @@ def _alone(node: Any, shape: Shape) -> Projection:
         case pool:
             window = [_integers(each) for each in (node.kernel_size, node.stride, node.padding)]
             return (AvgPool2d if pool == "AvgPool2d" else SumPool2d)(*window)
+
+
+def _one(nodes: Sequence[Any], shapes: Sequence[Shape]) -> Projection | None:
+    """Maps one after the other, without biases, as one projection that keeps what they share."""
+    if not nodes:
+        # In float32, which leaves it to the others whether the network is of float64.
+        return OneToOne(np.float32(1))
+    alone = _alone(nodes[0], shapes[0])
+    for node, shape in zip(nodes[1:], shapes[1:], strict=True):
+        if not isinstance(alone, Conv2d) or kind_of(node) not in ("AvgPool2d", "SumPool2d"):
+            return None
+        pool = _alone(node, shape)
+        assert isinstance(pool, AvgPool2d | SumPool2d)
+        if any(pool.padding):
+            return None
+        alone = _pooled(alone, pool)
+    return alone
+
+
+def _pooled(conv: Conv2d, pool: AvgPool2d | SumPool2d) -> Conv2d:
+    """A convolution and the pooling behind it as one: its kernel is the sum of the moved kernels."""
+    out, in_group, *kernel = conv.weight.shape
+    reach = [d * (k - 1) + 1 for d, k in zip(conv.dilation, kernel, strict=True)]
+    size = [(q - 1) * s + r for q, s, r in zip(pool.kernel, conv.stride, reach, strict=True)]
+    both = np.zeros((out, in_group, *size))
+    for y, x in np.ndindex(*pool.kernel):
+        rows, columns = (
+            slice(at * s, at * s + r, d)
+            for at, s, r, d in zip((y, x), conv.stride, reach, conv.dilation, strict=True)
+        )
+        both[:, :, rows, columns] += conv.weight
+    if isinstance(pool, AvgPool2d):
+        both /= math.prod(pool.kernel)
+    (a, b), (c, d) = conv.stride, pool.stride
+    weight = both.astype(conv.weight.dtype)
+    return Conv2d(weight, None, (a * c, b * d), conv.padding, 1, conv.groups)
 
 
 def _integers(given: Any) -> Any:

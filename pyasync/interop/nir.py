@@ -32,7 +32,7 @@ def from_nir(
     source_dt: float | None = None,
     integration: Literal["euler", "exponential"] = "euler",
     reset: Reset = "zero",
-    refractory: Literal["timestep", "none"] = "timestep",
+    refractory: Literal["timestep", "none"] | None = None,
     dtype: npt.DTypeLike | None = None,
 ) -> Network:
     """Build the network of a NIR graph, as snnTorch, Norse, SpikingJelly, sinabs and others write.
@@ -46,7 +46,8 @@ def from_nir(
     NIR's neurons obey differential equations, of which a framework makes timesteps. With
     `d = source_dt / tau`, "euler" keeps `1 - d` of a potential from one timestep to the next and
     adds `r d` times the input (snnTorch, Norse, SpikingJelly); "exponential" keeps `exp(-d)` and
-    adds `r (1 - exp(-d))` times it (sinabs). An `IF` node keeps all and adds `r` times the input.
+    adds `r (1 - exp(-d))` times it (sinabs). An `IF` node keeps all and adds the input, which
+    some frameworks write as `r = 1` and others, after the equation, as `r = 1 / source_dt`.
     Here the factor of the input is 1 instead, and potentials, which begin at `v_leak`, are counted
     from there: what a neuron compares is the same.
 
@@ -65,8 +66,9 @@ def from_nir(
         What firing does to a potential. NIR says "zero" (to `v_reset`, which has to be `v_leak`)
         and cannot say that a framework subtracted the threshold, as snnTorch does by default; for
         "subtract" `v_leak` has to be 0, so that the threshold is what is subtracted here too.
-    refractory : {"timestep", "none"}
-        As in `LIF`. A framework that runs layer by layer fires each neuron once in a timestep.
+    refractory : {"timestep", "none"}, optional
+        As in `LIF`. None: as `to_nir` wrote it, else "timestep", as a framework that runs layer by
+        layer fires each neuron once in a timestep.
     dtype : {"float32", "float64"}, optional
         As in `Network`.
 
@@ -105,7 +107,8 @@ def from_nir(
     for name in parsed.populations:
         values = _neuron(name, parsed.nodes[name], step, integration, reset)
         decay, v_threshold = (_fitted(name, each, shapes[name]) for each in values)
-        network.add(name, shapes[name], LIF(decay * (dt / step), v_threshold, reset, refractory))
+        rests = parsed.refractory.get(name, "timestep") if refractory is None else refractory
+        network.add(name, shapes[name], LIF(decay * (dt / step), v_threshold, reset, rests))
     for name in parsed.populations:
         bias = bias_at(parsed, name, shapes)
         for way in parsed.ways_to(name):
@@ -146,7 +149,14 @@ def _shapes(graph: Graph) -> dict[str, Shape]:
         maps = [graph.nodes[each] for each in way.maps]
         while maps and kind_of(maps[-1]) == "Flatten":
             maps.pop()
-        shapes[name] = shape_after(maps, shapes[way.source])
+        try:
+            shapes[name] = shape_after(maps, shapes[way.source])
+        except NetworkError as error:
+            if way.source != graph.source:
+                raise
+            given = f"an input of shape {shapes[way.source]} ({error})"
+            accepted = "the shape of one sample in one timestep, without an axis for the batch"
+            raise NetworkError(expected("graph", given, accepted)) from None
     return shapes
 
 
@@ -166,7 +176,9 @@ def _neuron(
     )
     refused("r", ~((r > 0) & np.isfinite(r)), "finite numbers above 0")
     if kind_of(node) == "IF":
-        tau, v_leak, gain = np.full_like(r, np.inf), np.zeros_like(r), r
+        tau, v_leak, gain = np.full_like(r, np.inf), np.zeros_like(r), np.ones_like(r)
+        scaled = ~(np.isclose(r, 1, rtol=1e-6) | np.isclose(r * step, 1, rtol=1e-6))
+        refused("r", scaled, f"1, or 1 / source_dt, here {1 / step:g}")
     else:
         tau, v_leak = np.asarray(node.tau, np.float64), np.asarray(node.v_leak, np.float64)
         refused("tau", ~(tau > 0), "seconds above 0")
@@ -190,11 +202,10 @@ def _neuron(
 
 def _fitted(name: str, values: npt.NDArray[np.float64], shape: Shape) -> Any:
     """Values of a population: one number if all are the same."""
-    if (values == values.flat[0]).all():
-        return float(values.flat[0])
     try:
         values = values.reshape(shape) if values.size == np.prod(shape) else values
-        return np.broadcast_to(values, shape)
+        fitted = np.broadcast_to(values, shape)
     except ValueError:
         given = f"node {name!r} with parameters of shape {values.shape}"
         raise NetworkError(expected("graph", given, f"shape {shape}, that of its input")) from None
+    return float(values.flat[0]) if (values == values.flat[0]).all() else fitted

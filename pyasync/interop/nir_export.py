@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pyasync._checks import choice, real
 from pyasync._optional import needed
 from pyasync.errors import NetworkError, expected
-from pyasync.interop._nir_graph import ORDER
+from pyasync.interop._nir_graph import ORDER, REFRACTORY
 from pyasync.network import Network, Population
 from pyasync.projections import (
     AvgPool2d,
@@ -43,8 +43,8 @@ def to_nir(
 
     A framework that makes timesteps of `target_dt` seconds of NIR's equations as `integration`
     says, and resets to 0, does what the network does layer by layer with `dt`; `from_nir` gives the
-    network back, its populations in their order, which the graph's metadata say. Populations become
-    nodes `LIF` of their names, or `IF` where nothing leaks, and projections become maps, with a
+    network back, its populations in their order and with their refractoriness, which the graph's
+    metadata say. Populations become nodes `LIF` of their names, or `IF` where nothing leaks, and projections become maps, with a
     `Flatten` where shapes need one. nir's own check of types (of version 1.0.8) refuses
     convolutions in groups: `nir.read(path, type_check=False)` reads them.
 
@@ -110,7 +110,10 @@ def to_nir(
         made = _maps(nir, name, link.projection, shapes[link.source], shapes[link.target][1])
         edges.append((follow(link.source, name, made), link.target))
     follow(network.output, "output", [nir.Output(np.array(shapes[network.output][1]))])
-    metadata = {ORDER: [population.name for population in network.populations]}
+    metadata = {
+        ORDER: [population.name for population in network.populations],
+        REFRACTORY: [population.neuron.refractory for population in network.populations],
+    }
     try:
         return nir.NIRGraph(nodes, edges, metadata=metadata)
     except ValueError:
@@ -151,7 +154,8 @@ def _neurons(
     tau_mem, v_threshold = (each(neuron.values(k, own)) for k in ("tau_mem", "v_threshold"))
     leaks, zeros = np.isfinite(tau_mem), np.zeros(shape)
     if not leaks.any():
-        return nir.IF(r=np.ones(shape), v_threshold=v_threshold, v_reset=zeros)
+        # `v' = r I`, over a timestep: SpikingJelly takes no other r, Norse and sinabs read none.
+        return nir.IF(r=np.full(shape, 1 / step), v_threshold=v_threshold, v_reset=zeros)
     if not leaks.all():
         what = f"{name!r}, where some neurons leak and others do not"
         raise NetworkError(expected("network", what, "finite tau_mem, or all of it infinite"))

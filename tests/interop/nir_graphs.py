@@ -33,11 +33,19 @@ def lif(*shape: int, **changes: Any) -> Any:
     return nir.LIF(**{**values, **changes})
 
 
-def conv(*shape: int, stride: int = 1, padding: Any = 0, groups: int = 1, bias: bool = True) -> Any:
+def conv(
+    *shape: int,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    bias: bool = True,
+) -> Any:
     b = normal(shape[0], seed=1) if bias else np.zeros(shape[0])
     if len(shape) == 3:
         return nir.Conv1d(None, normal(*shape), stride, padding, 1, groups, b)
-    return nir.Conv2d(None, normal(*shape), (stride, stride), padding, (1, 1), groups, b)
+    stride, dilation = (np.broadcast_to(each, 2).tolist() for each in (stride, dilation))
+    return nir.Conv2d(None, normal(*shape), tuple(stride), padding, tuple(dilation), groups, b)
 
 
 def pool(kind: Any, size: int, stride: int | None = None, padding: int = 0) -> Any:
@@ -117,7 +125,7 @@ class Equations:
             one = 1 if kind == "SumPool2d" else None
             return functional.avg_pool2d(x, *how, divisor_override=one)
         if kind == "IF":
-            v = self.v.get(name, torch.zeros(())) + own("r") * x
+            v = self.v.get(name, torch.zeros(())) + (1 if (own("r") == 1).all() else DT * own("r")) * x
         else:
             v, v_leak = self.v.get(name, own("v_leak")), own("v_leak")
             d = DT / own("tau")
@@ -136,7 +144,10 @@ GRAPHS = {
     "affine": chain(
         (5,), nir.Affine(normal(4, 5), normal(4)), lif(4), nir.Linear(normal(3, 4)), lif(3)
     ),
-    "integrate and fire": chain((5,), nir.Linear(normal(4, 5)), nir.IF(0.4 * ONES, ONES)),
+    "integrate and fire": chain((5,), nir.Linear(normal(4, 5)), nir.IF(ONES, ONES)),
+    "integrate and fire, by the equation": chain(
+        (5,), nir.Linear(normal(4, 5)), nir.IF(ONES / DT, ONES)
+    ),
     "a neuron for each input": chain((4,), lif(4)),
     "forgotten in a timestep": chain((4,), lif(4, tau=np.full(4, DT))),
     "scaled": chain((4,), nir.Scale(normal(4)), lif(4)),
@@ -151,6 +162,13 @@ GRAPHS = {
     "pooled spikes": chain(IMAGE, lif(*IMAGE), pool(nir.AvgPool2d, 2), lif(2, 4, 3)),
     "conv, then pool": chain(
         IMAGE, conv(3, 2, 3, 3, padding=1), pool(nir.SumPool2d, 3, 2, 1), lif(3, 4, 4)
+    ),
+    "conv, then pools without padding": chain(
+        IMAGE,
+        conv(4, 1, 3, 2, stride=(1, 2), padding=(1, 2), dilation=(2, 1), groups=2),
+        pool(nir.AvgPool2d, 2, 1),
+        pool(nir.SumPool2d, 2),
+        lif(4, 2, 2),
     ),
     "pool, then conv": chain(
         IMAGE, lif(*IMAGE), pool(nir.AvgPool2d, 2), conv(4, 1, 2, 2, groups=2), lif(4, 3, 2)

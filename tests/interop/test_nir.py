@@ -122,6 +122,20 @@ def test_a_network_is_of_the_type_of_its_weights() -> None:
         assert from_nir(given, dt=DT).dtype == dtype
 
 
+def test_a_bias_before_a_second_map_leaves_the_network_in_float32() -> None:
+    both = chain(IMAGE, conv(3, 2, 3, 3), pool(nir.AvgPool2d, 2, 1, 1), lif(3, 7, 6))
+    for name in ("weight", "bias"):
+        setattr(both.nodes["n0"], name, getattr(both.nodes["n0"], name).astype(np.float32))
+    assert from_nir(both, dt=DT).dtype == np.float32
+
+
+def test_a_convolution_and_the_pooling_behind_it_share_their_weights() -> None:
+    both = chain(IMAGE, conv(3, 2, 3, 3), pool(nir.AvgPool2d, 2), lif(3, 3, 2))
+    (link,) = from_nir(both, dt=DT).projections
+    assert isinstance(link.projection, pa.Conv2d)
+    assert (link.projection.weight.shape, link.projection.stride) == ((3, 2, 4, 4), (2, 2))
+
+
 def test_single_maps_stay_what_they_are() -> None:
     kinds = {
         "linear": pa.Linear,
@@ -231,6 +245,18 @@ REFUSED = {
     "a reset away from the leak": (
         chain((1,), lif(1, v_reset=np.zeros(1))),
         r"v_reset = 0\.0.*v_leak",
+    ),
+    "an integrator that scales its input": (
+        chain((1,), nir.IF(np.full(1, 2.0), np.ones(1))),
+        r"node 'n0' with r = 2\.0; accepted: 1, or 1 / source_dt, here 1000",
+    ),
+    "neurons that are more than what arrives": (
+        chain((3,), nir.Linear(np.ones((2, 3))), nir.IF(np.ones(4), np.ones(4))),
+        r"node 'n1' with parameters of shape \(4,\); accepted: shape \(2,\)",
+    ),
+    "an axis of the batch": (
+        chain((1, *IMAGE), conv(3, 2, 3, 3), lif(3, 6, 5)),
+        r"an input of shape \(1, 2, 8, 7\) .*without an axis for the batch",
     ),
     "uneven padding": (
         chain(IMAGE, conv(2, 2, 2, 2, padding="same"), lif(2, 8, 7)),

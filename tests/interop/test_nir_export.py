@@ -108,6 +108,29 @@ def test_the_order_of_populations_comes_back_where_it_decides_what_is_feedback(
     assert [p.name for p in from_nir(graph, dt=DT).populations] == ["b", "ü", "a"]
 
 
+def test_refractoriness_comes_back_unless_another_is_asked_for(tmp_path: Path) -> None:
+    ours = pa.Network(n_inputs=3)
+    given = {"a": "none", "b": "timestep"}
+    for source, (name, refractory) in zip(("input", "a"), given.items(), strict=True):
+        ours.add(name, 3, pa.LIF(refractory=refractory))
+        ours.connect(source, name, pa.Linear(np.eye(3)))
+    graph = to_nir(ours, dt=DT)
+    nir.write(str(tmp_path / "net.nir"), graph)
+    for source in (graph, tmp_path / "net.nir"):
+        back = from_nir(source, dt=DT)
+        assert {p.name: p.neuron.refractory for p in back.populations} == given
+        back = from_nir(source, dt=DT, refractory="timestep")
+        assert {p.neuron.refractory for p in back.populations} == {"timestep"}
+
+
+def test_integrators_add_their_input_whole_in_the_timestep_they_are_written_for() -> None:
+    ours = built(pa.LIF(tau_mem=np.inf))
+    graph = to_nir(ours, dt=DT, target_dt=1e-4)
+    np.testing.assert_allclose(graph.nodes["a"].r, 1e4)
+    (back,) = from_nir(graph, dt=DT, source_dt=1e-4).populations
+    assert (back.neuron.tau_mem, back.neuron.v_threshold) == (np.inf, 1.0)
+
+
 def test_populations_behind_flat_maps_are_flat_there() -> None:
     ours = pa.Network(input_shape=(2, 3, 3))
     rng = np.random.default_rng(0)
