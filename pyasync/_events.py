@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -64,12 +65,13 @@ def binned(
         accepted = "(width, height, polarities)"
         raise InputError(expected("sensor_size", repr(sensor_size), accepted))
     width, height, polarities = (count_of("sensor_size", size) for size in sensor_size)
-    ticks = seconds_of("dt", dt) / seconds_of("time_unit", time_unit)
+    ticks = ticks_of(seconds_of("dt", dt), seconds_of("time_unit", time_unit))
     fields = _fields(events)
+    rows = height if "y" in fields else 1
     flat = np.zeros(sum(array.size for array in events), np.int64)
     for name, extent, stride in (
-        ("p", polarities, height * width),
-        ("y", height, width),
+        ("p", polarities, rows * width),
+        ("y", rows, width),
         ("x", width, 1),
     ):
         if name not in fields or (name == "p" and polarities == 1):
@@ -133,20 +135,31 @@ def _column(events: Sequence[npt.NDArray[Any]], name: str, kinds: str) -> npt.ND
     return column
 
 
-def timesteps_of(argument: str, t: npt.NDArray[Any], ticks: float) -> npt.NDArray[np.int64]:
+def ticks_of(dt: float, time_unit: float) -> Fraction:
+    """Units of time in a timestep, as the decimal numbers say: 2.5e-6 / 1e-6 is not 2.5 in floats.
+
+    What is off a simple ratio by no more than rounding, as 0.1 + 0.2 and 1 / 3 are, is that ratio.
+    """
+    ticks = Fraction(repr(float(dt))) / Fraction(repr(float(time_unit)))
+    simple = ticks.limit_denominator(1000)
+    return simple if abs(simple - ticks) <= ticks / 10**9 else ticks
+
+
+def timesteps_of(argument: str, t: npt.NDArray[Any], ticks: Fraction) -> npt.NDArray[np.int64]:
     if t.size and t.min() < 0:
         raise InputError(expected(argument, f"t={t.min()}", "t of at least 0"))
-    # 1e-3 s / 1e-6 s is 1000.0000000000001 or 999.9…: whole numbers of ticks divide exactly.
-    whole = round(min(ticks, 2.0**63))
     step: npt.NDArray[Any]
-    if t.dtype.kind != "f" and whole >= 1 and math.isclose(ticks, whole, rel_tol=1e-9):
-        step = np.minimum(t.astype(np.uint64) // np.uint64(whole), _LATEST)
+    largest = max(int(t.max(initial=0)) * ticks.denominator, ticks.numerator)
+    if t.dtype.kind != "f" and largest < 2**64:
+        times = t.astype(np.uint64) * np.uint64(ticks.denominator)
+        step = np.minimum(times // np.uint64(ticks.numerator), _LATEST)
     else:
         t = t.astype(np.float64)  # float16 has 11 bits for the number of the timestep
-        step = np.minimum(np.floor(t / ticks), float(_LATEST))
+        length = float(ticks)
+        step = np.minimum(np.floor(t / length), float(_LATEST))
         # The quotient is rounded: 0.29 / 0.01 is 28.999…, though 0.29 is where timestep 29 begins.
-        step += (step + 1) * ticks <= t
-        step -= step * ticks > t
+        step += (step + 1) * length <= t
+        step -= step * length > t
     return step.astype(np.int64)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pyasync._events import by_segment, check_segments, count_of, seconds_of, timesteps_of
+from pyasync._events import by_segment, check_segments, count_of, seconds_of, ticks_of, timesteps_of
 from pyasync._progress import Progress
 from pyasync.errors import FileError, InputError, expected
 from pyasync.events import SpikeBatch
@@ -252,7 +252,7 @@ def _binned(
     counts = last - first
     sample = np.repeat(np.arange(len(intervals)), counts)
     taken = np.concatenate([np.arange(*span) for span in zip(first, last, strict=True)])
-    when = timesteps_of("path", t[taken] - starts[sample], dt / 1e-6)
+    when = timesteps_of("path", t[taken] - starts[sample], ticks_of(dt, 1e-6))
     kept = when < n_timesteps
     p, y, x = np.unravel_index(address[taken[kept]], (2, SENSOR, SENSOR))
     factor = SENSOR // size

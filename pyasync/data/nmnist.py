@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from pyasync._events import by_segment, check_segments, count_of, seconds_of, timesteps_of
+from pyasync._events import by_segment, check_segments, count_of, seconds_of, ticks_of, timesteps_of
 from pyasync._progress import Progress
 from pyasync.errors import FileError, InputError, expected
 from pyasync.events import SpikeBatch
@@ -76,7 +77,7 @@ def nmnist(
     """
     if split not in ("train", "test"):
         raise InputError(expected("split", repr(split), "'train' or 'test'"))
-    ticks = seconds_of("dt", dt) / 1e-6
+    ticks = ticks_of(seconds_of("dt", dt), 1e-6)
     count_of("n_timesteps", n_timesteps)
     files = _files(Path(directory), split)
     check_segments(n_timesteps, len(files))
@@ -105,7 +106,7 @@ def _files(directory: Path, split: str) -> list[Path]:
     return sorted(found, key=lambda file: (file.name, file.parent.name))
 
 
-def _read(files: list[Path], dt: float, ticks: float, n_timesteps: int) -> SpikeBatch:
+def _read(files: list[Path], dt: float, ticks: Fraction, n_timesteps: int) -> SpikeBatch:
     contents = []
     for file in files:
         try:

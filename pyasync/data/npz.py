@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from pyasync._events import (
     reals_of,
     seconds_of,
     shape_of,
+    ticks_of,
     timesteps_of,
 )
 from pyasync._npz import read_npz
@@ -139,7 +141,7 @@ def npz(
         length = _agreed("n_timesteps", n_timesteps, _stored(path, arrays, "n_timesteps"))
         length = count_of("n_timesteps", _needed("n_timesteps", length))
     else:
-        ticks = _needed("dt", step) / seconds_of("time_unit", time_unit)
+        ticks = ticks_of(_needed("dt", step), seconds_of("time_unit", time_unit))
         with _blaming(path):
             times = reals_of(time, _array(path, arrays, time))
             order, offsets, length = _binned(channels, offsets, times, ticks, n_timesteps)
@@ -158,7 +160,7 @@ def _refuse_unused(given: dict[str, Any], where: str) -> None:
 
 
 def _binned(
-    channel: Array, offsets: Array, times: Array, ticks: float, n_timesteps: int | None
+    channel: Array, offsets: Array, times: Array, ticks: Fraction, n_timesteps: int | None
 ) -> tuple[Array, Array, int]:
     """In which order to take the events, where each timestep's begin, and how many there are."""
     channel, offsets = integers_of("channel", channel), integers_of("offsets", offsets)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyasync._events import by_segment, check_segments, count_of, seconds_of, timesteps_of
+from pyasync._events import by_segment, check_segments, count_of, seconds_of, ticks_of, timesteps_of
 from pyasync._progress import Progress
 from pyasync.errors import FileError, InputError, MissingDependencyError, expected
 from pyasync.events import SpikeBatch
@@ -206,7 +206,7 @@ def _binned(
     n_timesteps: int,
     channels: int,
 ) -> SpikeBatch:
-    when = timesteps_of("path", t, dt)
+    when = timesteps_of("path", t, ticks_of(dt, 1.0))
     kept = when < n_timesteps
     segment = (np.repeat(np.arange(sizes.size), sizes) * n_timesteps + when)[kept]
     flat = unit[kept] // (UNITS // channels)

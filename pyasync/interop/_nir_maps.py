@@ -143,7 +143,7 @@ def _one(nodes: Sequence[Any], shapes: Sequence[Shape]) -> Projection | None:
 
 
 def _pooled(conv: Conv2d, pool: AvgPool2d | SumPool2d) -> Conv2d:
-    """A convolution and the pooling behind it as one: its kernel is the sum of the moved kernels."""
+    """A convolution and the pooling behind it as one, of the sum of the moved kernels."""
     out, in_group, *kernel = conv.weight.shape
     reach = [d * (k - 1) + 1 for d, k in zip(conv.dilation, kernel, strict=True)]
     size = [(q - 1) * s + r for q, s, r in zip(pool.kernel, conv.stride, reach, strict=True)]

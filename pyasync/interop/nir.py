@@ -107,7 +107,7 @@ def from_nir(
     for name in parsed.populations:
         values = _neuron(name, parsed.nodes[name], step, integration, reset)
         decay, v_threshold = (_fitted(name, each, shapes[name]) for each in values)
-        rests = parsed.refractory.get(name, "timestep") if refractory is None else refractory
+        rests: Any = parsed.refractory.get(name, "timestep") if refractory is None else refractory
         network.add(name, shapes[name], LIF(decay * (dt / step), v_threshold, reset, rests))
     for name in parsed.populations:
         bias = bias_at(parsed, name, shapes)

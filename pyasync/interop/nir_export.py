@@ -44,9 +44,9 @@ def to_nir(
     A framework that makes timesteps of `target_dt` seconds of NIR's equations as `integration`
     says, and resets to 0, does what the network does layer by layer with `dt`; `from_nir` gives the
     network back, its populations in their order and with their refractoriness, which the graph's
-    metadata say. Populations become nodes `LIF` of their names, or `IF` where nothing leaks, and projections become maps, with a
-    `Flatten` where shapes need one. nir's own check of types (of version 1.0.8) refuses
-    convolutions in groups: `nir.read(path, type_check=False)` reads them.
+    metadata say. Populations become nodes `LIF` of their names, or `IF` where nothing leaks, and
+    projections become maps, with a `Flatten` where shapes need one. nir's own check of types (of
+    version 1.0.8) refuses convolutions in groups: `nir.read(path, type_check=False)` reads them.
 
     Parameters
     ----------

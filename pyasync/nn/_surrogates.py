@@ -27,7 +27,8 @@ def _sigmoid(x: torch.Tensor, slope: float) -> torch.Tensor:
 
 
 def _triangular(x: torch.Tensor, threshold: float) -> torch.Tensor:
-    return torch.where(x < 0, threshold, -threshold).to(x.dtype)
+    # In x's own type: PyTorch makes float32 of two numbers.
+    return torch.where(x < 0, torch.full_like(x, threshold), torch.full_like(x, -threshold))
 
 
 def _straight_through(x: torch.Tensor, _: float) -> torch.Tensor:

@@ -29,7 +29,7 @@ class Surrogate:
             "atan": lambda: c / 2 / (1 + (torch.pi / 2 * c * x) ** 2),
             "fast_sigmoid": lambda: 1 / (1 + c * x.abs()) ** 2,
             "sigmoid": lambda: c * torch.sigmoid(c * x) * torch.sigmoid(-c * x),
-            "triangular": lambda: torch.where(x < 0, c, -c).to(x),
+            "triangular": lambda: c * torch.where(x < 0, 1.0, -1.0).to(x),
             "straight_through_estimator": lambda: torch.ones_like(x),
             "none": lambda: torch.zeros_like(x),
         }[self.name]()

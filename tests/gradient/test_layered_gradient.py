@@ -30,7 +30,7 @@ def torch_derivative(torch: Any, surrogate: tuple[str, float]) -> Any:
         "atan": lambda x: c / 2 / (1 + (torch.pi / 2 * c * x) ** 2),
         "fast_sigmoid": lambda x: 1 / (1 + c * x.abs()) ** 2,
         "sigmoid": lambda x: c * torch.sigmoid(c * x) * torch.sigmoid(-c * x),
-        "triangular": lambda x: torch.where(x < 0, c, -c),
+        "triangular": lambda x: c * torch.where(x < 0, 1.0, -1.0).to(x),
         "straight_through_estimator": lambda x: torch.ones_like(x),
     }[name]
 

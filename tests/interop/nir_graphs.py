@@ -125,7 +125,10 @@ class Equations:
             one = 1 if kind == "SumPool2d" else None
             return functional.avg_pool2d(x, *how, divisor_override=one)
         if kind == "IF":
-            v = self.v.get(name, torch.zeros(())) + (1 if (own("r") == 1).all() else DT * own("r")) * x
+            v = (
+                self.v.get(name, torch.zeros(()))
+                + (1 if (own("r") == 1).all() else DT * own("r")) * x
+            )
         else:
             v, v_leak = self.v.get(name, own("v_leak")), own("v_leak")
             d = DT / own("tau")

@@ -70,3 +70,8 @@ def test_they_are_values() -> None:
 def test_a_bad_parameter_is_named(call, says: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(pa.InputError, match=rf"^{says}"):
         call()
+
+
+def test_the_triangular_derivative_is_of_its_argument_s_type() -> None:
+    x = torch.tensor([-0.5, 0.5], dtype=torch.float64)
+    assert pa.nn.triangular(0.7).derivative(x).tolist() == [0.7, -0.7]

@@ -266,8 +266,9 @@ def test_a_recording_in_one_dimension_has_no_y() -> None:
     cochlea = recording([(0, 4, 1), (30, 2, 1)], "txp")
     batch = SpikeBatch.from_events([cochlea], (5, 1, 1), dt=10e-6)
     assert (batch.input_shape, segments(batch)) == ((5,), [[4], [], [], [2]])
-    two = SpikeBatch.from_events([recording([(0, 4, 1)], "txp")], (5, 1, 2), 1e-3)
-    assert (two.input_shape, segments(two)) == ((2, 5), [[9]])
+    for height in (1, 3):  # of which no event says anything
+        two = SpikeBatch.from_events([recording([(0, 4, 1)], "txp")], (5, height, 2), 1e-3)
+        assert (two.input_shape, segments(two)) == ((2, 5), [[9]])
 
 
 def test_polarities_may_be_minus_one_and_one() -> None:
@@ -285,13 +286,39 @@ def test_an_event_at_a_border_belongs_to_the_timestep_that_starts(dt: float, uni
     assert batch.multiplicity is None or set(batch.multiplicity) == {2.0}
 
 
+@pytest.mark.parametrize(
+    ("dt", "unit", "ticks"),
+    [
+        (2.5e-6, 1e-6, (5, 2)),
+        (12.5e-6, 1e-6, (25, 2)),
+        (62.5e-6, 1e-6, (125, 2)),
+        (1.1e-6, 1e-6, (11, 10)),
+        (1e-3 / 3, 1e-6, (1000, 3)),
+        (0.1 + 0.2, 0.1, (3, 1)),
+        (1.23456789e-3, 1e-6, (123456789, 100000)),
+    ],
+)
+def test_a_whole_time_is_in_its_timestep_where_dt_is_no_whole_number_of_its_units(
+    dt: float, unit: float, ticks: tuple[int, int]
+) -> None:
+    times = np.arange(2000)
+    events = np.zeros(times.size, [("t", "u4"), ("x", "i2")])
+    events["t"] = times
+    batch = SpikeBatch.from_events([events], (1, 1, 1), dt, time_unit=unit)
+    found = np.repeat(np.arange(batch.n_timesteps), batch.to_dense(int).ravel())
+    np.testing.assert_array_equal(found, times * ticks[1] // ticks[0])
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-@pytest.mark.parametrize(("dt", "unit"), [(0.01, 1.0), (1e-3, 1.0), (0.3, 0.1), (1 / 3, 1e-3)])
+@pytest.mark.parametrize(
+    ("dt", "unit", "length"),
+    [(0.01, 1.0, 0.01), (1e-3, 1.0, 1e-3), (0.3, 0.1, 3.0), (1 / 3, 1e-3, 1000 / 3)],
+)
 def test_a_time_in_floats_is_in_the_timestep_whose_borders_hold_it(
-    dt: float, unit: float, dtype: Any
+    dt: float, unit: float, length: float, dtype: Any
 ) -> None:
     # As in [k * dt, (k + 1) * dt), which a rounded quotient of the time and dt is not always.
-    borders = np.arange(61) * (dt / unit)
+    borders = np.arange(61) * length
     t = borders[1:60].astype(dtype)
     t = np.sort(np.concatenate([t, np.nextafter(t, dtype(0)), np.nextafter(t, dtype(np.inf))]))
     events = np.zeros(t.size, [("t", dtype), ("x", "i2")])
