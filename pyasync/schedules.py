@@ -366,8 +366,12 @@ class Replay(Schedule):
     Parameters
     ----------
     trace : Trace
-        The recorded run. When network, weights or input differ, the replay stops with a
-        `ReplayError` at the first difference.
+        The recorded run. Its stops and dropouts are done again: what `simulate` is told of them
+        has no effect, nor have `seed` and `sample_ids`. All else has to be as it was. Another
+        network or dtype is a `TraceError`; other timesteps, samples, `dt` or `input_mode` are an
+        `InputError`; and where weights, neurons, input or `initial_v` differ, the replay stops with
+        a `ReplayError` at the first difference. The trace of a `Layered` run refuses
+        `on_stop="carry"`, as `Layered` does.
 
     Examples
     --------

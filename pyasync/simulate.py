@@ -66,7 +66,7 @@ def simulate(
     progress : bool
         Show progress with rate and time left (with `rich`, on a terminal).
     batch_first : bool
-        Whether a dense `x` is [B, T, ...].
+        Whether a dense `x` is [B, T, ...]. What the `Result` holds is [T, B, ...] all the same.
     input_mode : {"at_once", "scheduled"}
         Input spikes of a timestep arrive as one group, or wait and are scheduled like any other.
     max_forward_steps : int
@@ -76,6 +76,8 @@ def simulate(
     stop_on_output : {"timestep", "sample"}, optional
         Stop the timestep or the sample after its first output spike and `extra_steps` more
         forward steps.
+    extra_steps : int
+        Forward steps from that output spike to the stop.
     on_stop : {"discard", "carry"}
         A stopped timestep's pending spikes are dropped, or stay pending in the next.
     refractory_dropout : float
@@ -97,10 +99,14 @@ def simulate(
 
     Raises
     ------
+    NetworkError
+        If `network` is no Network, or is not complete.
     InputError
-        If `x` or an option is not as described, or does not fit the network.
+        If `x` or an option is not as described, or does not fit the network or a replay's trace.
     ScheduleError
         If the schedule does not fit the network, or a custom one picks what it may not.
+    TraceError
+        If a replay's trace is of another network.
     ReplayError
         If a replay diverges from its trace.
 
@@ -186,6 +192,8 @@ def simulate_stream(
     Raises
     ------
     InputError
+        If `sample_ids` is given.
+    PyasyncError
         As `simulate` does.
 
     Examples

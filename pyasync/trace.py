@@ -78,6 +78,29 @@ class Trace:
     `simulate(..., record=True).trace` gives one; `Trace.load` reads one. For each forward step it
     holds which pending spikes were emitted and which neurons fired, at which potential.
 
+    Attributes
+    ----------
+    n_inputs, n_neurons : int
+        Input channels and neurons of the network.
+    n_timesteps : int
+        Timesteps of a sample.
+    dt : float
+        Length of a timestep in seconds.
+    dtype : np.dtype
+        In which the network computed: float32 or float64.
+    schedule : str
+        Name of the schedule, such as "random"; "free" for a free run.
+    forward_group_size : int or None
+        F; None for "layered", which has none.
+    n_shards : int
+        Shards of a free run; 1 for every other run.
+    input_mode : str
+        "at_once" or "scheduled".
+    on_stop : str
+        "discard" or "carry".
+    dropouts : bool
+        Whether neurons may have skipped refractoriness or spikes may have been lost.
+
     Examples
     --------
     >>> import numpy as np, pyasync as pa

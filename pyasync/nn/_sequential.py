@@ -44,7 +44,7 @@ class AsyncSequential(AsyncModule):
     names : sequence of str, optional
         Names of the populations; "1", "2", … if not given.
     **options
-        `schedule`, `dt` and what else `AsyncNetwork` takes.
+        `schedule` and `dt`, which have to be given, and what else `AsyncModule` takes.
 
     Raises
     ------

@@ -27,6 +27,7 @@ __all__ = [
     "StudyRow",
     "audit",
     "study",
+    "train",
     "train_layered",
 ]
 
