@@ -17,7 +17,10 @@ from pyasync.neurons import LIF
 from pyasync.projections import KINDS
 
 FORMAT, VERSION = "pyasync.Network", 1
-ACCEPTED = f"a whole .safetensors file of a pyasync network, version {VERSION}"
+ACCEPTED = (
+    f"a whole .safetensors file, version {VERSION}, that Network.save wrote (of a model of pa.nn: "
+    "model.network().save), or for commands a .nir graph"
+)
 
 
 def save(network: Network, path: str | os.PathLike[str]) -> None:
@@ -72,9 +75,10 @@ def load(path: str | os.PathLike[str]) -> Network:
         *(damaged, ValueError, KeyError, TypeError),
         *(AttributeError, RecursionError),
     ) as cause:
-        raise FileError(expected("path", f"{path}: {cause}", ACCEPTED)) from cause
+        raise FileError(expected("path", f"{path} ({cause})", ACCEPTED)) from cause
     if header.get("format") != FORMAT or header.get("version") != VERSION:
-        given = f"{path} of format {header.get('format')}, version {header.get('version')}"
+        stated = f"format {header.get('format')}, version {header.get('version')}"
+        given = f"{path} of {stated if header else 'other content'}"
         raise FileError(expected("path", given, ACCEPTED))
     try:
         return _rebuild(header, arrays)

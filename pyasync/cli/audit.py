@@ -14,9 +14,10 @@ from pyasync import study
 from pyasync._checks import integer
 from pyasync.cli import options
 from pyasync.cli.files import read_run
+from pyasync.cli.samples import without_labels
 from pyasync.cli.tables import show
 from pyasync.cli.targets import check_figure, check_network_target, check_targets
-from pyasync.errors import FileError, InputError, expected
+from pyasync.errors import InputError
 from pyasync.study.wording import counted
 
 Samples = tuple[pa.SpikeBatch, npt.NDArray[np.int64]]
@@ -59,6 +60,8 @@ def audit(
     channel: options.Channel = "channel",
     time: options.Time = None,
     time_unit: options.TimeUnit = None,
+    label: options.Label = None,
+    batch_first: options.BatchFirst = None,
     split: options.Split = None,
     samples: options.Samples = None,
     seed: options.Seed = 0,
@@ -90,6 +93,8 @@ def audit(
             "--channel": options.own_channel(channel),
             "--time": time,
             "--time-unit": time_unit,
+            "--label": label,
+            "--batch-first": batch_first,
             "--split": split,
         }
         options.refuse(ignored, "without NETWORK, which is trained and run on the built-in digits")
@@ -114,10 +119,12 @@ def audit(
             channel=channel,
             time=time,
             time_unit=time_unit,
+            label=label,
+            batch_first=batch_first,
             samples=samples,
         )
         if labels is None:
-            raise FileError(expected("data", f"{data} without labels", "an array 'label' in it"))
+            raise without_labels(data)
         y = labels
     report = study.audit(
         trained,

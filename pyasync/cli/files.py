@@ -40,9 +40,8 @@ def read_run(
     graph = read_graph(path)
     network = from_nir(graph, dt=1.0, **{**given, "integration": "exponential"})
     x, labels = read_samples(data, format, split, network_shape=network.input_shape, **how)
-    if x.dt is not None:
-        network = from_nir(graph, dt=x.dt, **given)
-    return network, x, labels
+    assert x.dt is not None  # which `read_samples` sees to
+    return from_nir(graph, dt=x.dt, **given), x, labels
 
 
 def load_network(path: Path) -> Network:

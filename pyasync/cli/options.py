@@ -69,6 +69,14 @@ Time: TypeAlias = Annotated[
 TimeUnit: TypeAlias = Annotated[
     float | None, typer.Option(help="Seconds that a time of 1 stands for.")
 ]
+Label: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Name of its array of classes.  \\[default: label or y]"),
+]
+BatchFirst: TypeAlias = Annotated[
+    bool | None,
+    typer.Option("--batch-first", help="Its dense array has the samples as the first axis."),
+]
 Split: TypeAlias = Annotated[
     Literal["train", "test"] | None,
     typer.Option(help="Which part of a directory, or of the digits.  \\[default: test]"),

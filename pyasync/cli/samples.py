@@ -14,6 +14,7 @@ import typer
 import pyasync as pa
 from pyasync._checks import integer
 from pyasync.cli.options import flag, own_channel
+from pyasync.data.npz import LABELS, DifferentShapeError
 from pyasync.errors import FileError, InputError, expected
 from pyasync.study.presets import Preset
 
@@ -26,6 +27,7 @@ _OPTIONS = {
     "channel": "--channel",
     "time": "--time",
     "time_unit": "--time-unit",
+    "batch_first": "--batch-first",
     "input_shape": "--input-shape",
 }
 
@@ -67,8 +69,7 @@ def read_samples(
     cut: Any = times if preset is None else preset.times | times
     labels: Labels | None
     part = "test" if split is None else split
-    # The shape that a network has, no option gave.
-    with _naming_options("input_shape" if network_shape is not None else None):
+    with _naming_options(data, network_shape):
         if kind == DIGITS:
             ((x, labels),) = read_digits([part], times)
         elif kind == "shd":
@@ -80,7 +81,11 @@ def read_samples(
         else:
             if network_shape is not None:
                 npz["input_shape"] = network_shape
+            npz["batch_first"] = bool(npz["batch_first"])
             x, labels = pa.data.npz(path, **times, **npz)
+    if x.dt is None:
+        accepted = f"the length of a timestep in seconds, which {data} does not say"
+        raise InputError(expected("--dt", "None", accepted))
     if samples is not None:
         count = integer(InputError, "samples", samples, 1)
         x, labels = x[:count], None if labels is None else labels[:count]
@@ -96,13 +101,17 @@ def refuse_npz(data: str, options: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _naming_options(other: str | None) -> Iterator[None]:
-    """Call what a reader refuses as the option is called, unless it is `other`."""
+def _naming_options(data: str, network_shape: tuple[int, ...] | None) -> Iterator[None]:
+    """Call what a reader refuses as the option is called; the shape of a network none gave."""
     try:
         yield
     except InputError as error:
+        if network_shape is not None and isinstance(error, DifferentShapeError):
+            given = f"{data} of input shape {error.stored}"
+            accepted = f"samples of the network's input shape {network_shape}"
+            raise InputError(expected("--data", given, accepted)) from error
         argument, _, rest = str(error).partition(":")
-        if argument == other or argument not in _OPTIONS:
+        if argument not in _OPTIONS:
             raise
         raise InputError(f"{_OPTIONS[argument]}:{rest}") from error
 
@@ -117,11 +126,17 @@ def read_digits(
     return [pa.data.digits(split) for split in splits]
 
 
+def without_labels(data: str) -> FileError:
+    """The error that data have no labels."""
+    accepted = f"an array {' or '.join(map(repr, LABELS))} in it, or the name of one (--label)"
+    return FileError(expected("data", f"{data} without labels", accepted))
+
+
 def read_labelled(
     data: str, format: str | None, split: str, **how: Any
 ) -> tuple[pa.SpikeBatch, Labels]:
     """Read samples that have labels; as `read_samples`."""
     x, labels = read_samples(data, format, split, **how)
     if labels is None:
-        raise FileError(expected("data", f"{data} without labels", "an array 'label' in it"))
+        raise without_labels(data)
     return x, labels

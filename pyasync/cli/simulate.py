@@ -71,6 +71,8 @@ def simulate(
     channel: options.Channel = "channel",
     time: options.Time = None,
     time_unit: options.TimeUnit = None,
+    label: options.Label = None,
+    batch_first: options.BatchFirst = None,
     split: options.Split = None,
     samples: options.Samples = None,
     batch_size: Annotated[int, typer.Option(help="Samples at a time.")] = 256,
@@ -107,6 +109,8 @@ def simulate(
         channel=channel,
         time=time,
         time_unit=time_unit,
+        label=label,
+        batch_first=batch_first,
         samples=samples,
     )
     integer(InputError, "batch_size", batch_size, 1)

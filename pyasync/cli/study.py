@@ -99,6 +99,8 @@ def study(
     channel: options.Channel = "channel",
     time: options.Time = None,
     time_unit: options.TimeUnit = None,
+    label: options.Label = None,
+    batch_first: options.BatchFirst = None,
     input_shape: Annotated[
         str | None,
         typer.Option(metavar="N[,N…]", help="Shape of a timestep, where the file does not say."),
@@ -143,6 +145,8 @@ def study(
         "channel": channel,
         "time": time,
         "time_unit": time_unit,
+        "label": label,
+        "batch_first": batch_first,
         "input_shape": None if input_shape is None else integers("input_shape", input_shape),
     }
     whole = read(source, data, test_data, numbers, how)

@@ -74,6 +74,8 @@ def train(
     channel: options.Channel = "channel",
     time: options.Time = None,
     time_unit: options.TimeUnit = None,
+    label: options.Label = None,
+    batch_first: options.BatchFirst = None,
     samples: options.Samples = None,
     threads: options.Threads = None,
     json: options.JsonFile = None,
@@ -105,6 +107,8 @@ def train(
         "channel": channel,
         "time": time,
         "time_unit": time_unit,
+        "label": label,
+        "batch_first": batch_first,
         "samples": samples,
         "preset": start,
     }
@@ -164,8 +168,10 @@ def train(
             "--channel": options.own_channel(channel),
             "--time": time,
             "--time-unit": time_unit,
+            "--label": label,
+            "--batch-first": batch_first,
         }.items():
-            command += [] if value is None else [option, str(value)]
+            command += [] if value is None else [option] if value is True else [option, str(value)]
         print(f"to audit it: {shlex.join(command)}")
 
 

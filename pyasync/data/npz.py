@@ -31,7 +31,15 @@ from pyasync.events import SpikeBatch
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
 Shape = tuple[int, ...]
-_LABELS = ("label", "labels", "y")
+LABELS = ("label", "labels", "y")
+
+
+class DifferentShapeError(InputError):
+    """The input shape asked for is not that of the file, which is `stored`."""
+
+    def __init__(self, message: str, stored: Shape) -> None:
+        super().__init__(message)
+        self.stored = stored
 
 
 def npz(
@@ -70,8 +78,9 @@ def npz(
         Binned events: needed where the file does not say it. Timed events: how many timesteps to
         read, later events are left out; None: up to the last event.
     input_shape : int or tuple of int, optional
-        Shape of one timestep's input, of as many channels as the file says; needed for events
-        where it says nothing. None: that of the file.
+        Shape of one timestep's input: that of the file, or any of as many channels where the file
+        has them in one axis or says how many alone; needed for events where it says nothing. None:
+        that of the file.
     channel : str
         Name of the array of channels.
     time : str, optional
@@ -94,7 +103,7 @@ def npz(
         If the file is not a whole npz file, has none of the forms, or its arrays are not valid.
     InputError
         If an argument is missing, not as described, of no use for the file's form, or disagrees
-        with the file.
+        with the file; if the file has labels under several names.
 
     Examples
     --------
@@ -115,17 +124,21 @@ def npz(
         "time": time,
         "channel": None if channel == "channel" else channel,
     }
+    dense = "format" not in arrays and time is None and "x" in arrays and channel not in arrays
+    if batch_first and not dense:
+        accepted = f"False for {path}, which has no dense array 'x'"
+        raise InputError(expected("batch_first", "True", accepted))
     if "format" in arrays:
         _refuse_unused(how, f"for {path}, which SpikeBatch.save wrote")
         batch = _agreeing(path, SpikeBatch.load(path), dt, n_timesteps, given)
-        return batch, _labels(path, arrays, label, len(batch))
+        return batch, _labels(path, arrays, label, batch)
     step = _agreed("dt", dt, _stored_dt(path, arrays))
-    if time is None and "x" in arrays and channel not in arrays:
+    if dense:
         _refuse_unused(how, f"for {path}, which has a dense array 'x'")
         with _blaming(path):
             batch = SpikeBatch.from_dense(arrays["x"], step, batch_first=batch_first)
         batch = _agreeing(path, batch, step, n_timesteps, given)
-        return batch, _labels(path, arrays, label, len(batch))
+        return batch, _labels(path, arrays, label, batch, swapped=batch_first)
     if time is None and channel not in arrays:
         accepted = f"the arrays {channel!r} and 'offsets', or 'x', or what SpikeBatch.save wrote"
         raise FileError(expected("path", f"{path} with {_names(arrays)}", accepted))
@@ -146,7 +159,7 @@ def npz(
                 multiplicity = _one_each("multiplicity", multiplicity, times)[order]
     with _blaming(path):
         batch = SpikeBatch(channels, offsets, length, shape, multiplicity, step)
-    return batch, _labels(path, arrays, label, len(batch))
+    return batch, _labels(path, arrays, label, batch)
 
 
 def _refuse_unused(given: dict[str, Any], where: str) -> None:
@@ -226,16 +239,13 @@ def _shape(path: str | os.PathLike[str], arrays: Arrays, given: Shape | None) ->
     if "input_shape" in arrays:
         with _blaming(path):
             stored = shape_of(arrays["input_shape"])
-        n_inputs = math.prod(stored)
-    elif given is not None or n_inputs is None:
+    elif n_inputs is None:
         stored = _needed("input_shape", given)
     else:
         with _blaming(path):
             whole = int(n_inputs) if float(n_inputs).is_integer() else n_inputs
             stored = (count_of("n_inputs", whole),)
-    if n_inputs is not None:
-        _agreed_shape(path, given, n_inputs)
-    return given or stored
+    return _agreed_shape(path, given, stored)
 
 
 def _agreeing(
@@ -248,14 +258,19 @@ def _agreeing(
     """A batch that says its own timesteps and shape, with what the arguments say beside it."""
     step = _agreed("dt", dt, batch.dt)
     _agreed("n_timesteps", n_timesteps, batch.n_timesteps)
-    _agreed_shape(path, shape, batch.n_inputs)
-    return replace(batch, input_shape=shape or batch.input_shape, dt=step)
+    return replace(batch, input_shape=_agreed_shape(path, shape, batch.input_shape), dt=step)
 
 
-def _agreed_shape(path: str | os.PathLike[str], given: Shape | None, n_inputs: float) -> None:
-    if given is not None and math.prod(given) != n_inputs:
-        accepted = f"{n_inputs} channels, as in {path}"
-        raise InputError(expected("input_shape", str(given), accepted))
+def _agreed_shape(path: str | os.PathLike[str], given: Shape | None, stored: Shape) -> Shape:
+    """The shape asked for, if the file's is the same, or the channels of one are in one axis."""
+    if given is None:
+        return stored
+    longer = [[size for size in shape if size > 1] for shape in (given, stored)]
+    same = longer[0] == longer[1] or min(map(len, longer)) <= 1
+    if not same or math.prod(given) != math.prod(stored):
+        message = expected("input_shape", str(given), f"{stored}, that of {path}")
+        raise DifferentShapeError(message, stored)
+    return given
 
 
 def _agreed(argument: str, given: Any, stored: Any) -> Any:
@@ -271,15 +286,29 @@ def _needed(argument: str, value: Any) -> Any:
 
 
 def _labels(
-    path: str | os.PathLike[str], arrays: Arrays, name: str | None, n_samples: int
+    path: str | os.PathLike[str],
+    arrays: Arrays,
+    name: str | None,
+    batch: SpikeBatch,
+    *,
+    swapped: bool = False,
 ) -> npt.NDArray[np.int64] | None:
     if name is None:
-        name = next((each for each in _LABELS if each in arrays), None)
-    if name is None:
-        return None
+        names = [each for each in LABELS if each in arrays]
+        if len(names) > 1:
+            given = f"None for {path} with the arrays {names}"
+            raise InputError(expected("label", given, "the name of one of them"))
+        if not names:
+            return None
+        name = names[0]
     with _blaming(path):
-        labels = integers_of(name, _array(path, arrays, name)).astype(np.int64)
-        if labels.size != n_samples:
-            accepted = f"one class for each of the {n_samples} samples"
+        labels = integers_of(name, _array(path, arrays, name))
+        if labels.size != len(batch):
+            accepted = f"one class for each of the {len(batch)} samples"
+            if labels.size == batch.n_timesteps and "x" in arrays:
+                other = "without batch_first" if swapped else "with batch_first"
+                accepted += f"; {other} there are {batch.n_timesteps} of them"
             raise InputError(expected(name, f"{labels.size} classes", accepted))
-    return labels
+        if labels.max(initial=0) > np.iinfo(np.int64).max:
+            raise InputError(expected(name, str(labels.max()), "classes below 2**63"))
+    return labels.astype(np.int64)

@@ -27,7 +27,6 @@ __all__ = [
     "StudyRow",
     "audit",
     "study",
-    "train",
     "train_layered",
 ]
 

@@ -102,12 +102,16 @@ def test_what_an_audit_of_the_digits_cannot_use_is_refused(files, capsys, option
     fails(capsys, ["audit", "--epochs", "1", *option.split()], says, status=2)
 
 
-@pytest.mark.parametrize("form", ["dense", "timed", "folder"])
+@pytest.mark.parametrize("form", ["dense", "batch first", "timed", "folder"])
 def test_the_command_that_training_shows_audits_what_was_trained(files, capsys, form) -> None:
     pytest.importorskip("torch")
     data, how = "data.npz", ["--dt", "5e-3"]
     if form == "dense":
         np.savez(data, x=files.x.to_dense(bool), label=files.labels)
+    elif form == "batch first":
+        x = files.x.to_dense(bool, batch_first=True)
+        np.savez(data, x=x, targets=files.labels, y=np.zeros(3, int))
+        how += ["--batch-first", "--label", "targets"]
     elif form == "timed":
         unit, ms = np.tile(np.arange(6), 20), np.tile([0, 7, 2, 30, 41, 3], 20)
         offsets = np.arange(21) * 6
@@ -253,6 +257,31 @@ def test_what_a_file_needs_is_called_as_the_option_is(files, capsys, command, ho
     np.savez("timed.npz", **events, label=np.arange(6) % 3, n_inputs=40)
     words = [str(files.network) if word == "NET" else word for word in command.split()]
     fails(capsys, [*words, *how.split()], f"pyasync: {says}")
+
+
+@pytest.mark.parametrize("command", ["simulate NET", "audit NET"])
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"x": np.zeros((6, 20, 39))}, "--data: got data.npz of input shape (39,); accepted: sam"),
+        ({"dt": None}, "--dt: got None; accepted: the length of a timestep in seconds, which data"),
+        ({"label": np.zeros(6, int)}, "there are 6 of them"),
+    ],
+)
+def test_a_file_that_does_not_fit_the_network_is_what_is_named(
+    files, capsys, command, change, says
+) -> None:
+    arrays = {"x": files.x.to_dense(bool), "dt": 10e-3, "label": files.labels, **change}
+    np.savez("data.npz", **{name: each for name, each in arrays.items() if each is not None})
+    words = [str(files.network) if word == "NET" else word for word in command.split()]
+    fails(capsys, [*words, "--data", "data.npz"], says)
+
+
+def test_what_is_no_network_of_this_package_says_what_would_be_one(files, capsys) -> None:
+    torch = pytest.importorskip("torch")
+    torch.save({"weight": torch.ones(2)}, "model.pt")
+    says = "(of a model of pa.nn: model.network().save)"
+    fails(capsys, ["audit", "model.pt", "--data", str(files.data)], says)
 
 
 def test_test_samples_of_another_length_are_named(files, capsys) -> None:

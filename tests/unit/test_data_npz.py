@@ -143,6 +143,30 @@ def test_dt_and_shape_may_be_given_in_every_form(form: str, tmp_path: Path) -> N
     assert x == SpikeBatch([0, 3, 5, 5], [0, 2, 2, 3, 4], 2, (2, 3), [0.5, 1, 1, 2], dt=5e-3)
 
 
+@pytest.mark.parametrize("form", ["saved", "dense", "binned"])
+def test_axes_are_no_others_of_as_many_channels(form: str, tmp_path: Path) -> None:
+    batch = SpikeBatch([0, 5], [0, 1, 2], 1, (3, 1, 2), dt=1e-3)
+    if form == "saved":
+        batch.save(tmp_path / "mine.npz")
+    elif form == "dense":
+        write(tmp_path, {"x": batch.to_dense(), "dt": 1e-3})
+    else:
+        events = {"channel": batch.channel, "offsets": batch.offsets, "n_timesteps": 1}
+        write(tmp_path, events, input_shape=batch.input_shape, dt=1e-3)
+    for shape in ((6,), (3, 2), (1, 6), (3, 1, 2)):
+        assert npz(tmp_path / "mine.npz", input_shape=shape)[0].input_shape == shape
+    says = r"^input_shape: got \(2, 3\); accepted: \(3, 1, 2\), that of"
+    with pytest.raises(InputError, match=says):
+        npz(tmp_path / "mine.npz", input_shape=(2, 3))
+
+
+@pytest.mark.parametrize("form", ["saved", "binned", "timed"])
+def test_only_a_dense_array_has_its_samples_first(form: str, tmp_path: Path) -> None:
+    file, how = write_form(tmp_path, form)
+    with pytest.raises(InputError, match=r"^batch_first: got True; accepted: False for"):
+        npz(file, **how, batch_first=True)
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
     ("argument", "given"),
@@ -175,6 +199,24 @@ def test_labels_are_found_by_their_usual_names_or_the_one_given(name: str, tmp_p
         npz(file, label="other")
 
 
+def test_which_of_several_labels_is_to_be_said(tmp_path: Path) -> None:
+    file = write(tmp_path, BINNED, y=[3, 4])
+    with pytest.raises(InputError, match=r"^label: got None .*\['label', 'y'\]"):
+        npz(file)
+    _, y = npz(file, label="y")
+    assert y is not None
+    assert y.tolist() == [3, 4]
+
+
+def test_labels_of_the_other_axis_say_so(tmp_path: Path) -> None:
+    x = np.zeros((3, 4, 5))
+    for batch_first, labels in ((False, [0, 1, 2]), (True, [0, 1, 2, 3])):
+        file = write(tmp_path, {"x": x, "y": labels}, dt=1e-3)
+        other = "without" if batch_first else "with"
+        with pytest.raises(FileError, match=rf"classes; .*; {other} batch_first there are"):
+            npz(file, batch_first=batch_first)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -188,6 +230,7 @@ def test_labels_are_found_by_their_usual_names_or_the_one_given(name: str, tmp_p
         ({"dt_us": "ten"}, "dt_us"),
         ({"label": [0.5, 1.5]}, "label: got dtype float64"),
         ({"label": [1, 2, 3]}, "label: got 3 classes"),
+        ({"label": np.array([1, 2**63], np.uint64)}, "label: got 9223372036854775808"),
         ({"channel": None}, "the arrays 'channel' and 'offsets', or 'x'"),
     ],
 )
