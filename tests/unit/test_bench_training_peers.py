@@ -253,3 +253,26 @@ def test_a_step_is_taken_apart_into_what_it_was_spent_on() -> None:
     assert (pa._core.simulate, pa._core.gradient, torch.nn.functional.nll_loss) == before
     assert min(parts.values()) > 0
     assert parts["engine"] + parts["torch"] + parts["python"] == pytest.approx(parts["step"])
+
+
+def test_the_chain_of_any_layers_fires_and_learns_as_layered_execution() -> None:
+    snntorch_chain = pytest.importorskip("peers.snntorch_chain", exc_type=ImportError)
+    torch.manual_seed(0)
+    conv, linear = torch.nn.Conv2d(2, 4, 3, bias=False), torch.nn.Linear(64, 5, bias=False)
+    for each in (conv, linear):
+        each.weight.data = torch.randint(-8, 10, each.weight.shape) / 64  # sums are exact
+    layers = [conv, torch.nn.Sequential(torch.nn.Flatten(), linear)]
+    peer = snntorch_chain.SnnTorchChain(layers, v_threshold=0.25, beta=0.5)
+    lif = {"v_threshold": 0.25, "tau_mem": TAU_MEM}
+    chain = [module for each in layers for module in (each, pa.nn.LIF(**lif))]
+    ours = pa.nn.AsyncSequential(
+        *chain, input_shape=(2, 6, 6), schedule=pa.Layered(), dt=DT, gradient_scope="touched"
+    )
+    x, weight = (torch.rand(8, 3, 2, 6, 6) < 0.3).float(), torch.randn(8, 3, 5)
+    counts = [model(x) for model in (peer, ours)]
+    assert counts[0].sum() > 0
+    assert torch.equal(*counts)
+    for each in counts:
+        (each * weight).sum().backward()
+    for one, other in zip(peer.parameters(), ours.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,51 @@
+"""The peer that trains any chain of layers layer by layer: snnTorch, as its tutorials write it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+
+import snntorch
+import torch
+from snntorch import surrogate
+from torch import Tensor, nn
+
+
+class SnnTorchChain(nn.Module):
+    """Layers with a `snntorch.Leaky` behind each, one timestep after another.
+
+    The surrogate is `atan(2)`, and snnTorch leaves the derivative of the reset out: this is
+    pyasync's `Layered()` with `gradient_scope="touched"`.
+
+    Parameters
+    ----------
+    layers : sequence of modules
+        Linear maps, first to last; copied.
+    v_threshold, beta : float
+        Threshold and decay per timestep of every neuron.
+    """
+
+    def __init__(self, layers: Sequence[nn.Module], *, v_threshold: float, beta: float) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(deepcopy(layer) for layer in layers)
+        self.leaky = nn.ModuleList(
+            snntorch.Leaky(
+                beta=beta,
+                threshold=v_threshold,
+                spike_grad=surrogate.atan(alpha=2.0),
+                reset_mechanism="zero",
+            )
+            for _ in layers
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Spikes [T, B, n_out] of the last layer; `x` is [T, B, *input_shape]."""
+        v: list[Tensor | None] = [None] * len(self.layers)
+        recorded = []
+        for spikes in x:
+            for k, (layer, leaky) in enumerate(zip(self.layers, self.leaky, strict=True)):
+                current = layer(spikes)
+                before = v[k] if v[k] is not None else torch.zeros_like(current)
+                spikes, v[k] = leaky(current, before)
+            recorded.append(spikes)
+        return torch.stack(recorded)
