@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from pyasync.errors import ArgumentError, expected
+from pyasync.errors import ArgumentError, PyasyncError, expected
 
 Choice = TypeVar("Choice", bound="str | None")
 
@@ -80,8 +80,35 @@ def choice(
 ) -> Choice:
     """Return `given` if it is one of `accepted`."""
     if not (given is None or isinstance(given, str)) or given not in accepted:
-        raise error(expected(argument, repr(given), ", ".join(map(repr, accepted))))
+        raise error(expected(argument, shown(given), ", ".join(map(repr, accepted))))
     return given
+
+
+def entries(error: type[PyasyncError], argument: str, given: Any, accepted: str) -> Iterator[Any]:
+    """Iterate over `given`; what its own iterator raises later is its own."""
+    try:
+        return iter(given)
+    except TypeError as cause:
+        raise error(expected(argument, shown(given), accepted)) from cause
+
+
+def array(
+    error: type[PyasyncError],
+    argument: str,
+    given: Any,
+    accepted: str,
+    dtype: npt.DTypeLike | None = None,
+) -> npt.NDArray[Any]:
+    """Return `given` as an array, unless it is masked: the mask would be lost.
+
+    NumPy cannot read ragged lists, nor tensors that require a gradient or are not on the CPU.
+    """
+    if isinstance(given, np.ma.MaskedArray):
+        raise error(expected(argument, "a masked array", f"{accepted}, without a mask"))
+    try:
+        return np.asarray(given, dtype)
+    except (TypeError, ValueError, RuntimeError) as cause:
+        raise error(expected(argument, f"{type(given).__name__} ({cause})", accepted)) from cause
 
 
 def numbers(
@@ -91,29 +118,31 @@ def numbers(
 
     What a network was built with can then not change behind its back.
     """
-    if isinstance(given, np.ma.MaskedArray):
-        raise error(expected(argument, "a masked array", f"a plain array: {accepted}"))
-    try:
-        array = np.asarray(given)
-    except (TypeError, ValueError, RuntimeError) as cause:
-        raise error(expected(argument, f"{type(given).__name__} ({cause})", accepted)) from cause
-    if array.dtype.kind not in "biuf":
-        given = f"an array of {array.dtype}"
+    read = array(error, argument, given, accepted)
+    if read.dtype.kind not in "biuf":
+        given = f"an array of {read.dtype}"
         raise error(expected(argument, given, f"real numbers, {accepted}"))
-    copy = np.array(array, np.float32 if array.dtype == np.float32 else np.float64)
+    copy = np.array(read, np.float32 if read.dtype == np.float32 else np.float64)
     copy.flags.writeable = False
     return copy
 
 
 def aligned(
-    array: npt.ArrayLike, dtype: npt.DTypeLike, *, contiguous: bool = True
+    values: npt.ArrayLike, dtype: npt.DTypeLike, *, contiguous: bool = True
 ) -> npt.NDArray[Any]:
     """Return the array as the engine reads it: of that type, aligned and mostly C-contiguous."""
-    if isinstance(array, np.ndarray) and array.dtype == dtype:
-        flags = array.flags  # what `require` finds too, in ten times as long
+    if isinstance(values, np.ndarray) and values.dtype == dtype:
+        flags = values.flags  # what `require` finds too, in ten times as long
         if flags.aligned and (flags.c_contiguous or not contiguous):
-            return array
-    return np.require(array, dtype, ["C", "A"] if contiguous else ["A"])
+            return values
+    return np.require(values, dtype, ["C", "A"] if contiguous else ["A"])
+
+
+def signed(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Integers as int64; the largest unsigned ones stay large and do not wrap round."""
+    if values.dtype.kind == "u" and values.dtype.itemsize == 8:
+        values = np.minimum(values, np.uint64(2**62))
+    return values.astype(np.int64)
 
 
 def shown(given: Any) -> str:
@@ -125,22 +154,29 @@ def shown(given: Any) -> str:
     return text if len(text) <= 200 else f"{text[:200]}…"
 
 
-def finite(error: type[ArgumentError], argument: str, array: npt.NDArray[Any]) -> None:
+def finite(error: type[ArgumentError], argument: str, values: npt.NDArray[Any]) -> None:
     """Refuse an array that holds NaN or an infinity."""
-    bad = ~np.isfinite(array)
+    bad = ~np.isfinite(values)
     if bad.any():
         index = tuple(int(i) for i in np.argwhere(bad)[0])
-        given = f"{array[index]} at index {index[0] if len(index) == 1 else index}"
+        given = f"{values[index]} at index {index[0] if len(index) == 1 else index}"
         raise error(expected(argument, given, "finite numbers"))
 
 
-def positions(argument: str, index: Any, n: int) -> npt.NDArray[np.int64]:
-    """Positions in `0 .. n - 1` that an int, slice, array of positions or mask selects."""
-    accepted = f"positions from {-n} to {n - 1}, a slice or a mask of {n}"
+def samples_of(
+    error: type[ArgumentError], argument: str, index: Any, n: int
+) -> npt.NDArray[np.int64]:
+    """Positions of the samples, of `n`, that an int, slice, array of positions or mask selects."""
+    samples = f"{n:,} sample" + "s" * (n != 1)
+    accepted = f"an int, slice, index array or boolean mask over {samples}"
+    if not isinstance(index, slice):
+        chosen = array(error, argument, index, accepted)
+        is_mask = chosen.dtype.kind == "b" and chosen.shape == (n,)
+        integral = chosen.dtype.kind in "iu" and chosen.ndim <= 1
+        if not (is_mask or integral or chosen.shape == (0,)):
+            raise error(expected(argument, shown(index), accepted))
+        chosen = chosen if is_mask else signed(chosen)
     try:
-        chosen = np.atleast_1d(np.arange(n)[index])
+        return np.atleast_1d(np.arange(n)[index if isinstance(index, slice) else chosen])
     except (IndexError, TypeError, ValueError, OverflowError) as cause:
-        raise ArgumentError(expected(argument, shown(index), accepted)) from cause
-    if index is None or chosen.ndim > 1:
-        raise ArgumentError(expected(argument, shown(index), accepted))
-    return chosen
+        raise error(expected(argument, shown(index), accepted)) from cause

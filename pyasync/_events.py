@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyasync._checks import integer, real
+from pyasync._checks import array, integer, real, shown
 from pyasync.errors import InputError, expected
 
 MAX_INPUTS = 2**31 - 1
@@ -198,27 +198,42 @@ def seconds_of(argument: str, given: Any) -> float:
 
 
 def _array(argument: str, given: Any, kinds: str, ndim: int | None, accepted: str) -> Any:
-    try:
-        array = np.asarray(given)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(
-            expected(argument, f"{type(given).__name__} ({error})", accepted)
-        ) from None
-    if ndim is not None and array.ndim != ndim:
-        raise InputError(expected(argument, f"shape {array.shape}", accepted))
-    if array.dtype.kind not in kinds and array.size:
-        raise InputError(expected(argument, f"dtype {array.dtype}", accepted))
-    return array if array.dtype.kind in kinds else np.zeros(array.shape, np.int64)
+    read = array(InputError, argument, given, accepted)
+    if ndim is not None and read.ndim != ndim:
+        raise InputError(expected(argument, f"shape {read.shape}", accepted))
+    if read.dtype.kind not in kinds and read.size:
+        raise InputError(expected(argument, f"dtype {read.dtype}", accepted))
+    return read if read.dtype.kind in kinds else np.zeros(read.shape, np.int64)
 
 
 def integers_of(argument: str, given: Any) -> npt.NDArray[Any]:
-    array: npt.NDArray[Any] = _array(argument, given, "iu", 1, "a 1-D array of integers")
-    return array
+    integers: npt.NDArray[Any] = _array(argument, given, "iu", 1, "a 1-D array of integers")
+    return integers
 
 
 def reals_of(argument: str, given: Any, ndim: int | None = 1) -> npt.NDArray[Any]:
     accepted = "finite real numbers" if ndim is None else f"a {ndim}-D array of finite real numbers"
-    array: npt.NDArray[Any] = _array(argument, given, "biuf", ndim, accepted)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    reals: npt.NDArray[Any] = _array(argument, given, "biuf", ndim, accepted)
+    if reals.dtype.kind == "f" and not np.isfinite(reals).all():
         raise InputError(expected(argument, "NaN or infinity", accepted))
-    return array
+    return reals
+
+
+def held(multiplicity: Any, dtype: npt.DTypeLike) -> Any:
+    """Multiplicities in another dtype; floats are rounded, and bool says only where spikes are."""
+    accepted = "a dtype that holds the multiplicities, such as float64"
+    try:
+        kind = np.dtype(dtype)
+    except (TypeError, ValueError, SyntaxError) as cause:
+        raise InputError(expected("dtype", shown(dtype), accepted)) from cause
+    fits = kind.kind in "biufcO"
+    if fits:
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = multiplicity.astype(kind)
+        if kind.kind in "iu":
+            fits = np.array_equal(values, multiplicity)
+        elif kind.kind in "fc":
+            fits = bool(np.isfinite(values).all())
+    if not fits:
+        raise InputError(expected("dtype", str(kind), accepted))
+    return values

@@ -7,6 +7,9 @@ import time
 from types import TracebackType
 from typing import final
 
+from pyasync._checks import flag
+from pyasync.errors import InputError
+
 
 @final
 class Progress:
@@ -18,7 +21,8 @@ class Progress:
     def __init__(self, description: str, total: int, unit: str, *, shown: bool = True) -> None:
         self.description, self.total, self.unit = description, total, unit
         self._done, self._start, self._drawn = 0, time.monotonic(), 0.0
-        self._shown = shown and sys.stderr.isatty()
+        # What shows a progress lets its caller say so as `progress`.
+        self._shown = flag(InputError, "progress", shown) and sys.stderr.isatty()
         self._bar = _rich_bar(unit) if self._shown else None
 
     def __enter__(self) -> Progress:

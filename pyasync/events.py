@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pyasync._checks import entries, flag, samples_of
 from pyasync._events import (
     binned,
     canonical,
     count_of,
+    held,
     integers_of,
     plural,
     reals_of,
@@ -201,7 +203,7 @@ class SpikeBatch:
 
     def __getitem__(self, index: int | slice | npt.ArrayLike) -> SpikeBatch:
         """Take samples by an int (a batch of one), slice, index array or boolean mask."""
-        picked = self._picked(index)
+        picked = samples_of(InputError, "index", index, self.n_samples)
         first = self.offsets[picked * self.n_timesteps]
         sizes = self.offsets[(picked + 1) * self.n_timesteps] - first
         segments = (picked[:, None] * self.n_timesteps + np.arange(self.n_timesteps)).ravel()
@@ -215,22 +217,6 @@ class SpikeBatch:
             events = np.arange(offsets[-1]) + np.repeat(shift, sizes)
         weights = None if self.multiplicity is None else self.multiplicity[events]
         return self._like(self.channel[events], offsets, weights)
-
-    def _picked(self, index: Any) -> npt.NDArray[np.int64]:
-        samples = np.arange(self.n_samples)
-        accepted = f"an int, slice, index array or boolean mask over {plural(len(self), 'sample')}"
-        if not isinstance(index, slice):
-            array = np.asarray(index)
-            integral = array.dtype.kind in "iu" and array.ndim <= 1
-            mask = array.dtype.kind == "b" and array.shape == samples.shape
-            if not (integral or mask or array.shape == (0,)):
-                given = f"dtype {array.dtype} of shape {array.shape}"
-                raise InputError(expected("index", given, accepted))
-            index = array if mask else array.astype(np.int64)
-        try:
-            return np.atleast_1d(samples[index])
-        except (IndexError, TypeError, ValueError) as error:
-            raise InputError(expected("index", str(error), accepted)) from None
 
     @classmethod
     def from_dense(
@@ -250,7 +236,7 @@ class SpikeBatch:
         Raises
         ------
         InputError
-            If `x` has fewer than three axes, is not of real numbers or not finite.
+            If `x` has fewer than three axes, is masked, not of real numbers or not finite.
 
         Examples
         --------
@@ -258,6 +244,7 @@ class SpikeBatch:
         >>> pa.SpikeBatch.from_dense(np.eye(3)[:, None, :], dt=1e-3)
         SpikeBatch(1 sample, 3 timesteps of 1 ms, input shape (3,), 3 events)
         """
+        batch_first = flag(InputError, "batch_first", batch_first)
         dense = reals_of("x", x, ndim=None)
         if dense.ndim < 3 or 0 in (*dense.shape[2:], dense.shape[1 if batch_first else 0]):
             order = "[B, T, *input_shape]" if batch_first else "[T, B, *input_shape]"
@@ -326,12 +313,19 @@ class SpikeBatch:
         (SpikeBatch(1 sample, 2 timesteps of 1 ms, input shape (2, 2, 2), 2 events), \
 array([5, 2], dtype=uint32))
         """
+        accepted = "a sequence of structured arrays, one a sample"
+        events = list(entries(InputError, "events", events, accepted))
         channel, offsets, length, shape = binned(events, sensor_size, dt, n_timesteps, time_unit)
         return cls(channel, offsets, length, shape, dt=dt)
 
     @classmethod
     def concatenate(cls, batches: Sequence[SpikeBatch]) -> SpikeBatch:
         """Put the samples of several batches, alike in timesteps, input shape and dt, in one.
+
+        Raises
+        ------
+        InputError
+            If there is no batch, or one differs from the others.
 
         Examples
         --------
@@ -340,10 +334,11 @@ array([5, 2], dtype=uint32))
         >>> len(pa.SpikeBatch.concatenate([batch, batch]))
         2
         """
-        batches = list(batches)
+        accepted = "one SpikeBatch or more"
+        batches = list(entries(InputError, "batches", batches, accepted))
         if not batches or not all(isinstance(batch, SpikeBatch) for batch in batches):
             given = [type(batch).__name__ for batch in batches]
-            raise InputError(expected("batches", str(given), "one SpikeBatch or more"))
+            raise InputError(expected("batches", str(given), accepted))
         kinds = {(batch.n_timesteps, batch.input_shape, batch.dt) for batch in batches}
         if len(kinds) > 1:
             accepted = "one (n_timesteps, input_shape, dt) in all"
@@ -375,10 +370,13 @@ array([5, 2], dtype=uint32))
     def to_dense(self, dtype: npt.DTypeLike = np.float32, *, batch_first: bool = False) -> Any:
         """Return the batch as a dense array [T, B, *input_shape] (or [B, T, *input_shape]).
 
+        With `bool` it says where there are spikes, whatever their multiplicity.
+
         Raises
         ------
         InputError
-            If `dtype` is an integer type that cannot hold the multiplicities.
+            If `dtype` cannot hold the multiplicities: an integer type those that are no integers,
+            any type those beyond its range.
 
         Examples
         --------
@@ -387,14 +385,11 @@ array([5, 2], dtype=uint32))
         array([[0, 0],
                [0, 1]])
         """
-        dense = np.zeros((self.n_samples * self.n_timesteps, self.n_inputs), dtype)
+        batch_first = flag(InputError, "batch_first", batch_first)
+        values = held(np.ones(1) if self.multiplicity is None else self.multiplicity, dtype)
+        dense = np.zeros((self.n_samples * self.n_timesteps, self.n_inputs), values.dtype)
         segment = np.repeat(np.arange(self.offsets.size - 1), np.diff(self.offsets))
-        values = np.float64(1) if self.multiplicity is None else self.multiplicity
-        held = values.astype(dense.dtype)
-        if dense.dtype.kind in "iu" and not np.array_equal(held, values):
-            accepted = "a dtype that holds the multiplicities, such as float64"
-            raise InputError(expected("dtype", str(dense.dtype), accepted))
-        dense[segment, self.channel] = held
+        dense[segment, self.channel] = values
         dense = dense.reshape(self.n_samples, self.n_timesteps, *self.input_shape)
         return dense if batch_first else np.ascontiguousarray(dense.swapaxes(0, 1))
 

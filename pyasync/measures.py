@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pyasync._checks import array, shown
 from pyasync.errors import InputError, expected
 
 
@@ -30,15 +31,15 @@ def decide(totals: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
 
 def labels(y: npt.ArrayLike, n_samples: int, n_outputs: int) -> npt.NDArray[np.int64]:
     """Check labels: one a sample, each the index of an output neuron."""
-    array = np.asarray(y)
     accepted = f"{n_samples} integers from 0 to {n_outputs - 1}, one a sample"
-    if array.shape != (n_samples,) or array.dtype.kind not in "iu":
-        given = f"an array of {array.dtype} and shape {array.shape}"
+    classes = array(InputError, "y", y, accepted)
+    if classes.shape != (n_samples,) or classes.dtype.kind not in "iu":
+        given = f"an array of {classes.dtype} and shape {classes.shape}"
         raise InputError(expected("y", given, accepted))
-    wrong = (array < 0) | (array >= n_outputs)
+    wrong = (classes < 0) | (classes >= n_outputs)
     if wrong.any():
-        raise InputError(expected("y", array[wrong][0], accepted))
-    return array.astype(np.int64)
+        raise InputError(expected("y", classes[wrong][0], accepted))
+    return classes.astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,10 @@ class OutputSpikes:
 
     def anytime(self, k: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """Decision after the first `k` spikes of each sample, [K, B]."""
-        cuts = np.atleast_1d(np.asarray(k))
+        accepted = "integers of 0 or more"
+        cuts = np.atleast_1d(array(InputError, "k", k, accepted))
         if cuts.ndim != 1 or cuts.dtype.kind not in "iu" or (cuts.size and cuts.min() < 0):
-            given = f"{np.asarray(k)!r}"
-            raise InputError(expected("k", given, "integers of 0 or more"))
+            raise InputError(expected("k", shown(k), accepted))
         n_samples = self.offsets.size - 1
         decisions = np.empty((cuts.size, n_samples), np.int64)
         for row, cut in enumerate(cuts):

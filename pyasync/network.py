@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync import _core
-from pyasync._checks import integer, real
+from pyasync._checks import choice, entries, integer, real, shown
 from pyasync.errors import InputError, NetworkError, expected
 from pyasync.neurons import LIF
 from pyasync.projections import MOST_NEURONS, Linear, Projection, Shape, Sparse
@@ -80,7 +80,7 @@ class Network:
         dtype: npt.DTypeLike | None = None,
     ) -> None:
         if (n_inputs is None) == (input_shape is None):
-            given = f"{n_inputs!r} with input_shape={input_shape!r}"
+            given = f"{shown(n_inputs)} with input_shape={shown(input_shape)}"
             raise NetworkError(expected("n_inputs", given, "either n_inputs or input_shape"))
         name = "n_inputs" if input_shape is None else "input_shape"
         self._input_shape = _shape(name, n_inputs if input_shape is None else input_shape)
@@ -118,7 +118,7 @@ class Network:
         Raises
         ------
         NetworkError
-            If shapes do not fit each other.
+            If an argument is not as described, or shapes do not fit each other.
 
         Examples
         --------
@@ -126,9 +126,10 @@ class Network:
         >>> pa.Network.sequential([pa.Linear(np.ones((4, 3))), pa.Linear(np.ones((2, 4)))])
         Network(3 -> 1[4] -> 2[2], 2 projections, float64)
         """
+        accepted = "a sequence of projections"
         if isinstance(projections, Projection):
-            accepted = "a sequence of projections"
             raise NetworkError(expected("projections", repr(projections), accepted))
+        projections = list(entries(NetworkError, "projections", projections, accepted))
         if not projections or not all(isinstance(each, Projection) for each in projections):
             given = [type(each).__name__ for each in projections]
             raise NetworkError(expected("projections", given, "projections, at least one"))
@@ -142,10 +143,12 @@ class Network:
         if not isinstance(neurons, Sequence):
             accepted = "pa.LIF, or one for each projection"
             raise NetworkError(expected("neuron", type(neurons).__name__, accepted))
-        names = [str(n + 1) for n in range(len(projections))] if names is None else names
+        accepted = f"{len(projections)}, one a projection"
+        if names is None:
+            names = [str(n + 1) for n in range(len(projections))]
+        names = list(entries(NetworkError, "names", names, accepted))
         for argument, values in (("neuron", neurons), ("names", names)):
             if len(values) != len(projections):
-                accepted = f"{len(projections)}, one a projection"
                 raise NetworkError(expected(argument, f"{len(values)} of them", accepted))
         network = cls(input_shape=input_shape, dtype=dtype)
         source, shape = "input", network.input_shape
@@ -168,7 +171,7 @@ class Network:
         is_name = isinstance(name, str) and name.isprintable() and name
         if not is_name or name == "input" or name in self._populations:
             accepted = 'printable text that is not "input" and not taken'
-            raise NetworkError(expected("name", repr(name), accepted))
+            raise NetworkError(expected("name", shown(name), accepted))
         neuron = LIF() if neuron is None else neuron
         if not isinstance(neuron, LIF):
             raise NetworkError(expected("neuron", type(neuron).__name__, "LIF"))
@@ -198,8 +201,7 @@ class Network:
             ("source", source, ["input", *self._populations]),
             ("target", target, list(self._populations)),
         ):
-            if name not in names:
-                raise NetworkError(expected(argument, repr(name), ", ".join(map(repr, names))))
+            choice(NetworkError, argument, name, names)
         source_shape = self._shape_of(source)
         shape = projection.output_shape(source_shape)
         wanted = self._populations[target].shape
@@ -223,10 +225,7 @@ class Network:
     @output.setter
     def output(self, name: str) -> None:
         self._must_be_open()
-        if name not in self._populations:
-            accepted = ", ".join(map(repr, self._populations))
-            raise NetworkError(expected("output", repr(name), accepted))
-        self._output = name
+        self._output = choice(NetworkError, "output", name, list(self._populations))
 
     @property
     def output_ids(self) -> range:
@@ -405,7 +404,7 @@ class Network:
 def _shape(argument: str, given: Any) -> Shape:
     sizes = given if isinstance(given, (tuple, list)) else (given,)
     if not sizes:
-        raise NetworkError(expected(argument, repr(given), "one axis or more"))
+        raise NetworkError(expected(argument, shown(given), "one axis or more"))
     shape = tuple(integer(NetworkError, argument, size, 1) for size in sizes)
     if math.prod(shape) > MOST_NEURONS:
         raise NetworkError(expected(argument, repr(given), f"at most {MOST_NEURONS} in all"))
@@ -418,5 +417,5 @@ def _dtype(given: Any) -> np.dtype[Any]:
     except (TypeError, ValueError, SyntaxError):
         dtype = np.dtype(object)
     if dtype not in (np.float32, np.float64):
-        raise NetworkError(expected("dtype", repr(given), "float32, float64"))
+        raise NetworkError(expected("dtype", shown(given), "float32, float64"))
     return dtype

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
-from pyasync._checks import aligned, choice, integer, numbers, real
+from pyasync._checks import aligned, array, choice, integer, numbers, real, shown, signed
 from pyasync.errors import ScheduleError, expected
 
 if TYPE_CHECKING:
@@ -212,12 +212,12 @@ class Priority(_Grouped):
     def __post_init__(self) -> None:
         super().__post_init__()
         accepted = "an array of real numbers, one a neuron"
-        array = numbers(ScheduleError, "values", self.values, accepted).astype(np.float64)
-        if array.ndim != 1 or np.isnan(array).any():
-            given = "NaN" if array.ndim == 1 else f"an array of shape {array.shape}"
+        values = numbers(ScheduleError, "values", self.values, accepted).astype(np.float64)
+        if values.ndim != 1 or np.isnan(values).any():
+            given = "NaN" if values.ndim == 1 else f"an array of shape {values.shape}"
             raise ScheduleError(expected("values", given, accepted))
-        array.flags.writeable = False
-        object.__setattr__(self, "values", array)
+        values.flags.writeable = False
+        object.__setattr__(self, "values", values)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Priority):
@@ -279,7 +279,7 @@ class Custom(_Seeded):
         object.__setattr__(self, "seed", seed)
         super().__post_init__()
         if not callable(pick):
-            raise ScheduleError(expected("pick", repr(pick), "a callable pick(pending, n, rng)"))
+            raise ScheduleError(expected("pick", shown(pick), "a callable pick(pending, n, rng)"))
 
     def parts(self, seed: int, n_neurons: int) -> tuple[Any, ...]:
         return (self.name, self._group_size, self._seed(seed), self._pick)
@@ -293,16 +293,11 @@ class Custom(_Seeded):
         philox = np.random.Philox(key=words[:2], counter=words[2:])
         picked = cast("Pick", self.pick)(pending, n, np.random.Generator(philox))
         accepted = f"{n} different indices, as integers"
-        try:
-            indices = np.asarray(picked)
-        except (TypeError, ValueError) as cause:
-            raise ScheduleError(expected("pick", type(picked).__name__, accepted)) from cause
+        indices = array(ScheduleError, "pick", picked, accepted)
         if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu"):
             given = f"an array of {indices.dtype} and shape {indices.shape}"
             raise ScheduleError(expected("pick", given, accepted))
-        if indices.dtype == np.uint64:  # what does not fit int64 is out of range in any case
-            indices = np.minimum(indices, np.uint64(2**62))
-        return indices.astype(np.int64)
+        return signed(indices)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync import _core
-from pyasync._checks import aligned, choice, fraction, integer, numbers, real
+from pyasync._checks import (
+    aligned,
+    array,
+    choice,
+    entries,
+    flag,
+    fraction,
+    integer,
+    numbers,
+    real,
+    shown,
+)
 from pyasync._progress import Progress
 from pyasync.errors import InputError, NetworkError, ScheduleError, expected
 from pyasync.events import SpikeBatch
@@ -128,10 +139,11 @@ def simulate(
     schedule = Random() if schedule is None else schedule
     if not isinstance(schedule, Schedule):
         accepted = "a schedule such as pa.Random(8) or pa.Layered()"
-        raise ScheduleError(expected("schedule", repr(schedule), accepted))
+        raise ScheduleError(expected("schedule", shown(schedule), accepted))
+    batch_first = flag(InputError, "batch_first", batch_first)
     batch, n_timesteps, n_samples, dt = _input(network, x, dt, batch_first)
     if not isinstance(keep, Sequence):
-        raise InputError(expected("keep", repr(keep), f"some of {KEEP}"))
+        raise InputError(expected("keep", shown(keep), f"some of {KEEP}"))
     keep = (keep,) if isinstance(keep, str) else tuple(keep)
     for name in keep:
         choice(InputError, "keep", name, KEEP)
@@ -153,7 +165,7 @@ def simulate(
         "spike_dropout": fraction(InputError, "spike_dropout", spike_dropout),
         "seed": integer(InputError, "seed", seed),
         "initial_v": _initial_v(initial_v, n_samples, network),
-        "record": bool(record),
+        "record": flag(InputError, "record", record),
         **{f"keep_{name}": name in keep for name in KEEP},
     }
     if isinstance(schedule, FreeRunning) and schedule.threads is not None:
@@ -207,11 +219,14 @@ def simulate_stream(
     """
     if "sample_ids" in options:
         accepted = "nothing: the ids of a stream count on from 0"
-        raise InputError(expected("sample_ids", options["sample_ids"], accepted))
+        raise InputError(expected("sample_ids", shown(options["sample_ids"]), accepted))
+    axis = 0 if flag(InputError, "batch_first", options.get("batch_first", False)) else 1
     first = 0
-    for x in batches:
-        shape = np.shape(x) if not isinstance(x, SpikeBatch) else ()
-        axis = 0 if options.get("batch_first") else 1
+    for x in entries(InputError, "batches", batches, "an iterable of arrays or SpikeBatch"):
+        try:
+            shape = np.shape(x) if not isinstance(x, SpikeBatch) else ()
+        except (TypeError, ValueError, RuntimeError):
+            shape = ()  # simulate says what is wrong with it
         n = len(x) if isinstance(x, SpikeBatch) else (shape[axis] if len(shape) > axis else 0)
         yield simulate(network, x, schedule, sample_ids=np.arange(first, first + n), **options)
         first += n
@@ -224,11 +239,11 @@ def _initial_v(
         return None
     shape = (n_samples, network.n_neurons)
     accepted = f"an array [B, n_neurons] = {list(shape)} of finite numbers"
-    array = numbers(InputError, "initial_v", given, accepted)
-    if array.shape != shape:
-        raise InputError(expected("initial_v", f"an array of shape {array.shape}", accepted))
+    v = numbers(InputError, "initial_v", given, accepted)
+    if v.shape != shape:
+        raise InputError(expected("initial_v", f"an array of shape {v.shape}", accepted))
     with np.errstate(over="ignore", under="ignore"):
-        return aligned(array, network.dtype)
+        return aligned(v, network.dtype)
 
 
 def _threads(threads: int | None) -> int:
@@ -243,10 +258,10 @@ def _sample_ids(sample_ids: npt.ArrayLike | None, n_samples: int) -> list[int] |
         return None
     accepted = f"{n_samples} integers of 0 or more and below 2**64, one a sample"
     # As objects, because NumPy has no integer type for a list such as [2**63, -1].
-    array = np.asarray(sample_ids, object)
-    if array.shape != (n_samples,):
-        raise InputError(expected("sample_ids", f"an array of shape {array.shape}", accepted))
-    return [integer(InputError, "sample_ids", each, accepted=accepted) for each in array]
+    ids = array(InputError, "sample_ids", sample_ids, accepted, object)
+    if ids.shape != (n_samples,):
+        raise InputError(expected("sample_ids", f"an array of shape {ids.shape}", accepted))
+    return [integer(InputError, "sample_ids", each, accepted=accepted) for each in ids]
 
 
 def _input(
@@ -313,24 +328,19 @@ def _check_axes(network: Network, shape: tuple[int, ...], batch_first: bool) -> 
 
 def _dense(network: Network, x: npt.ArrayLike, batch_first: bool) -> npt.NDArray[Any]:
     accepted = _accepted(network, batch_first)
-    if isinstance(x, np.ma.MaskedArray):
-        raise InputError(expected("x", "a masked array", accepted))
-    try:
-        array = np.asarray(x)
-    except (TypeError, ValueError, RuntimeError) as cause:
-        raise InputError(expected("x", f"{type(x).__name__} ({cause})", accepted)) from cause
-    if array.dtype.kind not in "biuf":
-        raise InputError(expected("x", f"{type(x).__name__} of dtype {array.dtype}", accepted))
-    _check_axes(network, array.shape, batch_first)
-    if 0 in array.shape[:2]:
-        given = f"an array of shape {array.shape}"
+    dense = array(InputError, "x", x, accepted)
+    if dense.dtype.kind not in "biuf":
+        raise InputError(expected("x", f"{type(x).__name__} of dtype {dense.dtype}", accepted))
+    _check_axes(network, dense.shape, batch_first)
+    if 0 in dense.shape[:2]:
+        given = f"an array of shape {dense.shape}"
         raise InputError(expected("x", given, "at least one timestep and one sample"))
-    array = array.swapaxes(0, 1) if batch_first else array
-    if array.dtype == np.bool_:
-        array = array.view(np.uint8)
-    elif array.dtype not in (np.uint8, np.float32):
+    dense = dense.swapaxes(0, 1) if batch_first else dense
+    if dense.dtype == np.bool_:
+        dense = dense.view(np.uint8)
+    elif dense.dtype not in (np.uint8, np.float32):
         # What float64 cannot hold would be rounded twice by way of it.
-        exact = array.dtype.itemsize < 8 or array.dtype == np.float64
+        exact = dense.dtype.itemsize < 8 or dense.dtype == np.float64
         with np.errstate(over="ignore"):
-            array = array.astype(np.float64 if exact else network.dtype)
-    return aligned(array, array.dtype).reshape(*array.shape[:2], -1)
+            dense = dense.astype(np.float64 if exact else network.dtype)
+    return aligned(dense, dense.dtype).reshape(*dense.shape[:2], -1)

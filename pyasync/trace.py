@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync import _core
-from pyasync._checks import aligned, positions
+from pyasync._checks import aligned, array, entries, samples_of, shown
 from pyasync._files import write_whole
-from pyasync.errors import FileError, TraceError, expected
+from pyasync.errors import ArgumentError, FileError, TraceError, expected
 from pyasync.network import Network
 
 EVENT = np.dtype(
@@ -279,30 +279,22 @@ class Trace:
         Raises
         ------
         TraceError
-            If the columns' lengths do not fit each other, or rows are out of order.
+            If the columns are not those of `TraceSteps`, their lengths do not fit each other, or
+            rows are out of order.
         """
-
-        def table(rows: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[np.uint32]:
-            for name in dtype.names or ():
-                numbers(name, rows[name])
-            return cast("npt.NDArray[np.uint32]", aligned(rows, dtype).view(np.uint32))
-
-        def numbers(name: str, given: npt.ArrayLike) -> npt.NDArray[np.uint32]:
-            array = np.asarray(given)
-            outside = array.size > 0 and (array.min() < 0 or array.max() >= 2**32)
-            if array.ndim != 1 or array.dtype.kind not in "iu" or outside:
-                given = f"an array of {array.dtype} and shape {array.shape}"
-                raise TraceError(expected(name, given, "integers from 0 to 2**32 - 1, shape [n]"))
-            return aligned(array, np.uint32)
-
+        if not isinstance(steps, TraceSteps):
+            raise TraceError(expected("steps", shown(steps), "the TraceSteps of Trace.to_steps"))
+        if not isinstance(like, Trace):
+            raise TraceError(expected("like", shown(like), "a Trace"))
+        fired = _rows("fired", steps.fired, FIRED)
         core = like.core.with_steps(
-            table(steps.steps, STEP).reshape(-1, 6),
-            numbers("emitted", steps.emitted),
-            numbers("neuron", steps.fired["neuron"]),
-            aligned(steps.fired["v"], np.float32),
-            aligned(steps.fired["skipped"] + 2 * steps.fired["lost"], np.uint8),
-            table(steps.joined, JOINED).reshape(-1, 3),
-            table(steps.endings, ENDING).reshape(-1, 3),
+            _table("steps", steps.steps, STEP),
+            _numbers("emitted", steps.emitted),
+            _numbers("neuron", fired["neuron"]),
+            aligned(fired["v"], np.float32),
+            aligned(fired["skipped"] + 2 * fired["lost"], np.uint8),
+            _table("joined", steps.joined, JOINED),
+            _table("endings", steps.endings, ENDING),
         )
         return cls(core)
 
@@ -315,7 +307,7 @@ class Trace:
         TraceError
             If there is no trace, or one differs from the first in anything but its samples.
         """
-        traces = list(traces)
+        traces = list(entries(TraceError, "traces", traces, "a sequence of Trace"))
         for trace in traces:
             if not isinstance(trace, Trace):
                 raise TraceError(expected("traces", type(trace).__name__, "a sequence of Trace"))
@@ -323,7 +315,8 @@ class Trace:
 
     def __getitem__(self, index: int | slice | npt.ArrayLike) -> Trace:
         """Select samples by position, slice, array of positions or mask."""
-        return Trace(self.core.take(positions("samples", index, len(self)).tolist()))
+        samples = samples_of(ArgumentError, "samples", index, len(self))
+        return Trace(self.core.take(samples.tolist()))
 
     def __eq__(self, other: object) -> bool:
         """Whether the traces are equal to the bit."""
@@ -344,6 +337,38 @@ class Trace:
             f"{self.schedule}{group}, {count(self.n_emitted, 'spike')} emitted, "
             f"{count(self.nbytes, 'byte')})"
         )
+
+
+def _rows(name: str, given: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Rows with the fields of a table of `TraceSteps`, each of real numbers."""
+    fields = dtype.names or ()
+    accepted = f"a structured array [n] with numbers in the fields {', '.join(fields)}"
+    rows = array(TraceError, name, given, accepted)
+    there = rows.dtype.names or ()
+    if rows.ndim != 1 or not all(
+        field in there and rows.dtype[field].kind in "biuf" for field in fields
+    ):
+        given = f"an array of {rows.dtype} and shape {rows.shape}"
+        raise TraceError(expected(name, given, accepted))
+    return rows
+
+
+def _table(name: str, given: Any, dtype: np.dtype[Any]) -> npt.NDArray[np.uint32]:
+    rows, fields = _rows(name, given, dtype), dtype.names or ()
+    for field in fields:
+        _numbers(field, rows[field])
+    table = aligned(rows, dtype).view(np.uint32)
+    return cast("npt.NDArray[np.uint32]", table.reshape(-1, len(fields)))
+
+
+def _numbers(name: str, given: npt.ArrayLike) -> npt.NDArray[np.uint32]:
+    accepted = "integers from 0 to 2**32 - 1, shape [n]"
+    column = array(TraceError, name, given, accepted)
+    fits = column.ndim == 1 and column.dtype.kind in "iu"
+    if not fits or (column.size and (column.min() < 0 or column.max() >= 2**32)):
+        given = f"an array of {column.dtype} and shape {column.shape}"
+        raise TraceError(expected(name, given, accepted))
+    return aligned(column, np.uint32)
 
 
 def _sources(columns: TraceSteps, n_shards: int) -> npt.NDArray[np.int64]:

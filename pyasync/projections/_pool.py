@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pyasync.errors import NetworkError, expected
-from pyasync.projections._base import Array, Shape
+from pyasync.projections._base import MOST_NEURONS, Array, Shape
 from pyasync.projections._window import Pair, Windowed, pair
 
 
@@ -30,6 +30,15 @@ class _Pool(Windowed):
 
     def channels(self, input_shape: Shape) -> tuple[int, int, int]:
         return input_shape[0], input_shape[0], input_shape[0]
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        shape = super().output_shape(input_shape)
+        # Padding lets a window be of any size, and each of its taps has a weight in memory.
+        if input_shape[0] * math.prod(self.kernel) > MOST_NEURONS:
+            given = f"{self.kernel} on a source {input_shape}"
+            accepted = f"a kernel with at most {MOST_NEURONS} taps for all channels"
+            raise NetworkError(expected("kernel_size", given, accepted))
+        return shape
 
     @abstractmethod
     def _tap(self) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyasync._checks import aligned, finite, integer, numbers
+from pyasync._checks import aligned, array, finite, integer, numbers, shown
 from pyasync.errors import NetworkError, expected
 from pyasync.projections._base import MOST_NEURONS, Array, Projection, Shape, bias_of
 
@@ -55,7 +55,7 @@ class Sparse(Projection):
         if not isinstance(csr, (tuple, list)) or len(csr) != 3:
             raise NetworkError(expected("csr", type(csr).__name__, accepted))
         if not isinstance(shape, (tuple, list)) or len(shape) != 2:
-            raise NetworkError(expected("shape", repr(shape), "(n_out, n_in)"))
+            raise NetworkError(expected("shape", shown(shape), "(n_out, n_in)"))
         self.shape = tuple(integer(NetworkError, "shape", n, 1) for n in shape)
         if max(self.shape) > MOST_NEURONS:
             raise NetworkError(expected("shape", self.shape, f"sizes up to {MOST_NEURONS}"))
@@ -81,15 +81,12 @@ class Sparse(Projection):
 
     @staticmethod
     def _indices(argument: str, given: Any) -> Array:
-        try:
-            array = np.asarray(given)
-        except (TypeError, ValueError, RuntimeError) as cause:
-            given = f"{type(given).__name__} ({cause})"
-            raise NetworkError(expected(argument, given, "integers, shape [n]")) from cause
-        if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
-            given = f"an array of {array.dtype} and shape {array.shape}"
-            raise NetworkError(expected(argument, given, "integers, shape [n]"))
-        copy = np.array(array, np.int64)
+        accepted = "integers, shape [n]"
+        read = array(NetworkError, argument, given, accepted)
+        if read.ndim != 1 or (read.size and read.dtype.kind not in "iu"):
+            given = f"an array of {read.dtype} and shape {read.shape}"
+            raise NetworkError(expected(argument, given, accepted))
+        copy = np.array(read, np.int64)
         copy.flags.writeable = False
         return copy
 

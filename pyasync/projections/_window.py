@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pyasync._checks import aligned, integer
+from pyasync._checks import aligned, integer, shown
 from pyasync.errors import NetworkError, expected
 from pyasync.projections._base import Array, Projection, Shape
 
@@ -19,7 +19,7 @@ def pair(argument: str, given: Any, minimum: int, axes: int = 2) -> tuple[int, .
     values = given if isinstance(given, (tuple, list)) else (given,) * axes
     if len(values) != axes:
         accepted = "an integer" if axes == 1 else f"an integer or {axes} of them"
-        raise NetworkError(expected(argument, repr(given), accepted))
+        raise NetworkError(expected(argument, shown(given), accepted))
     return tuple(integer(NetworkError, argument, value, minimum) for value in values)
 
 

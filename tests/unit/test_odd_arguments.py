@@ -1,0 +1,213 @@
+"""What is no flag, no list, masked, ragged, unreadable or unprintable is refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pyasync as pa
+
+NETWORK = pa.Network.sequential([pa.Linear(np.eye(2) * 2)])
+X = np.ones((3, 2, 2))
+RAGGED = [[1], [1, 2]]
+BATCH = pa.SpikeBatch([0, 1, 1], [0, 1, 2, 3], n_timesteps=1, input_shape=2)
+MULTIPLE = pa.SpikeBatch([0, 1], [0, 2], 1, 2, multiplicity=[12.5, 70000.0])
+
+
+def run(x: Any = X, network: pa.Network = NETWORK, **options: Any) -> pa.Result:
+    return pa.simulate(network, x, **{"dt": 1e-3, **options})
+
+
+def stream(batches: Any, **options: Any) -> list[pa.Result]:
+    return list(pa.simulate_stream(NETWORK, batches, **{"dt": 1e-3, **options}))
+
+
+def masked(values: Any) -> Any:
+    return np.ma.masked_array(values, mask=np.ones(np.shape(values), bool))
+
+
+FIRED = ("neuron", "v", "skipped", "lost")
+
+
+class Unprintable:
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+def refused(call: Callable[[], Any], says: str, error: Any = pa.InputError) -> None:
+    with pytest.raises(error, match=rf"^{says}"):
+        call()
+
+
+FLAGS: list[tuple[str, Callable[[Any], Any]]] = [
+    ("record", lambda flag: run(record=flag).trace is not None),
+    ("progress", lambda flag: run(progress=flag) and flag),
+    ("batch_first", lambda flag: run(batch_first=flag).n_samples == 3),
+    ("batch_first", lambda flag: stream([X], batch_first=flag)[0].n_samples == 3),
+    ("batch_first", lambda flag: len(pa.SpikeBatch.from_dense(X, batch_first=flag)) == 3),
+    ("batch_first", lambda flag: len(BATCH.to_dense(batch_first=flag)) == 3),
+]
+
+
+@pytest.mark.parametrize(("argument", "call"), FLAGS)
+def test_only_true_and_false_are_flags(argument: str, call: Callable[[Any], Any]) -> None:
+    for fine in (True, False, np.True_, np.False_):
+        assert call(fine) == fine
+    for given, says in (("no", "'no'"), (1, "1"), (None, "None"), (np.ones(3), r"array\(")):
+        refused(lambda given=given: call(given), f"{argument}: got {says}.*; accepted: True or Fa")
+
+
+ARRAYS: list[tuple[str, Callable[[Any], Any]]] = [
+    ("x", lambda given: run(given)),
+    ("x", lambda given: stream([given])),
+    ("x", lambda given: pa.SpikeBatch.from_dense(given)),
+    ("sample_ids", lambda given: run(sample_ids=given)),
+    ("initial_v", lambda given: run(initial_v=given)),
+    ("channel", lambda given: pa.SpikeBatch(given, [0, 2], 1, 2)),
+    ("multiplicity", lambda given: pa.SpikeBatch([0, 1], [0, 2], 1, 2, given)),
+    ("index", lambda given: BATCH[given]),
+    ("y", lambda given: run().accuracy(given)),
+    ("y", lambda given: run().latency_to_correct(given)),
+    ("y", lambda given: run().anytime_accuracy(given)),
+    ("k", lambda given: run().anytime(given)),
+    ("k", lambda given: run().anytime_accuracy([0, 0], given)),
+    ("indices", lambda given: pa.Sparse(([0, 2], given, [1.0, 1.0]), (1, 2))),
+    ("pick", lambda given: run(schedule=pa.Custom(2, lambda pending, n, rng: given))),
+]
+each_array = pytest.mark.parametrize(("argument", "call"), ARRAYS)
+
+
+@each_array
+def test_a_mask_is_not_lost_silently(argument: str, call: Callable[[Any], Any]) -> None:
+    given = masked(X if argument == "x" else [0, 1])
+    refused(lambda: call(given), f"{argument}: got a masked array", pa.PyasyncError)
+
+
+@each_array
+def test_a_ragged_list_is_named(argument: str, call: Callable[[Any], Any]) -> None:
+    given = [RAGGED] if argument == "x" else RAGGED
+    refused(lambda: call(given), f"{argument}: got ", pa.PyasyncError)
+
+
+@each_array
+def test_a_tensor_that_numpy_cannot_read_is_named(
+    argument: str, call: Callable[[Any], Any]
+) -> None:
+    torch = pytest.importorskip("torch")
+    for odd in ({"requires_grad": True}, {"dtype": torch.bfloat16}):
+        given = torch.ones((3, 2, 2) if argument == "x" else 2, **odd)
+        refused(lambda given=given: call(given), f"{argument}: got Tensor ", pa.PyasyncError)
+
+
+@pytest.mark.parametrize("kind", ["u8", ">u8"])
+def test_unsigned_positions_do_not_wrap_round(kind: str) -> None:
+    trace = run(record=True).trace
+    assert trace is not None
+    for index in (2**64 - 1, [2**64 - 2], [0, 2**63]):
+        refused(lambda index=index: BATCH[np.array(index, kind)], "index: got .*3 samples")
+        refused(lambda index=index: trace[np.array(index, kind)], "samples: got", pa.ArgumentError)
+    refused(lambda: BATCH[2**64 - 1], "index: got 18446744073709551615")
+    assert BATCH[np.array([2, 0], kind)] == BATCH[[2, 0]]
+    last = pa.Custom(1, lambda pending, n, rng: np.array([2**64 - 1], kind))
+    refused(lambda: run(schedule=last), "pick: got", pa.ScheduleError)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ">f2", np.int16, "U1", "S9", "m8[s]", "i4,i4", "?x"])
+def test_a_dense_array_of_a_type_that_cannot_hold_a_multiplicity_is_refused(dtype: Any) -> None:
+    refused(lambda: MULTIPLE.to_dense(dtype), "dtype: got ")
+
+
+def test_no_multiplicity_becomes_infinite() -> None:
+    large = pa.SpikeBatch([0], [0, 1], 1, 1, multiplicity=[1e300])
+    refused(large.to_dense, "dtype: got float32; accepted: a dtype that holds the multiplicities")
+    assert large.to_dense(np.float64).item() == 1e300
+    assert MULTIPLE.to_dense(np.float32).ravel().tolist() == [12.5, 70000]
+    assert BATCH.to_dense(np.float16).sum() == 3
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda given: pa.SpikeBatch.from_events(given, (2, 1, 1), dt=1e-3), "events"),
+        (pa.SpikeBatch.concatenate, "batches"),
+        (stream, "batches"),
+        (pa.Network.sequential, "projections"),
+        (lambda given: pa.Network.sequential([pa.Linear(np.eye(2))], names=given), "names"),
+        (pa.Trace.concatenate, "traces"),
+    ],
+)
+def test_what_is_no_list_is_named(call: Callable[[Any], Any], says: str) -> None:
+    for given in (3, np.array(2)):
+        refused(lambda given=given: call(given), f"{says}: got .*{given}", pa.PyasyncError)
+
+
+def test_projections_and_names_may_be_anything_that_gives_them() -> None:
+    network = pa.Network.sequential(
+        (pa.Linear(np.eye(2)) for _ in range(2)), names=np.array(["a", "b"])
+    )
+    assert [each.name for each in network.populations] == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", [["a"], {}, np.array(["1", "1"]), 3, Unprintable(), None])
+def test_what_is_no_name_is_refused_by_name(name: Any) -> None:
+    network, projection = pa.Network.sequential([pa.Linear(np.eye(2))]), pa.OneToOne(1.0)
+    for argument, call in (
+        ("output", lambda: setattr(network, "output", name)),
+        ("source", lambda: network.connect(name, "1", projection)),
+        ("target", lambda: network.connect("1", name, projection)),
+        ("name", lambda: network.add(name, 2)),
+    ):
+        refused(call, f"{argument}: got ", pa.NetworkError)
+
+
+@pytest.mark.parametrize(
+    "argument", ["schedule", "on_stop", "input_mode", "stop_on_output", "keep", "record", "seed"]
+)
+def test_what_cannot_be_printed_is_refused_all_the_same(argument: str) -> None:
+    says = f"{argument}: got a Unprintable that cannot be printed"
+    refused(lambda: run(**{argument: Unprintable()}), says, pa.ArgumentError)
+    if argument == "keep":
+        refused(lambda: run(keep=[Unprintable()]), says)
+
+
+@pytest.mark.parametrize("size", [2**31, 2**40, 2**16])
+@pytest.mark.parametrize("pool", [pa.SumPool2d, pa.AvgPool2d])
+def test_a_window_with_more_taps_than_memory_could_hold_is_refused(pool: Any, size: int) -> None:
+    window, network = pool(size, stride=1, padding=size // 2), pa.Network(input_shape=(1, 1, 1))
+    network.add("a", (1, 2, 2))
+    says = rf"kernel_size: got \({size}, {size}\) on a source \(1, 1, 1\)"
+    refused(lambda: network.connect("input", "a", window), says, pa.NetworkError)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"fired": None}, "fired"),
+        ({"fired": np.zeros(3)}, "fired"),
+        ({"fired": np.zeros(3, [("neuron", "u4"), ("v", "f4")])}, "fired"),
+        ({"fired": np.zeros(3, "u4,U4,?,?")}, "fired"),
+        ({"fired": np.zeros(3, [(name, "U4") for name in FIRED])}, "fired"),
+        ({"steps": np.zeros(3)}, "steps"),
+        ({"joined": "none"}, "joined"),
+        ({"endings": [[0, 1, 2]]}, "endings"),
+        ({"emitted": None}, "emitted"),
+        ({"emitted": RAGGED}, "emitted"),
+    ],
+)
+def test_columns_that_are_none_of_a_trace_are_named(change: dict[str, Any], says: str) -> None:
+    trace = run(record=True).trace
+    assert trace is not None
+    columns = trace.to_steps()._replace(**change)
+    refused(lambda: pa.Trace.from_steps(columns, trace), f"{says}: got", pa.TraceError)
+
+
+def test_what_a_trace_is_built_from_and_like_is_named() -> None:
+    trace = run(record=True).trace
+    assert trace is not None
+    columns: Any = trace.to_steps()
+    like: Any = None
+    refused(lambda: pa.Trace.from_steps(columns, like), "like: got None", pa.TraceError)
+    refused(lambda: pa.Trace.from_steps(tuple(columns), trace), "steps: got", pa.TraceError)
