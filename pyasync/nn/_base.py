@@ -22,6 +22,7 @@ from pyasync.nn._function import Call, Spikes, TransformedSpikes
 from pyasync.nn._limits import (
     number_type,
     numpy_dtype,
+    plain,
     refuse,
     refuse_autocast,
     transforms_but_vmap,
@@ -227,6 +228,8 @@ class AsyncModule(nn.Module):
             Under autocast, `vmap` or forward-mode differentiation, and with `gradient="native"` off
             the CPU.
         """
+        return_state = flag(InputError, "return_state", return_state)
+        return_spike_counts = flag(InputError, "return_spike_counts", return_spike_counts)
         function = TransformedSpikes if transforms_but_vmap() else Spikes
         plan = self._plan()
         tensors = plan.tensors()
@@ -303,11 +306,9 @@ class AsyncModule(nn.Module):
         return x.swapaxes(0, 1)
 
     def _options(self, seed: int, sample_ids: Any) -> dict[str, Any]:
-        if isinstance(sample_ids, torch.Tensor):
-            sample_ids = sample_ids.tolist()
         options: dict[str, Any] = {
             "seed": seed,
-            "sample_ids": sample_ids,
+            "sample_ids": plain(InputError, "sample_ids", sample_ids),
             "threads": self.threads,
             "max_forward_steps": self.max_forward_steps,
         }

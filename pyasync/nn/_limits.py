@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pyasync.errors import GradientError, InputError, expected
+from pyasync.errors import ArgumentError, GradientError, InputError, expected
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -78,6 +78,8 @@ def transforms() -> list[str]:
 
 def numbers(tensor: torch.Tensor) -> npt.NDArray[Any]:
     """Today's numbers on the CPU, also of what a function transform follows."""
+    if tensor.dtype == torch.bfloat16:  # NumPy has none, and float32 holds each of its numbers
+        tensor = tensor.float()
     if not transforms():
         return tensor.numpy(force=True)
     functorch = torch._C._functorch
@@ -85,6 +87,17 @@ def numbers(tensor: torch.Tensor) -> npt.NDArray[Any]:
         tensor = functorch.get_unwrapped(tensor)
     with torch._C._DisableFuncTorch():  # or what `numpy` does would be followed too
         return tensor.numpy(force=True)
+
+
+def plain(error: type[ArgumentError], argument: str, given: Any) -> Any:
+    """The numbers of a tensor as an array, and what is no tensor as it is."""
+    if not isinstance(given, torch.Tensor):
+        return given
+    try:
+        return numbers(given)
+    except (TypeError, RuntimeError) as cause:
+        what = f"a tensor of {given.dtype}, layout {given.layout}, on {given.device} ({cause})"
+        raise error(expected(argument, what, "a dense tensor that NumPy can hold")) from cause
 
 
 def transforms_but_vmap() -> list[str]:

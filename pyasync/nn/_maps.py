@@ -70,7 +70,7 @@ class Map:
             _refuse_own_forward(module, LINEAR)
         _refuse_hooked(self.module)
         if self.pool is not None:
-            _check_composed(self.module, self.pool)
+            _check_composed(self.module, self.pool, source_shape)
         self.template = self._template()
         self.output_shape = self.template.output_shape(source_shape)
 
@@ -223,7 +223,7 @@ def _check_average(pool: nn.AvgPool2d) -> None:
             raise NetworkError(expected(f"AvgPool2d.{name}", repr(value), repr(accepted)))
 
 
-def _check_composed(conv: Any, pool: Any) -> None:
+def _check_composed(conv: Any, pool: Any, source_shape: Shape) -> None:
     if isinstance(pool, nn.AvgPool2d):
         _check_average(pool)
     for name, value, accepted in (
@@ -233,6 +233,12 @@ def _check_composed(conv: Any, pool: Any) -> None:
         if value != accepted:
             where = f"{accepted} where a pooling follows a convolution without neurons between them"
             raise NetworkError(expected(name, value, where))
+    # One after the other, before a kernel of both is made, which may be of any size.
+    first = projections.Conv2d(
+        _array(conv.weight), None, conv.stride, _padding(conv), groups=conv.groups
+    )
+    second = projections.SumPool2d(pool.kernel_size, pool.stride)
+    second.output_shape(first.output_shape(source_shape))
 
 
 def _pair(given: Any) -> tuple[int, int]:

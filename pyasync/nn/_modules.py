@@ -11,6 +11,7 @@ from torch import nn
 
 from pyasync._checks import integer
 from pyasync.errors import NetworkError, expected
+from pyasync.nn._limits import plain
 from pyasync.projections import OneToOne as _OneToOne
 from pyasync.projections import Sparse as _Sparse
 from pyasync.projections import SumPool2d as _SumPool2d
@@ -41,7 +42,7 @@ class OneToOne(nn.Module):
         super().__init__()
         if isinstance(weight, (int, np.integer)) and not isinstance(weight, bool):
             weight = np.ones(integer(NetworkError, "weight", weight, 1))
-        self.weight = _parameter(_OneToOne(_array(weight)).weight, weight)
+        self.weight = _parameter(_OneToOne(plain(NetworkError, "weight", weight)).weight, weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """`x * weight`, in the shape of `x` [B, n] or [B, ...] with n entries a sample."""
@@ -106,11 +107,12 @@ class Sparse(nn.Module):
                 raise NetworkError(expected("csr", given, "a matrix: csr.to_sparse_csr()"))
             values = csr.values()
             shape = (csr.shape[0], csr.shape[1]) if shape is None else shape
-            csr = tuple(_array(each) for each in (csr.crow_indices(), csr.col_indices(), values))
+            csr = csr.crow_indices(), csr.col_indices(), values
         elif isinstance(csr, (tuple, list)):
             values = csr[-1] if csr else None
-            csr = tuple(_array(each) for each in csr)
-        projection = _Sparse(csr, shape, None if bias is None else _array(bias))
+        if isinstance(csr, (tuple, list)):
+            csr = tuple(plain(NetworkError, "csr", each) for each in csr)
+        projection = _Sparse(csr, shape, plain(NetworkError, "bias", bias))
         self.shape: tuple[int, int] = (projection.shape[0], projection.shape[1])
         self.weight = _parameter(projection.data, values)
         own = projection.bias
@@ -178,10 +180,6 @@ class SumPool2d(nn.Module):
     def extra_repr(self) -> str:
         """The window."""
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
-
-
-def _array(given: Any) -> Any:
-    return given.detach().cpu().numpy() if isinstance(given, torch.Tensor) else given
 
 
 def _parameter(values: npt.NDArray[Any], given: Any) -> nn.Parameter:

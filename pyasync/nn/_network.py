@@ -151,7 +151,7 @@ class AsyncNetwork(AsyncModule):
         Raises
         ------
         NetworkError
-            If `network` is no Network.
+            If `network` is no Network, or what is to be learned is not True or False.
 
         Examples
         --------

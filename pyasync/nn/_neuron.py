@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from pyasync import neurons
+from pyasync._checks import flag, shown
 from pyasync.errors import NetworkError, expected
-from pyasync.nn._limits import numbers
+from pyasync.nn._limits import numbers, plain
 
 # Beyond e^80 s nothing decays and below e^-80 s nothing stays, in float64 too; beyond e^88 s a
 # float32 is infinite, and a gradient no number.
@@ -49,7 +50,7 @@ class LIF(nn.Module):
         Above 0, a neuron fires only after more than this many events arrived in the timestep.
     learn_tau_mem, learn_threshold : bool
         Learn one value for the population, or one a neuron where a tensor is given.
-    dtype : torch.dtype, optional
+    dtype : {torch.float32, torch.float64}, optional
         Of what is learned; PyTorch's default dtype if not given.
 
     Raises
@@ -100,7 +101,13 @@ class LIF(nn.Module):
             torch.tensor(np.asarray(each, np.float64))
             for each in (values["tau_mem"], values["v_threshold"])
         )
-        dtype = dtype or torch.get_default_dtype()
+        if dtype is None:
+            dtype = torch.get_default_dtype()
+        elif dtype is not torch.float32 and dtype is not torch.float64:
+            accepted = "torch.float32, torch.float64"
+            raise NetworkError(expected("dtype", shown(dtype), accepted))
+        learn_tau_mem = flag(NetworkError, "learn_tau_mem", learn_tau_mem)
+        learn_threshold = flag(NetworkError, "learn_threshold", learn_threshold)
         if not learn_tau_mem:
             self.register_buffer("tau_mem", tau)
         elif bool(torch.isinf(tau).any()):
@@ -209,9 +216,8 @@ def values_of(tensor: torch.Tensor) -> Values:
 
 
 def _plain(argument: str, given: Any) -> Any:
-    if not isinstance(given, torch.Tensor):
-        return given
-    if given.requires_grad:  # it would be copied, and never learned
+    if isinstance(given, torch.Tensor) and given.requires_grad:
+        # It would be copied, and never learned.
         accepted = "numbers or a tensor.detach(); learn_tau_mem and learn_threshold learn them"
         raise NetworkError(expected(argument, "a tensor that requires a gradient", accepted))
-    return values_of(given)
+    return plain(NetworkError, argument, given)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from pyasync import _core
+from pyasync._checks import choice
 from pyasync._copy import copied
 from pyasync.errors import NetworkError, expected
 from pyasync.network import Network
@@ -49,10 +50,7 @@ class Plan:
         """Shape of the input or of a population; NetworkError if there is none of the name."""
         shapes = {"input": self.template.input_shape}
         shapes |= {each.name: each.shape for each in self.template.populations}
-        if source not in shapes:
-            names = ", ".join(map(repr, shapes))
-            raise NetworkError(expected("source", repr(source), names))
-        return shapes[source]
+        return shapes[choice(NetworkError, "source", source, list(shapes))]
 
     def add(self, name: str, shape: int | Sequence[int], lif: Any) -> None:
         """Add a population."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from pyasync._checks import entries
 from pyasync.errors import NetworkError, expected
 from pyasync.nn._base import AsyncModule
 from pyasync.nn._maps import Map, _leaves, _refuse_hooked
@@ -86,7 +87,9 @@ class AsyncSequential(AsyncModule):
                 accepted = "modules: linear maps and pa.nn.LIF"
                 raise NetworkError(expected("modules", type(module).__name__, accepted))
             self.add_module(str(index), module)
-        self._names = None if names is None else list(names)
+        if names is not None:
+            names = list(entries(NetworkError, "names", names, "names, one a LIF"))
+        self._names = names
         self._input_shape = _first_shape(modules) if input_shape is None else input_shape
         self._cached: tuple[list[Any], Plan] | None = None
         self._plan()

@@ -11,6 +11,9 @@ import torch
 from pyasync._checks import choice, real, shown
 from pyasync.errors import InputError, expected
 
+# More, and what is computed in float32 overflows.
+_MOST = 1e30
+
 
 def _atan(x: torch.Tensor, alpha: float) -> torch.Tensor:
     return alpha / 2 / (1 + (torch.pi / 2 * alpha * x) ** 2)
@@ -60,7 +63,7 @@ class Surrogate:
     Raises
     ------
     InputError
-        If the name is unknown or the parameter not finite and above 0.
+        If the name is unknown or the parameter not above 0 and at most 1e30.
 
     Examples
     --------
@@ -77,8 +80,7 @@ class Surrogate:
 
     def __post_init__(self) -> None:
         choice(InputError, "name", self.name, tuple(DERIVATIVES))
-        parameter = real(InputError, "parameter", self.parameter, "a finite number above 0")
-        object.__setattr__(self, "parameter", parameter)
+        object.__setattr__(self, "parameter", _checked("parameter", self.parameter))
 
     def derivative(self, x: torch.Tensor) -> torch.Tensor:
         """The derivative at `x = v - v_threshold`, of the shape and dtype of `x`."""
@@ -116,7 +118,7 @@ def atan(alpha: float = 2.0) -> Surrogate:
     Raises
     ------
     InputError
-        If `alpha` is not finite and above 0.
+        If `alpha` is not above 0 and at most 1e30.
 
     Examples
     --------
@@ -135,7 +137,7 @@ def fast_sigmoid(slope: float = 25.0) -> Surrogate:
     Raises
     ------
     InputError
-        If `slope` is not finite and above 0.
+        If `slope` is not above 0 and at most 1e30.
 
     Examples
     --------
@@ -154,7 +156,7 @@ def sigmoid(slope: float = 25.0) -> Surrogate:
     Raises
     ------
     InputError
-        If `slope` is not finite and above 0.
+        If `slope` is not above 0 and at most 1e30.
 
     Examples
     --------
@@ -173,7 +175,7 @@ def triangular(threshold: float = 1.0) -> Surrogate:
     Raises
     ------
     InputError
-        If `threshold` is not finite and above 0.
+        If `threshold` is not above 0 and at most 1e30.
 
     Examples
     --------
@@ -199,7 +201,12 @@ def straight_through_estimator() -> Surrogate:
 
 
 def _named(name: str, argument: str, parameter: float) -> Surrogate:
-    return Surrogate(name, real(InputError, argument, parameter, "a finite number above 0"))
+    return Surrogate(name, _checked(argument, parameter))
+
+
+def _checked(argument: str, given: Any) -> float:
+    accepted = f"a number above 0, at most {_MOST:g}"
+    return real(InputError, argument, given, accepted, most=_MOST)
 
 
 def surrogate_of(given: Any) -> Surrogate:

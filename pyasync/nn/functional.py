@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pyasync._checks import real
+from pyasync._checks import array, flag, real
 from pyasync.errors import InputError, expected
 
 __all__ = [
@@ -249,6 +249,7 @@ def by_timestep(counts: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, to
 
 def _checked(counts: Any, y: Any, batch_first: bool) -> tuple[torch.Tensor, torch.Tensor]:
     """Counts [T, B, n_outputs], and the classes as int64 on their device."""
+    batch_first = flag(InputError, "batch_first", batch_first)
     axes = "[B, T, n_outputs]" if batch_first else "[T, B, n_outputs]"
     if not isinstance(counts, torch.Tensor) or counts.ndim != 3 or not counts.is_floating_point():
         raise InputError(expected("counts", _what(counts), f"a float tensor {axes}"))
@@ -256,7 +257,8 @@ def _checked(counts: Any, y: Any, batch_first: bool) -> tuple[torch.Tensor, torc
     _, n_samples, n_outputs = counts.shape
     accepted = f"{n_samples} integers from 0 to {n_outputs - 1}, for counts {axes}"
     if isinstance(y, np.ndarray) and y.dtype.kind in "iu":
-        y = y.astype(np.int64)  # of any strides and byte order, writable or not
+        # Of any strides and byte order, writable or not; PyTorch would overlook a mask.
+        y = array(InputError, "y", y, accepted).astype(np.int64)
     try:
         labels = torch.as_tensor(y)
     except (TypeError, ValueError, RuntimeError) as cause:

@@ -145,6 +145,12 @@ def test_a_stream_may_be_cut_in_pieces(make: Make, x: Any) -> None:
     assert torch.equal(state.v, end.v)
 
 
+def test_numpys_truth_values_ask_for_a_state_and_counts(make: Make, x: Any) -> None:
+    asked = make()(x, return_state=np.True_, return_spike_counts=np.True_)
+    assert [type(each) for each in asked] == [torch.Tensor, torch.Tensor, pa.nn.State]
+    assert make()(x, return_state=np.False_).shape == (6, 5, 3)
+
+
 def test_sample_ids_decide_not_positions(make: Make, x: Any) -> None:
     model = make(schedule=pa.Random(1), refractory_dropout=0.5, spike_dropout=0.2)
     ids, order = torch.tensor([9, 3, 7, 1, 2]), [4, 0, 3, 1, 2]
@@ -197,6 +203,8 @@ def test_the_guard_stops_what_does_not_end(x: Any) -> None:
         ({"seed": -1}, "seed: got -1"),
         ({"seed": 1.5}, "seed: got 1.5"),
         ({"sample_ids": [1]}, "sample_ids: got an array of shape .1"),
+        ({"return_state": 2}, "return_state: got 2; accepted: True or False"),
+        ({"return_spike_counts": "no"}, "return_spike_counts: got 'no'; accepted: True or False"),
         ({"schedule": 8}, "schedule: got 8"),
         ({"state": torch.zeros(5, 19)}, "state: got 'Tensor'"),
         ({"state": pa.nn.State(torch.zeros(5, 18))}, "state: got v of shape .5, 18.; .*5, 19"),

@@ -79,6 +79,9 @@ def test_counts_of_a_model_that_is_batch_first_give_the_same_loss(loss: Any) -> 
     torch.testing.assert_close(swapped, loss(COUNTS, Y))
     with pytest.raises(pa.InputError, match=r"^y: got .* 3 integers .* counts \[B, T, n_outputs\]"):
         loss(COUNTS, Y, batch_first=True)
+    torch.testing.assert_close(loss(COUNTS, Y, batch_first=np.False_), loss(COUNTS, Y))
+    with pytest.raises(pa.InputError, match=r"^batch_first: got 'no'; accepted: True or False"):
+        loss(COUNTS, Y, batch_first="no")
 
 
 @every_loss
@@ -98,6 +101,7 @@ def test_every_loss_pulls_towards_the_class_and_takes_any_labels(loss: Any) -> N
         ([True, False], "dtype torch.bool"),
         ("ab", "str"),
         (None, "NoneType"),
+        (np.ma.masked_array([0, 2], [True, False]), "a masked array"),
     ):
         with pytest.raises(pa.InputError, match=rf"^y: got {says}"):
             loss(counts, y)

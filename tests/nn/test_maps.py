@@ -97,6 +97,8 @@ def test_the_gradient_of_a_map_is_the_modules(name: str, gradient: str) -> None:
         ([nn.AvgPool2d(2, divisor_override=3)], IMAGE, "AvgPool2d.divisor_override: got 3"),
         ([nn.Conv2d(2, 4, 3, dilation=2), nn.AvgPool2d(2)], IMAGE, "Conv2d.dilation: got"),
         ([nn.Conv2d(2, 4, 3), nn.AvgPool2d(3, 3, 1)], IMAGE, "padding of the pooling: got"),
+        ([nn.Conv2d(2, 4, 3), pa.nn.SumPool2d(2**31)], IMAGE, "kernel_size: got .2147483648, 2147"),
+        ([pa.nn.SumPool2d(2**31, 1, 2**30)], IMAGE, "kernel_size: got .2147483648, 2147483648"),
         ([nn.Flatten(), nn.Conv2d(2, 4, 3)], IMAGE, "module: got nn.Flatten before Conv2d"),
         ([nn.Flatten(0), nn.Linear(4, 3)], (4,), "Flatten: got start_dim=0"),
         ([nn.Linear(5, 3)], (4,), "weight: got shape .3, 5."),
@@ -193,3 +195,31 @@ def test_sparse_takes_what_a_matrix_comes_as() -> None:
         pa.nn.Sparse(matrix)
     with pytest.raises(pa.NetworkError, match=r"^indices: got 3"):
         pa.nn.Sparse(([0, 1], [3], [1.0]), (1, 3))
+
+
+def test_narrow_floats_become_parameters_of_the_default_dtype() -> None:
+    for dtype in (torch.bfloat16, torch.float16):
+        weight = torch.tensor([0.5, 1.5], dtype=dtype)
+        sparse = pa.nn.Sparse(([0, 1, 2], [0, 1], weight), (2, 2), bias=weight)
+        for parameter in (pa.nn.OneToOne(weight).weight, sparse.weight, sparse.bias):
+            assert parameter.dtype == torch.get_default_dtype()
+            assert parameter.tolist() == [0.5, 1.5]
+        linear = nn.Linear(2, 2, dtype=dtype)
+        with pytest.raises(pa.InputError, match=rf"^parameters: got {dtype} on cpu"):
+            pa.nn.AsyncSequential(linear, pa.nn.LIF(), schedule=pa.Fifo(1), dt=1e-3).network()
+
+
+@pytest.mark.parametrize("odd", [{"device": "meta"}, {"dtype": torch.float8_e5m2}])
+def test_a_tensor_without_numbers_that_numpy_can_hold_is_named(odd: dict[str, Any]) -> None:
+    tensor = torch.zeros(2, **odd)
+    model = around(nn.Linear(2, 2).double(), (2,))
+    for call, says in (
+        (lambda: pa.nn.OneToOne(tensor), "weight"),
+        (lambda: pa.nn.Sparse(([0, 1, 2], [0, 1], tensor), (2, 2)), "csr"),
+        (lambda: pa.nn.Sparse(([0, 1, 2], [0, 1], [1.0, 1.0]), (2, 2), tensor), "bias"),
+        (lambda: pa.nn.LIF(tau_mem=tensor), "tau_mem"),
+        (lambda: pa.nn.LIF(v_threshold=tensor), "v_threshold"),
+        (lambda: model(torch.ones(1, 2, 2), sample_ids=tensor), "sample_ids"),
+    ):
+        with pytest.raises(pa.PyasyncError, match=rf"^{says}: got a tensor of"):
+            call()

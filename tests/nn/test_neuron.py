@@ -57,6 +57,12 @@ def test_what_is_learned_has_the_dtype_asked_for() -> None:
     assert {p.dtype for p in pa.nn.LIF(**learn).parameters()} == {torch.get_default_dtype()}
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_values_may_be_narrow_floats(dtype: torch.dtype) -> None:
+    lif = pa.nn.LIF(v_threshold=torch.tensor(0.5, dtype=dtype), tau_mem=torch.ones(2, dtype=dtype))
+    assert lif.neuron() == pa.LIF(v_threshold=0.5, tau_mem=np.ones(2))
+
+
 def test_infinity_is_accepted_where_it_is_not_learned() -> None:
     assert pa.nn.LIF(tau_mem=math.inf).neuron() == pa.LIF(tau_mem=math.inf)
     with pytest.raises(pa.NetworkError, match=r"^tau_mem: got inf; .*learn_tau_mem=True"):
@@ -127,6 +133,21 @@ def test_state_dicts_load_whether_or_not_parameters_are_learned(learned: bool) -
         ({"reset": "half"}, "reset: got 'half'"),
         ({"refractory": True}, "refractory: got True"),
         ({"sync_threshold": -1}, "sync_threshold: got -1"),
+        ({"tau_mem": torch.tensor(1j)}, "tau_mem: got an array of complex64"),
+        ({"learn_tau_mem": "no"}, "learn_tau_mem: got 'no'; accepted: True or False"),
+        ({"learn_threshold": 1}, "learn_threshold: got 1; accepted: True or False"),
+        *(
+            ({"dtype": dtype}, rf"dtype: got {shown}; accepted: torch.float32, torch.float64")
+            for dtype, shown in (
+                (torch.float16, "torch.float16"),
+                (torch.complex64, "torch.complex64"),
+                (torch.int64, "torch.int64"),
+                ("float32", "'float32'"),
+                (0, "0"),
+                ("", "''"),
+                (False, "False"),
+            )
+        ),
     ],
 )
 def test_a_bad_parameter_is_named(options, says: str) -> None:  # type: ignore[no-untyped-def]

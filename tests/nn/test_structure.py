@@ -218,6 +218,9 @@ def net() -> pa.nn.AsyncNetwork:
         (lambda: net().connect("input", "a", nn.Linear(5, 3)), "weight: got"),
         (lambda: net().connect("input", "a", torch.ones(3, 4)), "module: got Tensor"),
         (lambda: setattr(net(), "output", "z"), "output: got 'z'"),
+        (lambda: setattr(net(), "output", ["a"]), r"output: got \['a'\]"),
+        (lambda: net().connect(["a"], "a", nn.Linear(3, 3)), r"source: got \['a'\]"),
+        (lambda: net().connect("a", ["a"], nn.Linear(3, 3)), r"target: got \['a'\]"),
         (lambda: pa.nn.AsyncNetwork(4, **HOW)(torch.ones(1, 1, 4)), "network: got no population"),
         (lambda: pa.nn.AsyncNetwork.from_network(net(), **HOW), "network: got AsyncNetwork"),
         (lambda: pa.nn.AsyncSequential(**HOW), "input_shape: got None"),
@@ -233,6 +236,14 @@ def net() -> pa.nn.AsyncNetwork:
         (
             lambda: pa.nn.AsyncSequential(nn.Linear(4, 3), pa.nn.LIF(), names=["a", "b"], **HOW),
             "names: got 2 of them; accepted: 1",
+        ),
+        (
+            lambda: pa.nn.AsyncSequential(nn.Linear(4, 3), pa.nn.LIF(), names=np.array(2), **HOW),
+            r"names: got array\(2\)",
+        ),
+        (
+            lambda: pa.nn.AsyncNetwork.from_network(net().network(), learn_threshold="no", **HOW),
+            "learn_threshold: got 'no'; accepted: True or False",
         ),
         (lambda: pa.nn.AsyncSequential(nn.Conv2d(1, 1, 1), pa.nn.LIF(), **HOW), "input_shape: got"),
         (lambda: pa.nn.AsyncSequential(lambda x: x, pa.nn.LIF(), **HOW), "modules: got function"),

@@ -43,6 +43,12 @@ def test_the_sigmoid_does_not_overflow() -> None:
     assert (derivative >= 0).all()
 
 
+@pytest.mark.parametrize("make", [pa.nn.atan, pa.nn.fast_sigmoid, pa.nn.sigmoid, pa.nn.triangular])
+def test_the_largest_parameter_is_one_in_float32_too(make) -> None:  # type: ignore[no-untyped-def]
+    x = torch.tensor([-1.0, -1e-3, 0.0, 1e-3, 1.0])
+    assert torch.isfinite(make(1e30).derivative(x)).all()
+
+
 def test_float64_stays_float64_and_the_threshold_is_strict() -> None:
     x = torch.tensor([-1.0, 0.0, 1e-300], dtype=torch.float64)
     for surrogate in ALL:
@@ -64,6 +70,16 @@ def test_they_are_values() -> None:
         (lambda: pa.nn.fast_sigmoid(-1), "slope: got -1"),
         (lambda: pa.nn.sigmoid(float("inf")), "slope: got inf"),
         (lambda: pa.nn.triangular("1"), "threshold: got '1'"),
+        *(
+            (lambda make=make: make(1e39), rf"{argument}: got 1e\+39; accepted: .* at most 1e\+30")
+            for make, argument in (
+                (pa.nn.atan, "alpha"),
+                (pa.nn.fast_sigmoid, "slope"),
+                (pa.nn.sigmoid, "slope"),
+                (pa.nn.triangular, "threshold"),
+                (lambda parameter: pa.nn.Surrogate("atan", parameter), "parameter"),
+            )
+        ),
         (lambda: pa.nn.Surrogate("heaviside"), "name: got 'heaviside'; accepted: .*'atan'"),
     ],
 )
