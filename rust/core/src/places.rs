@@ -1,7 +1,8 @@
-//! Where the numbers of a state's neurons lie: in the order of the ids, but for populations that convolutions reach.
+//! Where the numbers of a state's neurons, and of a reverse pass's, lie: in the order of the ids, but for populations that convolutions reach.
 
 use crate::float::Float;
 use crate::network::Network;
+use crate::projection::Target;
 
 /// A spike of a convolution reaches all output channels at some positions. Ids go channel by channel, so in their order the channels of a position would lie a plane apart: a cache line for each, and where a plane
 /// is a power of two all of them in the same few lines of the cache. Here they lie together.
@@ -23,17 +24,24 @@ impl Places {
         first_neuron: usize,
         parts: &[std::ops::Range<usize>],
     ) -> Self {
-        let mut planes = vec![0; parts.len()];
+        let planes = planes(network, parts);
+        Self::of_planes(first_neuron, parts, planes)
+    }
+
+    /// Of all neurons, as the reverse pass has them: in the order of their ids too where a map into the population can read them in no other.
+    pub(crate) fn of_adjoints<T: Float>(network: &Network<T>) -> Self {
+        let parts: Vec<_> = network.populations().iter().map(|p| p.start..p.end).collect();
+        let mut planes = planes(network, &parts);
         for connection in &network.connections {
-            let population = connection.target.population;
-            let Some(plane) = connection.projection.channel_plane() else { continue };
-            let (part, start) = (&parts[population], connection.target.start);
-            // Another convolution may have cut the population at its own planes.
-            let is_cut = part.len() % plane != 0 || (part.start - start) % plane != 0;
-            if planes[population] == 0 && part.len() > plane && !is_cut {
-                planes[population] = plane;
+            let plane = &mut planes[connection.target.population];
+            if !connection.projection.reads_channels(*plane) {
+                *plane = 0;
             }
         }
+        Self::of_planes(0, &parts, planes)
+    }
+
+    fn of_planes(first_neuron: usize, parts: &[std::ops::Range<usize>], planes: Vec<usize>) -> Self {
         let mut ids = Vec::new();
         if planes.iter().any(|plane| *plane != 0) {
             for (part, &plane) in parts.iter().zip(&planes) {
@@ -80,6 +88,18 @@ impl Places {
         places.map(|place| self.id(place) as usize)
     }
 
+    /// The same as a list; only where not all neurons lie in the order of their ids.
+    #[inline]
+    pub(crate) fn list(&self, places: std::ops::Range<usize>) -> &[u32] {
+        &self.ids[places]
+    }
+
+    /// Numbers of all of a population's neurons.
+    #[inline]
+    pub(crate) fn of_population<'a, T>(&self, population: usize, values: &'a [T]) -> Laid<'a, T> {
+        Laid { values, plane: self.planes[population] }
+    }
+
     /// What was given by id, by place.
     pub(crate) fn put<T: Float>(&self, by_id: &[T], by_place: &mut [T]) {
         if self.follow_ids() {
@@ -100,5 +120,65 @@ impl Places {
         for (value, place) in by_id.iter_mut().zip(&self.of_id) {
             *value = by_place[*place as usize];
         }
+    }
+}
+
+/// By population: how many neurons a channel has, where a convolution reaches several at a position; else 0.
+fn planes<T: Float>(network: &Network<T>, parts: &[std::ops::Range<usize>]) -> Vec<usize> {
+    let mut planes = vec![0; parts.len()];
+    for connection in &network.connections {
+        let population = connection.target.population;
+        let Some(plane) = connection.projection.channel_plane() else { continue };
+        let (part, start) = (&parts[population], connection.target.start);
+        // Another convolution may have cut the population at its own planes.
+        let is_cut = part.len() % plane != 0 || (part.start - start) % plane != 0;
+        if planes[population] == 0 && part.len() > plane && !is_cut {
+            planes[population] = plane;
+        }
+    }
+    planes
+}
+
+/// Numbers of a population's neurons, as they lie.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Laid<'a, T> {
+    pub(crate) values: &'a [T],
+    /// How many neurons a channel has if channels lie together, else 0.
+    plane: usize,
+}
+
+impl<'a, T: Float> Laid<'a, T> {
+    /// In the order of the ids.
+    #[inline]
+    pub(crate) fn by_id(self) -> &'a [T] {
+        debug_assert_eq!(self.plane, 0, "only maps that read channels are given them");
+        self.values
+    }
+
+    /// That of a neuron of the population.
+    #[inline]
+    pub(crate) fn of(self, neuron: usize) -> T {
+        if self.plane == 0 {
+            return self.values[neuron];
+        }
+        let (position, channel) = (neuron % self.plane, neuron / self.plane);
+        self.values[position * (self.values.len() / self.plane) + channel]
+    }
+
+    /// How many channels lie together, if those of so many neurons do.
+    #[inline]
+    pub(crate) fn channels(self, plane: usize) -> Option<usize> {
+        (self.plane == plane).then(|| self.values.len() / plane)
+    }
+
+    /// Where a part of the population lies.
+    pub(crate) fn pieces(self, target: Target) -> impl Iterator<Item = std::ops::Range<usize>> {
+        let all = self.values.len();
+        let (n, stride, first, end) = if self.plane == 0 || target.len() == all {
+            (1, 0, target.first, target.end)
+        } else {
+            (self.plane, all / self.plane, target.first / self.plane, target.end / self.plane)
+        };
+        (0..n).map(move |piece| piece * stride + first..piece * stride + end)
     }
 }

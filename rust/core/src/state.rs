@@ -1,10 +1,10 @@
 //! What one sample changes while it runs: potentials, refractoriness, and the events of the forward step at hand. One per worker, reused for every sample.
 
 mod arrivals;
+mod logged;
 
 use crate::fates::SKIPPED;
 use crate::float::Float;
-use crate::gradient::{Log, Whole};
 use crate::network::Network;
 use crate::neuron::{Lif, Refractory};
 use crate::places::Places;
@@ -224,31 +224,6 @@ impl<T: Float> State<T> {
         self.operations += n_events;
         self.updates += n_events;
         self.apply_sync_threshold(network, fired);
-    }
-
-    /// Adds the step's input to the potentials of touched neurons and logs how far each is above its threshold; nothing fires.
-    pub(crate) fn integrate(&mut self, network: &Network<T>, log: &mut Log<T>) {
-        for &index in &self.whole {
-            let range = self.part(index as usize);
-            T::add_row(&mut self.v[range.clone()], &self.input[range.clone()]);
-            self.input[range.clone()].fill(T::ZERO);
-            let (start, first, len) = (log.x.len(), range.start + self.first_neuron, range.len());
-            log.whole.push(Whole { population: index, start, first, len });
-            let above = |(&v, &threshold): (&T, &T)| v - threshold;
-            log.x.extend(self.v[range.clone()].iter().zip(&self.threshold[range.clone()]).map(above));
-            if self.plane(index as usize).is_some() {
-                for (id, k) in (first..first + len).map(|id| (id - first, self.places.of(id))) {
-                    log.x[start + id] = self.v[k] - self.threshold[k];
-                }
-            }
-        }
-        for k in self.touched.all() {
-            if !self.is_whole[network.population_index((k + self.first_neuron) as u32)] {
-                self.v[k] += std::mem::take(&mut self.input[k]);
-                log.single.push((self.places.id(k), self.v[k] - self.threshold[k]));
-            }
-        }
-        self.forget_step();
     }
 
     /// Has every neuron of a population be updated, touched or not.

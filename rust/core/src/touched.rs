@@ -77,9 +77,15 @@ impl Touched {
         &self.runs
     }
 
+    /// Those that were added alone.
+    #[inline]
+    pub(crate) fn singles(&self) -> impl Iterator<Item = usize> {
+        self.singles[..self.n].iter().map(|k| *k as usize)
+    }
+
     /// All of them.
     pub(crate) fn all(&self) -> impl Iterator<Item = usize> {
-        self.runs.iter().cloned().flatten().chain(self.singles[..self.n].iter().map(|k| *k as usize))
+        self.runs.iter().cloned().flatten().chain(self.singles())
     }
 
     pub(crate) fn clear(&mut self) {

@@ -5,8 +5,10 @@ use crate::fates::SKIPPED;
 use crate::float::Float;
 use crate::neuron::{Lif, Refractory, Reset};
 
+/// All by place.
 #[derive(Debug)]
 pub(super) struct Adjoints<T> {
+    beta: Vec<T>,
     /// `a = dL/dv` after the step at hand.
     pub(super) a: Vec<T>,
     /// `b`: what an event that arrived in the step at hand would have been worth; 0 for refractory neurons.
@@ -17,14 +19,14 @@ pub(super) struct Adjoints<T> {
     pub(super) silent: Vec<T>,
     /// `x` of neurons that fired in the step at hand.
     pub(super) x: Vec<T>,
-    /// A buffer: surrogate derivatives.
+    /// A buffer: surrogate derivatives, or the counts' cotangents by id.
     s: Vec<T>,
 }
 
 /// An update in which a neuron fired.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Firing<T> {
-    /// The neuron.
+    /// The neuron's place.
     pub(super) k: usize,
     pub(super) fate: u8,
     /// `v' - v_threshold`, and the surrogate derivative there.
@@ -35,9 +37,11 @@ pub(super) struct Firing<T> {
 }
 
 impl<T: Float> Adjoints<T> {
-    pub(super) fn new(n: usize) -> Self {
-        let zeros = || vec![T::ZERO; n];
-        Self { a: zeros(), b: zeros(), e: zeros(), silent: zeros(), x: zeros(), s: zeros() }
+    pub(super) fn new(pass: &Pass<'_, T>) -> Self {
+        let zeros = || vec![T::ZERO; pass.beta.len()];
+        let mut beta = zeros();
+        pass.places.put(&pass.beta, &mut beta);
+        Self { beta, a: zeros(), b: zeros(), e: zeros(), silent: zeros(), x: zeros(), s: zeros() }
     }
 
     pub(super) fn begin_sample(&mut self, pass: &Pass<'_, T>, sample: usize) {
@@ -46,7 +50,7 @@ impl<T: Float> Adjoints<T> {
             [(&mut self.a, pass.cotangents.v), (&mut self.e, pass.cotangents.spike_counts)]
         {
             match cotangent {
-                Some(all) => adjoint.copy_from_slice(&all[own.clone()]),
+                Some(all) => pass.places.put(&all[own.clone()], adjoint),
                 None => adjoint.fill(T::ZERO),
             }
         }
@@ -57,23 +61,29 @@ impl<T: Float> Adjoints<T> {
         let Some(counts) = pass.cotangents.counts else { return };
         let output = pass.network.output();
         let n = output.end - output.start;
-        let e = &mut self.e[output.start..output.end];
+        let follows_ids = pass.places.plane(pass.network.population_index(output.start as u32)).is_none();
+        let e = if follows_ids { &mut self.e[output.start..output.end] } else { &mut self.s[..n] };
         counts.read(timestep, sample, e);
         if let Some(spike_counts) = pass.cotangents.spike_counts {
             T::add_row(e, &spike_counts[sample * self.a.len() + output.start..][..n]);
         }
+        if !follows_ids {
+            for (place, id) in (output.start..).zip(pass.places.ids(output.start..output.end)) {
+                self.e[place] = self.s[id - output.start];
+            }
+        }
     }
 
     /// Passes the start of a timestep, `v <- v * beta`, where `v` was `before`.
-    pub(super) fn pass_decay(&mut self, pass: &Pass<'_, T>, before: &[T], sums: &mut Sums<T>) {
+    pub(super) fn pass_decay(&mut self, before: &[T], sums: &mut Sums<T>) {
         for ((sum, &a), &v) in sums.beta.iter_mut().zip(&self.a).zip(before) {
             *sum += a * v;
         }
-        T::decay(&mut self.a, &pass.beta);
+        T::decay(&mut self.a, &self.beta);
     }
 
-    /// Passes the updates of a population, from neuron `first` on, that fired nothing; an `x` of minus infinity is no update: its neuron's `b` becomes 0.
-    pub(super) fn pass_silent_population(
+    /// Passes the updates of neurons of a population, from place `first` on, that fired nothing; an `x` of minus infinity is no update: its neuron's `b` becomes 0.
+    pub(super) fn pass_silent_run(
         &mut self,
         pass: &Pass<'_, T>,
         index: usize,
@@ -149,7 +159,7 @@ impl<T: Float> Adjoints<T> {
 #[inline]
 #[allow(clippy::many_single_char_names)] // the formula's
 fn through_spike<T: Float>(pass: &Pass<'_, T>, lif: &Lif, k: usize, (x, s): (T, T), e: T, a: T) -> T {
-    let v_threshold = pass.network.threshold[k];
+    let v_threshold = pass.network.threshold[pass.places.id(k) as usize];
     match lif.reset {
         Reset::Zero if !pass.options.detach_reset => s * (e - a * (x + v_threshold)),
         Reset::Subtract if !pass.options.detach_reset => s * (e - a * v_threshold),

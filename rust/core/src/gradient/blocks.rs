@@ -14,6 +14,7 @@ use crate::input::Input;
 use crate::layered::visiting_order;
 use crate::network::{FanOut, Network};
 use crate::neuron::Reset;
+use crate::places::Places;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
 use crate::trace::Trace;
 use crate::workers::{A_LOOK, Caller, Watch, on_threads};
@@ -43,8 +44,21 @@ pub fn gradient<T: Float>(
     trace.check_network(network)?;
     let shards = ShardParts::all(network, trace)?;
     let direct = if shards.len() == 1 { Direct::all(network) } else { Vec::new() };
-    let pass =
-        Pass { network, input, trace, cotangents, options, beta, needed, feeding, direct, order, shards };
+    let places = Places::of_adjoints(network);
+    let pass = Pass {
+        network,
+        input,
+        trace,
+        cotangents,
+        options,
+        beta,
+        places,
+        needed,
+        feeding,
+        direct,
+        order,
+        shards,
+    };
     pass.check()?;
     over_blocks(&pass, progress)
 }
@@ -127,7 +141,7 @@ fn over_blocks<T: Float>(
     }
     let total = total.into_inner().expect("no worker panics while it adds").sums;
     let total = total.unwrap_or_else(|| Sums::new(pass));
-    Ok(exported(network, total, input_gradient, initial_v))
+    Ok(exported(pass, total, input_gradient, initial_v))
 }
 
 /// What is written for each sample alone, or an error that says what memory cannot hold the gradient of.
@@ -242,17 +256,26 @@ impl<T: Float> Walker<T> {
     }
 }
 
-fn exported<T: Float>(network: &Network<T>, sums: Sums<T>, input: Vec<T>, initial_v: Vec<T>) -> Gradient<T> {
+fn exported<T: Float>(pass: &Pass<'_, T>, sums: Sums<T>, input: Vec<T>, initial_v: Vec<T>) -> Gradient<T> {
+    let Pass { network, places, .. } = pass;
+    let by_id = |by_place: Vec<T>| {
+        let mut by_id = by_place.clone();
+        if !by_place.is_empty() {
+            places.take(&by_place, &mut by_id);
+        }
+        by_id
+    };
     let mut biases = vec![None; network.connections.len()];
     for (bias, sum) in network.biases.iter().zip(sums.biases) {
-        biases[bias.connection] = Some(sum);
+        let laid = places.of_population(bias.target.population, &sum);
+        biases[bias.connection] = Some((0..sum.len()).map(|neuron| laid.of(neuron)).collect());
     }
     let connections = network.connections.iter().zip(&sums.weights);
     Gradient {
         weights: connections.map(|(c, sum)| c.projection.export(sum)).collect(),
         biases,
-        beta: sums.beta,
-        v_threshold: sums.v_threshold,
+        beta: by_id(sums.beta),
+        v_threshold: by_id(sums.v_threshold),
         input,
         initial_v,
     }

@@ -4,7 +4,7 @@ use super::adjoints::{Adjoints, Firing};
 use super::postponed::Postponed;
 use super::potentials::{Emissions, Potentials, Rerun};
 use super::record::Sample;
-use super::reverse::{check_fired, of_target, own_input};
+use super::reverse::{check_fired, own_input, pull_through};
 use super::{GradientScope, OwnGradient, Pass, Sums};
 use crate::error::Error;
 use crate::fates::LOST;
@@ -20,7 +20,7 @@ pub(super) struct LayeredWalk<T> {
     potentials: Potentials<T>,
     adjoints: Adjoints<T>,
     pub(super) postponed: Postponed<T>,
-    /// By neuron: the adjoint of its spike, or of its silence, of the timestep at hand; and of the one before.
+    /// By place: the adjoint of the neuron's spike, or of its silence, of the timestep at hand; and of the one before.
     terms: Vec<T>,
     terms_before: Vec<T>,
 }
@@ -32,7 +32,7 @@ impl<T: Float> LayeredWalk<T> {
             record: Sample::new(pass.trace),
             emissions: Emissions::default(),
             potentials: Potentials::new(pass),
-            adjoints: Adjoints::new(n),
+            adjoints: Adjoints::new(pass),
             postponed: Postponed::new(pass),
             terms: vec![T::ZERO; n],
             terms_before: vec![T::ZERO; n],
@@ -68,9 +68,9 @@ impl<T: Float> LayeredWalk<T> {
                 self.pass_delivery(pass, order, timestep, order.populations[visit], input, sums);
             }
             let before = self.potentials.before_decay(timestep, n);
-            self.adjoints.pass_decay(pass, before, sums);
+            self.adjoints.pass_decay(before, sums);
         }
-        own.set_initial_v(&self.adjoints.a);
+        own.set_initial_v(pass, &self.adjoints.a);
         Ok(())
     }
 
@@ -88,13 +88,14 @@ impl<T: Float> LayeredWalk<T> {
         let range = population.start..population.end;
         let (fired, fates, _) = record.fired(step);
         let log = &mut potentials.log;
-        let logged = log.whole[log.step(step).0].first().map(|whole| whole.start);
+        let [whole, ..] = log.step(step);
+        let logged = log.whole[whole].first().map(|whole| whole.start);
         let v = &v[record.fired_start(step)..];
         for (&neuron, &v) in fired.iter().zip(v) {
-            let k = neuron as usize;
+            let k = pass.places.of(neuron as usize);
             adjoints.x[k] = match logged {
                 Some(start) => std::mem::replace(&mut log.x[start + k - range.start], T::NEG_INFINITY),
-                None => T::from_f64(f64::from(v)) - pass.network.threshold[k],
+                None => T::from_f64(f64::from(v)) - pass.network.threshold[neuron as usize],
             };
             check_fired(adjoints.x[k], neuron)?;
         }
@@ -104,13 +105,13 @@ impl<T: Float> LayeredWalk<T> {
                     adjoints.silent[range.clone()].copy_from_slice(&terms[range.clone()]);
                 }
                 let x = &log.x[start..start + range.len()];
-                adjoints.pass_silent_population(pass, index, range.start, x, sums);
+                adjoints.pass_silent_run(pass, index, range.start, x, sums);
                 adjoints.silent[range].fill(T::ZERO);
             }
             None => adjoints.b[range.clone()].copy_from_slice(&adjoints.a[range]),
         }
         for (&neuron, &fate) in fired.iter().zip(fates) {
-            let k = neuron as usize;
+            let k = pass.places.of(neuron as usize);
             let term = if fate & LOST == 0 { terms[k] } else { T::ZERO };
             let x = adjoints.x[k];
             let s = pass.options.surrogate.derivative(x);
@@ -129,18 +130,18 @@ impl<T: Float> LayeredWalk<T> {
         input: &mut [T],
         sums: &mut Sums<T>,
     ) {
-        let b = &self.adjoints.b;
+        let all = &self.adjoints.b;
         let network = pass.network;
         for (bias, sum) in network.biases.iter().zip(&mut sums.biases) {
             if bias.target.population == index {
-                T::add_row(sum, of_target(network, bias.target, b));
+                T::add_row(sum, pass.of_target(bias.target, all).values);
             }
         }
         for &c in &order.incoming[index] {
             let connection = &network.connections[c];
             let (projection, gradient) = (&connection.projection, &mut sums.weights[c]);
             let target = connection.target;
-            let b = of_target(network, target, b);
+            let b = pass.of_target(target, all);
             let Source::Population(source) = connection.source else {
                 let spikes = self.potentials.inputs(timestep);
                 self.postponed.learn(c, connection, spikes, target, b, gradient);
@@ -151,19 +152,20 @@ impl<T: Float> LayeredWalk<T> {
             };
             let (terms, is_feedback) = (&mut self.terms, order.is_feedback[c]);
             let terms = if is_feedback { &mut self.terms_before } else { terms };
-            let source = &network.populations()[source];
+            let neurons = network.populations()[source].start..network.populations()[source].end;
             let sent = self.emissions.sent(order, c, connection.source, timestep);
             if pass.options.scope == GradientScope::Touched {
                 if is_feedback && timestep == 0 {
                     continue;
                 }
-                projection.pull_from(0, &mut terms[source.start..source.end], target, b);
+                pull_through(pass, c, source, neurons.clone(), &mut terms[neurons], target, all);
                 self.potentials.sent.clear();
                 self.potentials.sent.extend(sent.iter().map(|&local| (local, T::ONE)));
                 projection.learn(&self.potentials.sent, target, b, gradient);
             } else {
                 for &local in sent {
-                    terms[source.start + local as usize] += projection.adjoint(local, target, b, gradient);
+                    let k = pass.places.of(neurons.start + local as usize);
+                    terms[k] += projection.adjoint(local, target, b, gradient);
                 }
             }
         }

@@ -16,7 +16,7 @@ mod reverse;
 
 pub use blocks::gradient;
 pub use cotangents::{Cotangents, Strided};
-pub(crate) use potentials::{Log, Whole};
+pub(crate) use potentials::{Log, Run};
 
 use direct::Direct;
 
@@ -27,6 +27,7 @@ use crate::free::Partition;
 use crate::input::Input;
 use crate::layered::VisitingOrder;
 use crate::network::Network;
+use crate::places::{Laid, Places};
 use crate::projection::Target;
 use crate::surrogate::Surrogate;
 use crate::trace::Trace;
@@ -104,7 +105,10 @@ struct Pass<'a, T> {
     trace: &'a Trace,
     cotangents: Cotangents<'a, T>,
     options: &'a GradientOptions,
+    /// By id.
     beta: Vec<T>,
+    /// Where the walks have the numbers of each neuron.
+    places: Places,
     /// By population: the potentials of its updates are needed.
     needed: Vec<bool>,
     /// By population: its spikes arrive at one of those.
@@ -139,7 +143,7 @@ impl ShardParts {
     }
 }
 
-/// A gradient that samples add to; inner vectors are in the maps' own order.
+/// A gradient that samples add to; those of weights are in the maps' own order, the others by place.
 #[derive(Debug)]
 struct Sums<T> {
     weights: Vec<Aligned<T>>,
@@ -188,13 +192,22 @@ struct OwnGradient<'o, T> {
 }
 
 impl<T: Float> OwnGradient<'_, T> {
-    /// Takes down the adjoint of the sample's potentials at its start.
-    fn set_initial_v(&mut self, a: &[T]) {
-        self.initial_v.copy_from_slice(&a[..self.initial_v.len()]);
+    /// Takes down the adjoint of the sample's potentials at its start, given by place.
+    fn set_initial_v(&mut self, pass: &Pass<'_, T>, a: &[T]) {
+        if !self.initial_v.is_empty() {
+            pass.places.take(a, self.initial_v);
+        }
     }
 }
 
 impl<T: Float> Pass<'_, T> {
+    /// The part of all neurons' numbers that belongs to a projection's target.
+    #[inline]
+    fn of_target<'b>(&self, target: Target, all: &'b [T]) -> Laid<'b, T> {
+        let end = self.network.populations()[target.population].end;
+        self.places.of_population(target.population, &all[target.start..end])
+    }
+
     fn check(&self) -> Result<(), Error> {
         let Pass { network, input, trace, cotangents, .. } = self;
         input.check_initial_v(network.n_neurons())?;

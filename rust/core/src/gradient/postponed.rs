@@ -7,6 +7,7 @@ use super::Pass;
 use crate::aligned::Aligned;
 use crate::float::Float;
 use crate::network::{Connection, Source};
+use crate::places::Laid;
 use crate::projection::Target;
 
 /// Adjoints that are kept at most.
@@ -58,12 +59,12 @@ impl<T: Float> Postponed<T> {
         connection: &Connection<T>,
         spikes: &[(u32, T)],
         target: Target,
-        b: &[T],
+        b: Laid<'_, T>,
         gradient: &mut [T],
     ) {
         match &mut self.of[c] {
             None => connection.projection.learn(spikes, target, b, gradient),
-            Some(kept) => kept.keep(spikes, b, gradient),
+            Some(kept) => kept.keep(spikes, b.by_id(), gradient),
         }
     }
 

@@ -1,5 +1,7 @@
 //! The potentials of a recorded run, found again by running it: the reverse pass needs `x = v' - v_threshold` of updates that fired nothing, which no trace holds.
 
+use std::ops::Range;
+
 use super::Pass;
 use super::record::Sample;
 use crate::delivery::{Buffers, deliver_biases, deliver_group, deliver_run_to};
@@ -10,60 +12,97 @@ use crate::input::Input;
 use crate::layered::VisitingOrder;
 use crate::network::{Network, Source};
 use crate::options::InputMode;
+use crate::places::Places;
 use crate::schedule::Pending;
 use crate::state::State;
 
-/// `x` of every update of one sample, minus infinity for a refractory neuron.
+/// `x` of every update of one sample, minus infinity for a refractory neuron. Neurons go by the places of the reverse pass.
 #[derive(Debug)]
 pub(crate) struct Log<T> {
-    /// Populations, or a shard's parts of them, that were touched as a whole.
-    pub(crate) whole: Vec<Whole>,
+    /// Populations, or a shard's parts of them, that were touched as a whole and lie together.
+    pub(crate) whole: Vec<Run>,
+    /// Neighbours that were touched together.
+    pub(crate) runs: Vec<Run>,
+    /// Of `whole` and `runs`.
     pub(crate) x: Vec<T>,
-    /// (neuron, `x`) of neurons that were touched one by one.
+    /// (place, `x`) of neurons that were touched one by one.
     pub(crate) single: Vec<(u32, T)>,
-    /// Where each step's entries end in `whole` and in `single`.
-    ends: Vec<(usize, usize)>,
+    /// Where each step's entries end.
+    ends: Vec<Ends>,
 }
 
-/// A population, or a shard's part of it, that was touched as a whole.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ends {
+    whole: usize,
+    runs: usize,
+    single: usize,
+}
+
+/// Neurons of a population that lie together.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Whole {
+pub(crate) struct Run {
     pub(crate) population: u32,
     /// Place of its first `x`.
     pub(crate) start: usize,
-    /// Id of its first neuron.
+    /// Place of its first neuron.
     pub(crate) first: usize,
     pub(crate) len: usize,
 }
 
-impl Whole {
-    /// Ids of its neurons.
-    pub(crate) fn neurons(&self) -> std::ops::Range<usize> {
+impl Run {
+    /// Places of its neurons.
+    pub(crate) fn neurons(&self) -> Range<usize> {
         self.first..self.first + self.len
+    }
+
+    /// Where their `x` are.
+    pub(super) fn logged(&self) -> Range<usize> {
+        self.start..self.start + self.len
     }
 }
 
 impl<T: Float> Log<T> {
     pub(crate) fn new() -> Self {
-        Self { whole: Vec::new(), x: Vec::new(), single: Vec::new(), ends: Vec::new() }
+        Self { whole: Vec::new(), runs: Vec::new(), x: Vec::new(), single: Vec::new(), ends: Vec::new() }
     }
 
     pub(crate) fn clear(&mut self) {
         self.whole.clear();
+        self.runs.clear();
         self.x.clear();
         self.single.clear();
         self.ends.clear();
     }
 
-    pub(crate) fn end_step(&mut self) {
-        self.ends.push((self.whole.len(), self.single.len()));
+    /// Adds neighbours of a population that were touched together, given where each lies and its `x`: as few runs as there are, and alone who has no neighbour.
+    pub(crate) fn add(&mut self, population: u32, neurons: impl Iterator<Item = (usize, T)>) {
+        let mut neurons = neurons.peekable();
+        while let Some((first, x)) = neurons.next() {
+            let start = self.x.len();
+            self.x.push(x);
+            while let Some((_, x)) = neurons.next_if(|(k, _)| *k == first + self.x.len() - start) {
+                self.x.push(x);
+            }
+            let len = self.x.len() - start;
+            if len == 1 {
+                self.x.pop();
+                self.single.push((first as u32, x));
+            } else {
+                self.runs.push(Run { population, start, first, len });
+            }
+        }
     }
 
-    /// The places of a step's entries in `whole` and in `single`.
-    pub(crate) fn step(&self, step: usize) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
-        let start = if step == 0 { (0, 0) } else { self.ends[step - 1] };
+    pub(crate) fn end_step(&mut self) {
+        let Self { whole, runs, single, .. } = &*self;
+        self.ends.push(Ends { whole: whole.len(), runs: runs.len(), single: single.len() });
+    }
+
+    /// The places of a step's entries in `whole`, `runs` and `single`.
+    pub(crate) fn step(&self, step: usize) -> [Range<usize>; 3] {
+        let start = if step == 0 { Ends::default() } else { self.ends[step - 1] };
         let end = self.ends[step];
-        (start.0..end.0, start.1..end.1)
+        [start.whole..end.whole, start.runs..end.runs, start.single..end.single]
     }
 }
 
@@ -86,12 +125,15 @@ pub(super) struct Potentials<T> {
     /// A buffer: spikes that a projection delivers.
     pub(super) sent: Vec<(u32, T)>,
     indices: Vec<u32>,
+    /// A buffer: potentials.
     v: Vec<T>,
 }
 
 /// What stays the same for all samples.
 pub(super) struct Rerun<'a, T> {
     pub(super) network: &'a Network<T>,
+    /// Of the reverse pass.
+    pub(super) places: &'a Places,
     pub(super) input: &'a Input<'a, T>,
     pub(super) input_mode: InputMode,
     /// By population: its potentials are needed.
@@ -105,6 +147,7 @@ impl<'a, T: Float> Rerun<'a, T> {
     pub(super) fn of(pass: &'a Pass<'_, T>) -> Self {
         Self {
             network: pass.network,
+            places: &pass.places,
             input: pass.input,
             input_mode: pass.trace.header().input_mode,
             needed: &pass.needed,
@@ -134,7 +177,7 @@ impl<T: Float> Potentials<T> {
         }
     }
 
-    /// Potentials before the decay of a timestep; empty unless they were asked for.
+    /// Potentials before the decay of a timestep, by place; empty unless they were asked for.
     pub(super) fn before_decay(&self, timestep: usize, n: usize) -> &[T] {
         if self.before_decay.is_empty() { &[] } else { &self.before_decay[timestep * n..][..n] }
     }
@@ -168,11 +211,14 @@ impl<T: Float> Potentials<T> {
         self.inputs.extend_from_slice(&self.spikes);
         self.input_ends.push(self.inputs.len());
         if run.keep_before_decay {
+            self.v.clear();
             for state in &self.states {
-                let start = self.before_decay.len();
-                self.before_decay.resize(start + state.neurons().len(), T::ZERO);
-                state.copy_v(&mut self.before_decay[start..]);
+                self.v.resize(state.neurons().end, T::ZERO);
+                state.copy_v(&mut self.v[state.neurons()]);
             }
+            let start = self.before_decay.len();
+            self.before_decay.resize(start + self.v.len(), T::ZERO);
+            run.places.put(&self.v, &mut self.before_decay[start..]);
         }
         for state in &mut self.states {
             state.begin_timestep(run.network);
@@ -218,7 +264,7 @@ impl<T: Float> Potentials<T> {
                     deliver_group(run.network, group, multiplicity, none, wanted, &mut self.buffers, state);
                 }
                 if any {
-                    state.integrate(run.network, &mut self.log);
+                    state.integrate(run.network, run.places, &mut self.log);
                     fire(state, &mut self.v, run, record, step);
                 }
                 self.log.end_step();
@@ -265,7 +311,7 @@ impl<T: Float> Potentials<T> {
                         connection.projection.deliver(&self.sent, connection.target, state);
                     }
                     state.touch_all(population);
-                    state.integrate(run.network, &mut self.log);
+                    state.integrate(run.network, run.places, &mut self.log);
                     fire(state, &mut self.v, run, record, step);
                 }
                 self.log.end_step();

@@ -1,14 +1,16 @@
 //! The walk back through one sample of an asynchronous run (`docs/semantics.md`, "The gradient").
 
+use std::ops::Range;
+
 use super::adjoints::{Adjoints, Firing};
 use super::postponed::Postponed;
-use super::potentials::{Potentials, Rerun, Whole};
+use super::potentials::{Log, Potentials, Rerun, Run};
 use super::record::Sample;
 use super::{GradientScope, OwnGradient, Pass, Sums};
 use crate::error::Error;
 use crate::fates::SKIPPED;
 use crate::float::Float;
-use crate::network::{Network, Source};
+use crate::network::Source;
 use crate::neuron::Refractory;
 use crate::options::InputMode;
 use crate::prefetch::prefetch;
@@ -29,11 +31,11 @@ pub(super) struct Walk<T> {
     /// By place among the sample's spikes: how far the recorded potential is above the threshold, and the surrogate derivative there. Used where potentials are not needed.
     x: Vec<T>,
     s: Vec<T>,
-    /// By neuron: that of its next emission in the timestep, and the emitted spike's arrival number.
+    /// By place: that of the neuron's next emission in the timestep, and the emitted spike's arrival number.
     next_terms: Vec<(T, u32)>,
     /// By shard: it takes a step after the one at hand in the timestep.
     later: Vec<bool>,
-    /// By neuron: it fired in the step at hand.
+    /// By place: the neuron fired in the step at hand.
     fires: Vec<bool>,
     /// Those among the neurons that fired in the step whose `x` is in the log.
     logged: Vec<usize>,
@@ -45,7 +47,7 @@ impl<T: Float> Walk<T> {
         Self {
             record: Sample::new(pass.trace),
             potentials: Potentials::new(pass),
-            adjoints: Adjoints::new(n),
+            adjoints: Adjoints::new(pass),
             postponed: Postponed::new(pass),
             terms: Vec::new(),
             x: Vec::new(),
@@ -89,9 +91,9 @@ impl<T: Float> Walk<T> {
                 }
             }
             let before = self.potentials.before_decay(timestep, n);
-            self.adjoints.pass_decay(pass, before, sums);
+            self.adjoints.pass_decay(before, sums);
         }
-        own.set_initial_v(&self.adjoints.a);
+        own.set_initial_v(pass, &self.adjoints.a);
         Ok(())
     }
 
@@ -113,7 +115,7 @@ impl<T: Float> Walk<T> {
         for (neuron, fate) in self.record.fired_in(timestep) {
             let lif = &pass.network.population(neuron).lif;
             if lif.refractory == Refractory::Timestep && fate & SKIPPED == 0 {
-                self.adjoints.b[neuron as usize] = T::ZERO;
+                self.adjoints.b[pass.places.of(neuron as usize)] = T::ZERO;
             }
         }
         if pass.options.scope == GradientScope::NextEmission {
@@ -127,25 +129,28 @@ impl<T: Float> Walk<T> {
         self.pass_unlogged(pass, step, sums)?;
         self.set_silent_terms(pass, step);
         let Self { record, potentials, adjoints, terms, fires, logged, .. } = self;
-        let log = &potentials.log;
-        let (whole, single) = log.step(step);
-        for of in &log.whole[whole] {
-            let x = &log.x[of.start..of.start + of.len];
-            adjoints.pass_silent_population(pass, of.population as usize, of.first, x, sums);
+        let log = &mut potentials.log;
+        let [whole, runs, single] = log.step(step);
+        if !logged.is_empty() {
+            take_fired(log, runs.clone(), fires, &mut adjoints.x);
         }
-        for &(neuron, x) in &log.single[single] {
-            let k = neuron as usize;
+        for of in log.whole[whole].iter().chain(&log.runs[runs]) {
+            adjoints.pass_silent_run(pass, of.population as usize, of.first, &log.x[of.logged()], sums);
+        }
+        for &(place, x) in &log.single[single] {
+            let k = place as usize;
             if fires[k] {
                 adjoints.x[k] = x;
                 adjoints.silent[k] = T::ZERO;
             } else {
-                adjoints.pass_silent(pass, &pass.network.population(neuron).lif, k, x, sums);
+                let lif = &pass.network.population(pass.places.id(k)).lif;
+                adjoints.pass_silent(pass, lif, k, x, sums);
             }
         }
         let (fired, fates, first_arrival) = record.fired(step);
         for at in logged.drain(..) {
             let (neuron, fate, arrival) = (fired[at], fates[at], first_arrival as usize + at);
-            let k = neuron as usize;
+            let k = pass.places.of(neuron as usize);
             let x = adjoints.x[k];
             check_fired(x, neuron)?;
             let s = pass.options.surrogate.derivative(x);
@@ -161,12 +166,12 @@ impl<T: Float> Walk<T> {
         let network = pass.network;
         let Self { record, potentials, adjoints, terms, x, s, fires, logged, .. } = self;
         let log = &mut potentials.log;
-        let (whole, _) = log.step(step);
+        let [whole, ..] = log.step(step);
         let (fired, fates, first_arrival) = record.fired(step);
         let first = record.fired_start(step);
         let terms = &terms[first_arrival as usize..][..fired.len()];
         for (at, &neuron) in fired.iter().enumerate() {
-            let k = neuron as usize;
+            let k = pass.places.of(neuron as usize);
             let index = network.population_index(neuron);
             if !pass.needed[index] {
                 let firing =
@@ -190,25 +195,25 @@ impl<T: Float> Walk<T> {
     fn set_silent_terms(&mut self, pass: &Pass<'_, T>, step: usize) {
         let Self { potentials, adjoints, next_terms, later, .. } = self;
         let log = &potentials.log;
-        let (whole, single) = log.step(step);
-        let (whole, single) = (&log.whole[whole], &log.single[single]);
+        let [whole, runs, single] = log.step(step);
+        let (whole, runs, single) = (&log.whole[whole], &log.runs[runs], &log.single[single]);
         // Refractory neurons may be given terms too: nothing takes them.
         match pass.options.scope {
             GradientScope::NextEmission => {
-                let single = single.iter().map(|(neuron, _)| *neuron as usize);
-                for k in whole.iter().flat_map(Whole::neurons).chain(single) {
+                let single = single.iter().map(|(place, _)| *place as usize);
+                for k in whole.iter().chain(runs).flat_map(Run::neurons).chain(single) {
                     adjoints.silent[k] = next_terms[k].0;
                 }
             }
             // `b` is still that of each shard's step that follows.
             GradientScope::Touched => {
                 let Adjoints { b, silent, .. } = adjoints;
-                for of in whole {
-                    pull_from(pass, of.first, &mut silent[of.neurons()], b, later);
+                for of in whole.iter().chain(runs) {
+                    pull_for(pass, of.neurons(), &mut silent[of.neurons()], b, later);
                 }
-                for (neuron, _) in single.iter().filter(|(_, x)| *x != T::NEG_INFINITY) {
-                    let k = *neuron as usize;
-                    pull_from(pass, k, &mut silent[k..=k], b, later);
+                for (place, _) in single.iter().filter(|(_, x)| *x != T::NEG_INFINITY) {
+                    let k = *place as usize;
+                    pull_for(pass, k..k + 1, &mut silent[k..=k], b, later);
                 }
             }
             GradientScope::Spikes => {}
@@ -228,8 +233,10 @@ impl<T: Float> Walk<T> {
         let targets = &pass.shards[shard].targets;
         for (bias, sum) in pass.network.biases.iter().zip(&mut sums.biases) {
             let target = targets[bias.connection];
-            let part = target.first..target.end;
-            T::add_row(&mut sum[part.clone()], &of_target(pass.network, target, b)[part]);
+            let b = pass.of_target(target, b);
+            for piece in b.pieces(target) {
+                T::add_row(&mut sum[piece.clone()], &b.values[piece]);
+            }
         }
         if pass.trace.header().input_mode == InputMode::Scheduled {
             return;
@@ -237,7 +244,7 @@ impl<T: Float> Walk<T> {
         let spikes = self.potentials.inputs(timestep);
         for &c in &pass.network.from_input.connections {
             let (connection, target) = (&pass.network.connections[c], targets[c]);
-            let b = of_target(pass.network, target, b);
+            let b = pass.of_target(target, b);
             self.postponed.learn(c, connection, spikes, target, b, &mut sums.weights[c]);
             if !input.is_empty() {
                 connection.projection.pull_from(0, input, target, b);
@@ -254,14 +261,14 @@ impl<T: Float> Walk<T> {
         for &arrival in self.record.emitted(step).iter().rev() {
             let (source, is_lost) = self.record.sources[arrival as usize];
             if is_lost {
-                self.next_terms[source as usize] = (T::ZERO, arrival);
+                self.next_terms[pass.places.of(source as usize)] = (T::ZERO, arrival);
                 continue;
             }
             if source >= n {
                 let spike = [(source - n, self.potentials.multiplicity(arrival))];
                 for &c in &pass.network.from_input.connections {
                     let (connection, target) = (&pass.network.connections[c], targets[c]);
-                    let b = of_target(pass.network, target, b);
+                    let b = pass.of_target(target, b);
                     connection.projection.learn(&spike, target, b, &mut sums.weights[c]);
                     // A carried input spike was given in an earlier timestep.
                     let joined_in = self.record.joined_in(arrival);
@@ -280,14 +287,14 @@ impl<T: Float> Walk<T> {
                 let local = source - pass.network.populations()[index].start as u32;
                 for &c in &pass.network.from_population[index].connections {
                     let (connection, target) = (&pass.network.connections[c], targets[c]);
-                    let b = of_target(pass.network, target, b);
+                    let b = pass.of_target(target, b);
                     term += connection.projection.adjoint(local, target, b, &mut sums.weights[c]);
                 }
             }
             // Several shards may each have delivered the spike.
             self.terms[arrival as usize] += term;
             if pass.options.scope == GradientScope::NextEmission {
-                let (next, its_arrival) = &mut self.next_terms[source as usize];
+                let (next, its_arrival) = &mut self.next_terms[pass.places.of(source as usize)];
                 *next = if *its_arrival == arrival { *next + term } else { term };
                 *its_arrival = arrival;
             }
@@ -295,15 +302,42 @@ impl<T: Float> Walk<T> {
     }
 }
 
-/// Adds to the terms of a population's neurons, from `first` on, the sum of `w[k] * b[k]` over all synapses that leave each for shards that take a later step.
-fn pull_from<T: Float>(pass: &Pass<'_, T>, first: usize, terms: &mut [T], b: &[T], later: &[bool]) {
+/// Takes the `x` of neurons that fired out of a step's runs, and leaves minus infinity: no silent update.
+fn take_fired<T: Float>(log: &mut Log<T>, runs: Range<usize>, fires: &[bool], taken: &mut [T]) {
+    for of in &log.runs[runs] {
+        for (k, x) in of.neurons().zip(&mut log.x[of.logged()]).filter(|(k, _)| fires[*k]) {
+            taken[k] = std::mem::replace(x, T::NEG_INFINITY);
+        }
+    }
+}
+
+/// Adds to the terms of neurons of a population the sum of `w[k] * b[k]` over all synapses that leave each for shards that take a later step.
+fn pull_for<T: Float>(pass: &Pass<'_, T>, places: Range<usize>, terms: &mut [T], b: &[T], later: &[bool]) {
     let network = pass.network;
-    let (population, local) = network.place_of(first as u32);
+    let population = network.population_index(pass.places.id(places.start));
     for (shard, _) in pass.shards.iter().zip(later).filter(|(_, later)| **later) {
         for &c in &network.fan_out(Source::Population(population)).connections {
-            let target = shard.targets[c];
-            network.connections[c].projection.pull_from(local, terms, target, of_target(network, target, b));
+            pull_through(pass, c, population, places.clone(), terms, shard.targets[c], b);
         }
+    }
+}
+
+/// The same of one projection; `b` is of all neurons.
+pub(super) fn pull_through<T: Float>(
+    pass: &Pass<'_, T>,
+    connection: usize,
+    population: usize,
+    places: Range<usize>,
+    terms: &mut [T],
+    target: Target,
+    b: &[T],
+) {
+    let start = pass.network.populations()[population].start;
+    let (projection, b) = (&pass.network.connections[connection].projection, pass.of_target(target, b));
+    if pass.places.plane(population).is_some() {
+        projection.pull_list(start as u32, pass.places.list(places), terms, target, b);
+    } else {
+        projection.pull_from((places.start - start) as u32, terms, target, b);
     }
 }
 
@@ -318,11 +352,6 @@ fn does_not_fire(neuron: u32) -> Error {
     Error::Trace(format!(
         "got neuron {neuron} firing, which here does not; accepted: the trace of this network, with its weights and input"
     ))
-}
-
-/// The part of `b` that belongs to a projection's target.
-pub(super) fn of_target<'b, T: Float>(network: &Network<T>, target: Target, b: &'b [T]) -> &'b [T] {
-    &b[target.start..network.populations()[target.population].end]
 }
 
 /// The timestep's part of an input gradient; empty where none is wanted.

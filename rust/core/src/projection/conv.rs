@@ -1,5 +1,9 @@
 //! Convolutions, and pooling as a depthwise convolution. A spike touches the windows that it lies in and nothing else.
 
+mod adjoint;
+
+use std::ops::Range;
+
 use super::Target;
 use crate::error::Error;
 use crate::float::Float;
@@ -172,7 +176,7 @@ impl<T: Float> Conv<T> {
 
     /// The output channels that a source reaches within the target's part, as a range of its group's, and the first neuron of the group.
     #[inline]
-    fn outs(&self, channel: usize, target: Target) -> (std::ops::Range<usize>, usize) {
+    fn outs(&self, channel: usize, target: Target) -> (Range<usize>, usize) {
         let ConvGeometry { channels_in, channels_out, groups, .. } = self.geometry;
         let (in_group, out_group) = (channels_in / groups, channels_out / groups);
         let (plane, base) = (self.plane(), channel / in_group * out_group);
@@ -243,43 +247,5 @@ impl<T: Float> Conv<T> {
 
     pub(crate) fn gradient_len(&self) -> usize {
         self.weight.len()
-    }
-
-    pub(crate) fn adjoint(&self, source: u32, target: Target, b: &[T], gradient: &mut [T]) -> T {
-        let mut sum = T::ZERO;
-        self.for_each_synapse(source, target, |weight, neuron| {
-            gradient[weight] += b[neuron];
-            sum += self.weight[weight] * b[neuron];
-        });
-        sum
-    }
-
-    pub(crate) fn pull(&self, source: u32, target: Target, b: &[T]) -> T {
-        let mut sum = T::ZERO;
-        self.for_each_synapse(source, target, |weight, neuron| sum += self.weight[weight] * b[neuron]);
-        sum
-    }
-
-    pub(crate) fn learn(&self, spikes: &[(u32, T)], target: Target, b: &[T], gradient: &mut [T]) {
-        for &(source, m) in spikes {
-            self.for_each_synapse(source, target, |weight, neuron| gradient[weight] += b[neuron] * m);
-        }
-    }
-
-    /// From `[input channel, tap, output channel within the group]` to `[out, in / groups, tap]`.
-    pub(crate) fn export(&self, gradient: &[T]) -> Vec<T> {
-        let ConvGeometry { channels_in, channels_out, kernel: [height, width], groups, .. } = self.geometry;
-        let (in_group, out_group, taps) = (channels_in / groups, channels_out / groups, height * width);
-        let mut weight = vec![T::ZERO; gradient.len()];
-        for channel in 0..channels_in {
-            for tap in 0..taps {
-                for out in 0..out_group {
-                    let to = channel / in_group * out_group + out;
-                    weight[(to * in_group + channel % in_group) * taps + tap] =
-                        gradient[(channel * taps + tap) * out_group + out];
-                }
-            }
-        }
-        weight
     }
 }

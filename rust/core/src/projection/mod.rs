@@ -12,6 +12,7 @@ pub use conv::ConvGeometry;
 use crate::error::{Error, not_finite};
 use crate::float::Float;
 use crate::float_mode::DefaultFloatMode;
+use crate::places::Laid;
 use crate::state::State;
 use conv::Conv;
 use one_to_one::OneToOne;
@@ -223,6 +224,15 @@ impl<T: Float> Projection<T> {
         }
     }
 
+    /// Whether adjoints of the target may lie with the channels of so many neurons together.
+    pub(crate) fn reads_channels(&self, plane: usize) -> bool {
+        match &self.map {
+            Map::Conv(conv) => conv.plane() == plane,
+            Map::OneToOne(_) => true,
+            Map::Rows(_) => false,
+        }
+    }
+
     /// Whether a spike of the source has a synapse in the target's part.
     pub(crate) fn reaches(&self, source: u32, target: Target) -> bool {
         match &self.map {
@@ -266,9 +276,9 @@ impl<T: Float> Projection<T> {
     /// The adjoint of delivering one spike of multiplicity 1: adds to the weights' gradient, and gives the spike's adjoint, the sum of `w[k] * b[k]` over its
     /// targets `k` in the target's part. `b` is the current adjoint of the target's whole population.
     #[inline]
-    pub(crate) fn adjoint(&self, source: u32, target: Target, b: &[T], gradient: &mut [T]) -> T {
+    pub(crate) fn adjoint(&self, source: u32, target: Target, b: Laid<'_, T>, gradient: &mut [T]) -> T {
         match &self.map {
-            Map::Rows(rows) => rows.adjoint(source, target, b, gradient),
+            Map::Rows(rows) => rows.adjoint(source, target, b.by_id(), gradient),
             Map::Conv(conv) => conv.adjoint(source, target, b, gradient),
             Map::OneToOne(map) => map.adjoint(source, target, b, gradient),
         }
@@ -276,19 +286,19 @@ impl<T: Float> Projection<T> {
 
     /// The spike's adjoint alone.
     #[inline]
-    pub(crate) fn pull(&self, source: u32, target: Target, b: &[T]) -> T {
+    pub(crate) fn pull(&self, source: u32, target: Target, b: Laid<'_, T>) -> T {
         match &self.map {
-            Map::Rows(rows) => rows.pull(source, target, b),
+            Map::Rows(rows) => rows.pull(source, target, b.by_id()),
             Map::Conv(conv) => conv.pull(source, target, b),
             Map::OneToOne(map) => map.pull(source, target, b),
         }
     }
 
     /// Adds to the term of each source, the first of which is `first`, what `pull` gives for it.
-    pub(crate) fn pull_from(&self, first: u32, terms: &mut [T], target: Target, b: &[T]) {
+    pub(crate) fn pull_from(&self, first: u32, terms: &mut [T], target: Target, b: Laid<'_, T>) {
         if let Some(rows) = self.whole_rows() {
             let rows = &rows[first as usize * self.n_out..];
-            T::add_dots(terms, rows, (self.n_out, target.first), &b[target.first..target.end]);
+            T::add_dots(terms, rows, (self.n_out, target.first), &b.by_id()[target.first..target.end]);
             return;
         }
         for (source, term) in (first..).zip(terms) {
@@ -296,11 +306,29 @@ impl<T: Float> Projection<T> {
         }
     }
 
+    /// The same of listed sources, ids of which the source population's first is `start`.
+    pub(crate) fn pull_list(
+        &self,
+        start: u32,
+        sources: &[u32],
+        terms: &mut [T],
+        target: Target,
+        b: Laid<'_, T>,
+    ) {
+        if let Map::Conv(conv) = &self.map {
+            conv.pull_list(start, sources, terms, target, b);
+            return;
+        }
+        for (source, term) in sources.iter().zip(terms) {
+            *term += self.pull(source - start, target, b);
+        }
+    }
+
     /// The adjoint of delivering spikes (source, multiplicity), with respect to the weights.
     #[inline]
-    pub(crate) fn learn(&self, spikes: &[(u32, T)], target: Target, b: &[T], gradient: &mut [T]) {
+    pub(crate) fn learn(&self, spikes: &[(u32, T)], target: Target, b: Laid<'_, T>, gradient: &mut [T]) {
         match &self.map {
-            Map::Rows(rows) => rows.learn(spikes, target, b, gradient),
+            Map::Rows(rows) => rows.learn(spikes, target, b.by_id(), gradient),
             Map::Conv(conv) => conv.learn(spikes, target, b, gradient),
             Map::OneToOne(map) => map.learn(spikes, target, b, gradient),
         }

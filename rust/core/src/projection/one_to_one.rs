@@ -2,6 +2,7 @@
 
 use super::Target;
 use crate::float::Float;
+use crate::places::Laid;
 use crate::state::State;
 
 #[derive(Clone, Debug)]
@@ -42,23 +43,23 @@ impl<T: Float> OneToOne<T> {
     }
 
     #[inline]
-    pub(crate) fn adjoint(&self, source: u32, target: Target, b: &[T], gradient: &mut [T]) -> T {
+    pub(crate) fn adjoint(&self, source: u32, target: Target, b: Laid<'_, T>, gradient: &mut [T]) -> T {
         self.learn(&[(source, T::ONE)], target, b, gradient);
         self.pull(source, target, b)
     }
 
     #[inline]
-    pub(crate) fn pull(&self, source: u32, target: Target, b: &[T]) -> T {
+    pub(crate) fn pull(&self, source: u32, target: Target, b: Laid<'_, T>) -> T {
         let k = source as usize;
-        if (target.first..target.end).contains(&k) { self.weight[k] * b[k] } else { T::ZERO }
+        if (target.first..target.end).contains(&k) { self.weight[k] * b.of(k) } else { T::ZERO }
     }
 
     #[inline]
     #[allow(clippy::unused_self)] // as every map
-    pub(crate) fn learn(&self, spikes: &[(u32, T)], target: Target, b: &[T], gradient: &mut [T]) {
+    pub(crate) fn learn(&self, spikes: &[(u32, T)], target: Target, b: Laid<'_, T>, gradient: &mut [T]) {
         let in_part = |source: u32| (target.first..target.end).contains(&(source as usize));
         for &(source, m) in spikes.iter().filter(|spike| in_part(spike.0)) {
-            gradient[source as usize] += b[source as usize] * m;
+            gradient[source as usize] += b.of(source as usize) * m;
         }
     }
 }
