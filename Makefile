@@ -64,9 +64,10 @@ format: setup ## format the sources in place
 	$(BIN)/ruff check --fix $(PYTHON_SOURCES)
 	$(BIN)/ruff format $(PYTHON_SOURCES)
 
-bench: setup ## time the forward run and the training step, and their peers on the same work
+bench: setup ## time forward runs and training steps, and their peers on the same work
 	$(BIN)/python benches/forward.py $(ARGS)
 	$(BIN)/python benches/training.py $(ARGS)
+	$(BIN)/python benches/layers.py $(ARGS)
 
 docs: $(STAMPS)/docs ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

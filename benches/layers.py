@@ -24,8 +24,7 @@ from torch import nn
 
 import pyasync as pa
 
-NEURON = {"v_threshold": 0.3, "tau_mem": 20e-3}
-DT, F, SEED = 10e-3, 8, 0
+TAU_MEM, DT, F, SEED = 20e-3, 10e-3, 8, 0
 RUNS = {
     "pyasync": (pa.Random(F), "spikes"),
     "pyasync, touched": (pa.Random(F), "touched"),
@@ -44,6 +43,7 @@ class Network:
     batch: int
     n_timesteps: int
     activity: float
+    v_threshold: float = 0.3
 
     def layers(self) -> list[nn.Module]:
         """The maps, with Xavier-uniform weights from the seed."""
@@ -55,7 +55,8 @@ class Network:
 
     def model(self, schedule: pa.Schedule, scope: Any) -> pa.nn.AsyncSequential:
         """pyasync's model of it."""
-        chain = [module for layer in self.layers() for module in (layer, pa.nn.LIF(**NEURON))]
+        neuron = {"v_threshold": self.v_threshold, "tau_mem": TAU_MEM}
+        chain = [module for layer in self.layers() for module in (layer, pa.nn.LIF(**neuron))]
         shape = {"input_shape": self.input_shape}
         return pa.nn.AsyncSequential(
             *chain, **shape, schedule=schedule, dt=DT, gradient_scope=scope
@@ -86,7 +87,7 @@ def convolutional() -> list[nn.Module]:
 NETWORKS = (
     Network("2312-1024-1024-10", (2312,), lambda: linear(2312, 1024, 1024, 10), 64, 10, 0.03),
     Network("700-512-512-20", (700,), lambda: linear(700, 512, 512, 20), 64, 100, 0.02),
-    Network("2x32x32, 16-32-32 channels, 10", (2, 32, 32), convolutional, 32, 10, 0.03),
+    Network("2x32x32, 16-32-32 channels, 10", (2, 32, 32), convolutional, 32, 10, 0.03, 0.2),
 )
 
 
@@ -95,8 +96,8 @@ def steps_of(network: Network) -> tuple[dict[Any, Callable[[], object]], dict[st
     frames = network.spikes()
     events, dense = pa.SpikeBatch.from_dense(frames, dt=DT), torch.from_numpy(frames).float()
     y = torch.from_numpy(np.random.default_rng(SEED).integers(0, 10, network.batch))
-    beta = math.exp(-DT / NEURON["tau_mem"])
-    peer = SnnTorchChain(network.layers(), v_threshold=NEURON["v_threshold"], beta=beta)
+    beta = math.exp(-DT / TAU_MEM)
+    peer = SnnTorchChain(network.layers(), v_threshold=network.v_threshold, beta=beta)
     calls: dict[Any, Callable[[], object]] = {}
     spikes = {}
 
@@ -131,9 +132,10 @@ def steps_of(network: Network) -> tuple[dict[Any, Callable[[], object]], dict[st
         add(run, model, events, simulated, 1)
         fired = simulated()
         spikes[run] = float(fired.spikes.mean())
-        for population in plain.populations:
-            if fired.population_spikes(population.name).mean() < SILENT_BELOW:
-                raise SystemExit(f"{network.name}, {run}: {population.name} hardly spikes")
+        by_population = fired.population_spikes()
+        for population in by_population.dtype.names:
+            if by_population[population].mean() < SILENT_BELOW:
+                raise SystemExit(f"{network.name}, {run}: {population} hardly spikes")
     return calls, spikes
 
 
@@ -155,6 +157,7 @@ def measure(network: Network, rounds: int, slot_seconds: float) -> dict[str, Any
         "batch": network.batch,
         "n_timesteps": network.n_timesteps,
         "activity": network.activity,
+        "v_threshold": network.v_threshold,
         "cores_busy_with_other_work": busy,
         "spikes_per_sample": spikes,
         "seconds": [
@@ -175,7 +178,7 @@ def markdown(measured: dict[str, Any]) -> str:
             f"## {r['network']}",
             "",
             f"Batch {r['batch']}, {r['n_timesteps']} timesteps, {r['activity']:.0%} input, "
-            f"F = {F}; spikes a sample: {fired}.",
+            f"v_threshold {r['v_threshold']}, F = {F}; spikes a sample: {fired}.",
             *report.other_work(r["cores_busy_with_other_work"]),
             "",
             "| time of | run | ms | rounds |",
