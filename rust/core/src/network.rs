@@ -5,6 +5,7 @@ use crate::float::Float;
 use crate::float_mode::DefaultFloatMode;
 use crate::free::Divisions;
 use crate::neuron::{self, Lif};
+use crate::places::OwnPlaces;
 use crate::projection::{Map, Projection, Target, check_values};
 
 /// Neurons and inputs share the ids of spikes.
@@ -79,6 +80,7 @@ pub struct Network<T> {
     pub(crate) has_single_events: bool,
     pub(crate) has_sync_threshold: bool,
     pub(crate) divisions: Divisions,
+    pub(crate) places: OwnPlaces,
     fingerprint: u64,
 }
 
@@ -274,6 +276,7 @@ impl<T: Float> NetworkBuilder<T> {
             has_sync_threshold: populations.iter().any(|p| p.lif.sync_threshold > 0),
             populations,
             divisions: Divisions::default(),
+            places: OwnPlaces::default(),
             fingerprint: 0,
         };
         for (source, target, projection, bias) in self.projections {

@@ -1,5 +1,8 @@
 //! Where the numbers of a state's neurons, and of a reverse pass's, lie: in the order of the ids, but for populations that convolutions reach.
 
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
 use crate::float::Float;
 use crate::network::Network;
 use crate::projection::Target;
@@ -15,6 +18,15 @@ pub(crate) struct Places {
     ids: Vec<u32>,
     /// By population: how many neurons a channel has where channels lie together, else 0.
     planes: Vec<usize>,
+    /// By population: where its neurons are.
+    parts: Vec<Range<usize>>,
+}
+
+/// Those of all neurons of a network; found once, as it may be run many times for a moment each.
+#[derive(Debug, Default)]
+pub(crate) struct OwnPlaces {
+    of_states: OnceLock<Arc<Places>>,
+    of_adjoints: OnceLock<Arc<Places>>,
 }
 
 impl Places {
@@ -22,26 +34,33 @@ impl Places {
     pub(crate) fn new<T: Float>(
         network: &Network<T>,
         first_neuron: usize,
-        parts: &[std::ops::Range<usize>],
-    ) -> Self {
-        let planes = planes(network, parts);
-        Self::of_planes(first_neuron, parts, planes)
+        parts: &[Range<usize>],
+    ) -> Arc<Self> {
+        let new = || Arc::new(Self::of_planes(first_neuron, parts, planes(network, parts)));
+        let n_neurons = parts.last().map_or(0, |last| last.end) - first_neuron;
+        if n_neurons < network.n_neurons() {
+            return new();
+        }
+        Arc::clone(network.places.of_states.get_or_init(new))
     }
 
     /// Of all neurons, as the reverse pass has them: in the order of their ids too where a map into the population can read them in no other.
-    pub(crate) fn of_adjoints<T: Float>(network: &Network<T>) -> Self {
-        let parts: Vec<_> = network.populations().iter().map(|p| p.start..p.end).collect();
-        let mut planes = planes(network, &parts);
-        for connection in &network.connections {
-            let plane = &mut planes[connection.target.population];
-            if !connection.projection.reads_channels(*plane) {
-                *plane = 0;
+    pub(crate) fn of_adjoints<T: Float>(network: &Network<T>) -> Arc<Self> {
+        let new = || {
+            let parts: Vec<_> = network.populations().iter().map(|p| p.start..p.end).collect();
+            let mut planes = planes(network, &parts);
+            for connection in &network.connections {
+                let plane = &mut planes[connection.target.population];
+                if !connection.projection.reads_channels(*plane) {
+                    *plane = 0;
+                }
             }
-        }
-        Self::of_planes(0, &parts, planes)
+            Arc::new(Self::of_planes(0, &parts, planes))
+        };
+        Arc::clone(network.places.of_adjoints.get_or_init(new))
     }
 
-    fn of_planes(first_neuron: usize, parts: &[std::ops::Range<usize>], planes: Vec<usize>) -> Self {
+    fn of_planes(first_neuron: usize, parts: &[Range<usize>], planes: Vec<usize>) -> Self {
         let mut ids = Vec::new();
         if planes.iter().any(|plane| *plane != 0) {
             for (part, &plane) in parts.iter().zip(&planes) {
@@ -54,7 +73,8 @@ impl Places {
         for (place, &id) in ids.iter().enumerate() {
             of_id[id as usize - first_neuron] = place as u32;
         }
-        Self { first_neuron, of_id, ids, planes }
+        let parts = parts.iter().map(|part| part.start - first_neuron..part.end - first_neuron).collect();
+        Self { first_neuron, of_id, ids, planes, parts }
     }
 
     /// All neurons lie in the order of their ids.
@@ -84,13 +104,13 @@ impl Places {
 
     /// The ids at a range of places.
     #[inline]
-    pub(crate) fn ids(&self, places: std::ops::Range<usize>) -> impl Iterator<Item = usize> {
+    pub(crate) fn ids(&self, places: Range<usize>) -> impl Iterator<Item = usize> {
         places.map(|place| self.id(place) as usize)
     }
 
     /// The same as a list; only where not all neurons lie in the order of their ids.
     #[inline]
-    pub(crate) fn list(&self, places: std::ops::Range<usize>) -> &[u32] {
+    pub(crate) fn list(&self, places: Range<usize>) -> &[u32] {
         &self.ids[places]
     }
 
@@ -102,12 +122,17 @@ impl Places {
 
     /// What was given by id, by place.
     pub(crate) fn put<T: Float>(&self, by_id: &[T], by_place: &mut [T]) {
-        if self.follow_ids() {
-            by_place.copy_from_slice(by_id);
-            return;
-        }
-        for (value, id) in by_place.iter_mut().zip(&self.ids) {
-            *value = by_id[*id as usize - self.first_neuron];
+        for (part, &plane) in self.parts.iter().zip(&self.planes) {
+            let (given, put) = (&by_id[part.clone()], &mut by_place[part.clone()]);
+            // One number for a population, as most time constants and thresholds are, needs no looking up; zeros have two signs.
+            let is_one = |first: &T| *first != T::ZERO && given.iter().all(|value| value == first);
+            if plane == 0 || given.first().is_none_or(is_one) {
+                put.copy_from_slice(given);
+                continue;
+            }
+            for (value, id) in put.iter_mut().zip(&self.ids[part.clone()]) {
+                *value = by_id[*id as usize - self.first_neuron];
+            }
         }
     }
 
@@ -124,7 +149,7 @@ impl Places {
 }
 
 /// By population: how many neurons a channel has, where a convolution reaches several at a position; else 0.
-fn planes<T: Float>(network: &Network<T>, parts: &[std::ops::Range<usize>]) -> Vec<usize> {
+fn planes<T: Float>(network: &Network<T>, parts: &[Range<usize>]) -> Vec<usize> {
     let mut planes = vec![0; parts.len()];
     for connection in &network.connections {
         let population = connection.target.population;
@@ -172,7 +197,7 @@ impl<'a, T: Float> Laid<'a, T> {
     }
 
     /// Where a part of the population lies.
-    pub(crate) fn pieces(self, target: Target) -> impl Iterator<Item = std::ops::Range<usize>> {
+    pub(crate) fn pieces(self, target: Target) -> impl Iterator<Item = Range<usize>> {
         let all = self.values.len();
         let (n, stride, first, end) = if self.plane == 0 || target.len() == all {
             (1, 0, target.first, target.end)

@@ -3,6 +3,8 @@
 mod arrivals;
 mod logged;
 
+use std::sync::Arc;
+
 use crate::fates::SKIPPED;
 use crate::float::Float;
 use crate::network::Network;
@@ -29,7 +31,7 @@ pub(crate) struct State<T> {
     /// By projection: the part of its target that is here.
     targets: Vec<Target>,
     /// Where the numbers of each neuron lie in what follows.
-    places: Places,
+    places: Arc<Places>,
     beta: Vec<T>,
     v: Vec<T>,
     /// `i_k` of the step at hand; 0 between steps.

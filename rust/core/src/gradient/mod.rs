@@ -18,6 +18,8 @@ pub use blocks::gradient;
 pub use cotangents::{Cotangents, Strided};
 pub(crate) use potentials::{Log, Run};
 
+use std::sync::Arc;
+
 use direct::Direct;
 
 use crate::aligned::Aligned;
@@ -108,7 +110,7 @@ struct Pass<'a, T> {
     /// By id.
     beta: Vec<T>,
     /// Where the walks have the numbers of each neuron.
-    places: Places,
+    places: Arc<Places>,
     /// By population: the potentials of its updates are needed.
     needed: Vec<bool>,
     /// By population: its spikes arrive at one of those.
