@@ -65,7 +65,7 @@ class Recipe:
         Which updates get the gradient of a spike's effect on other neurons (docs/semantics.md, "The
         gradient"). None: "touched" for "layered", which is ordinary back-propagation through time,
         and else "spikes". "touched" may be more accurate, with more spikes. It takes 1.3 to 2 times
-        as long as "spikes" with small dense layers, three to four times with layers of 500 to 1 000
+        as long as "spikes" with small dense layers, 2.5 to 4 times with layers of 500 to 1 000
         neurons and with convolutions.
     detach_reset : bool
         Keep the reset out of the gradient; with it in, training with small groups may diverge.
