@@ -54,15 +54,15 @@ soak: $(STAMPS)/venv ## send SPIKES (10^9) spikes through free runs with atomics
 lint: setup ## check formatting, lints and types
 	cargo fmt --all --check
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
-	$(BIN)/ruff check $(PYTHON_SOURCES)
-	$(BIN)/ruff format --check $(PYTHON_SOURCES)
-	$(BIN)/mypy --strict pyasync
+	$(BIN)/python -m ruff check $(PYTHON_SOURCES)
+	$(BIN)/python -m ruff format --check $(PYTHON_SOURCES)
+	$(BIN)/python -m mypy --strict pyasync
 	$(BIN)/python -m mypy.stubtest pyasync._core
 
 format: setup ## format the sources in place
 	cargo fmt --all
-	$(BIN)/ruff check --fix $(PYTHON_SOURCES)
-	$(BIN)/ruff format $(PYTHON_SOURCES)
+	$(BIN)/python -m ruff check --fix $(PYTHON_SOURCES)
+	$(BIN)/python -m ruff format $(PYTHON_SOURCES)
 
 bench: setup ## time forward runs and training steps, and their peers on the same work
 	$(BIN)/python benches/forward.py $(ARGS)
@@ -70,7 +70,7 @@ bench: setup ## time forward runs and training steps, and their peers on the sam
 	$(BIN)/python benches/layers.py $(ARGS)
 
 docs: $(STAMPS)/docs ## build the documentation into site/
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 wheel: $(STAMPS)/venv ## build the wheel into dist/
 	rm -rf dist
@@ -84,13 +84,13 @@ clean: ## remove what was built, keep .venv
 distclean: clean ## remove .venv too
 	rm -rf .venv
 
-# A PyTorch that the interpreter already has is taken as it is.
+# A PyTorch that the interpreter already has is taken as it is; that of another virtual environment no new one can see.
 $(STAMPS)/venv:
 	@test -n "$(PYTHON)" || { echo "no Python 3.10 or newer found; set PYTHON=/path/to/python" >&2; exit 1; }
 	@command -v cargo >/dev/null || { echo "no cargo found; see https://rustup.rs" >&2; exit 1; }
-	@site=$$($(PYTHON) -c 'import importlib.util as u; print("--system-site-packages" if u.find_spec("torch") else "")'); \
+	@site=$$($(PYTHON) -c 'import sys, importlib.util as u; print("--system-site-packages" if sys.prefix == sys.base_prefix and u.find_spec("torch") else "")'); \
 	test -x $(BIN)/python || $(PYTHON) -m venv $$site .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv 'maturin>=1.9.4,<2'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --ignore-installed uv 'maturin>=1.9.4,<2'
 	mkdir -p $(STAMPS) && touch $@
 
 # uv does not see packages outside .venv, so where those are in use pip installs the rest.
