@@ -38,14 +38,20 @@ class SnnTorchChain(nn.Module):
             for _ in layers
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Spikes [T, B, n_out] of the last layer; `x` is [T, B, *input_shape]."""
+    def forward(self, x: Tensor, every_layer: bool = False) -> Tensor:
+        """Spikes [T, B, n_out] of the last layer, or [T, B, n_neurons] of all, flat.
+
+        `x` is [T, B, *input_shape].
+        """
         v: list[Tensor | None] = [None] * len(self.layers)
         recorded = []
         for spikes in x:
+            fired = []
             for k, (layer, leaky) in enumerate(zip(self.layers, self.leaky, strict=True)):
                 current = layer(spikes)
                 before = v[k] if v[k] is not None else torch.zeros_like(current)
                 spikes, v[k] = leaky(current, before)
-            recorded.append(spikes)
+                if every_layer:
+                    fired.append(spikes.flatten(1))
+            recorded.append(torch.cat(fired, dim=1) if every_layer else spikes)
         return torch.stack(recorded)
