@@ -148,9 +148,9 @@ impl<T: Float> State<T> {
         part.start - self.first_neuron..part.end - self.first_neuron
     }
 
-    /// How many neurons a channel of the population has, if its channels lie together as `channels` needs it.
+    /// How many neurons a channel of the population has, if its channels lie together.
     #[inline]
-    pub(crate) fn plane(&self, population: usize) -> Option<usize> {
+    fn plane(&self, population: usize) -> Option<usize> {
         self.places.plane(population)
     }
 
@@ -160,19 +160,8 @@ impl<T: Float> State<T> {
         for &population in &self.whole {
             let range = self.part(population as usize);
             self.updates += range.len() as u64;
-            let (n_fired, first) = (fired.len(), range.start + self.first_neuron);
-            T::integrate(
-                &mut self.v[range.clone()],
-                &mut self.input[range.clone()],
-                &self.threshold[range],
-                first as u32,
-                fired,
-            );
-            if !self.places.follow_ids() {
-                fired[n_fired..]
-                    .iter_mut()
-                    .for_each(|k| *k = self.places.id(*k as usize - self.first_neuron));
-            }
+            let (v, input) = (&mut self.v[range.clone()], &mut self.input[range.clone()]);
+            integrate(v, input, &self.threshold[range.clone()], (&self.places, range.start), fired);
         }
         let mut updates = 0;
         // A population's places are its ids' in another order.
@@ -181,10 +170,8 @@ impl<T: Float> State<T> {
         };
         for run in self.touched.runs().iter().filter(|run| !is_whole(run.start)) {
             updates += run.len() as u64;
-            let (n_fired, first) = (fired.len(), run.start + self.first_neuron);
             let (v, input) = (&mut self.v[run.clone()], &mut self.input[run.clone()]);
-            T::integrate(v, input, &self.threshold[run.clone()], first as u32, fired);
-            fired[n_fired..].iter_mut().for_each(|k| *k = self.places.id(*k as usize - self.first_neuron));
+            integrate(v, input, &self.threshold[run.clone()], (&self.places, run.start), fired);
         }
         for k in self.touched.drain_singles() {
             if is_whole(k) {
@@ -337,4 +324,22 @@ impl<T: Float> State<T> {
     pub(crate) fn copy_v(&self, v: &mut [T]) {
         self.places.take(&self.v, v);
     }
+}
+
+/// Updates the neurons from a place on, and adds the ids of those that fire.
+#[inline]
+fn integrate<T: Float>(
+    v: &mut [T],
+    input: &mut [T],
+    threshold: &[T],
+    (places, first): (&Places, usize),
+    fired: &mut Vec<u32>,
+) {
+    if places.follow_ids() {
+        T::integrate(v, input, threshold, places.id(first), fired);
+        return;
+    }
+    let n_fired = fired.len();
+    T::integrate(v, input, threshold, first as u32, fired);
+    fired[n_fired..].iter_mut().for_each(|k| *k = places.id(*k as usize));
 }

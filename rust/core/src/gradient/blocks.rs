@@ -259,16 +259,19 @@ impl<T: Float> Walker<T> {
 fn exported<T: Float>(pass: &Pass<'_, T>, sums: Sums<T>, input: Vec<T>, initial_v: Vec<T>) -> Gradient<T> {
     let Pass { network, places, .. } = pass;
     let by_id = |by_place: Vec<T>| {
-        let mut by_id = by_place.clone();
-        if !by_place.is_empty() {
-            places.take(&by_place, &mut by_id);
+        if places.follow_ids() {
+            return by_place;
         }
+        let mut by_id = vec![T::ZERO; by_place.len()];
+        places.take(&by_place, &mut by_id);
         by_id
     };
     let mut biases = vec![None; network.connections.len()];
     for (bias, sum) in network.biases.iter().zip(sums.biases) {
-        let laid = places.of_population(bias.target.population, &sum);
-        biases[bias.connection] = Some((0..sum.len()).map(|neuron| laid.of(neuron)).collect());
+        let population = bias.target.population;
+        let laid = places.of_population(population, &sum);
+        let by_id = places.plane(population).map(|_| (0..sum.len()).map(|neuron| laid.of(neuron)).collect());
+        biases[bias.connection] = Some(by_id.unwrap_or(sum));
     }
     let connections = network.connections.iter().zip(&sums.weights);
     Gradient {

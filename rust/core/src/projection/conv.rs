@@ -194,18 +194,20 @@ impl<T: Float> Conv<T> {
     pub(crate) fn deliver(&self, spikes: &[(u32, T)], target: Target, state: &mut State<T>) {
         let out_group = self.geometry.channels_out / self.geometry.groups;
         let plane = self.plane();
-        let lie_together = state.plane(target.population) == Some(plane);
+        let n_channels = state.channels(target.population, plane);
         for &(source, m) in spikes {
             let (channel, y, x) = self.place(source);
             let (outs, first) = self.outs(channel, target);
             if outs.is_empty() {
                 continue;
             }
+            let first_here = first / plane + outs.start - target.first / plane;
             self.for_each_tap(channel, y, x, |tap, position| {
                 let weights = &self.weight[tap * out_group..][outs.clone()];
-                if lie_together && self.whole_taps[tap] {
-                    let channel = first / plane + outs.start - target.first / plane;
-                    state.channels(target, (position, channel), weights, m);
+                if let Some(n_channels) = n_channels
+                    && self.whole_taps[tap]
+                {
+                    state.run(target.population, position * n_channels + first_here, weights, m);
                     return;
                 }
                 let synapses = outs.clone().zip(weights).filter(|(_, weight)| **weight != T::ZERO);

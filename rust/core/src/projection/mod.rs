@@ -315,8 +315,10 @@ impl<T: Float> Projection<T> {
         target: Target,
         b: Laid<'_, T>,
     ) {
-        if let Map::Conv(conv) = &self.map {
-            conv.pull_list(start, sources, terms, target, b);
+        if let Map::Conv(conv) = &self.map
+            && let Some(n_channels) = conv.channels_of(b)
+        {
+            conv.pull_runs(start, sources, terms, target, (b, n_channels));
             return;
         }
         for (source, term) in sources.iter().zip(terms) {

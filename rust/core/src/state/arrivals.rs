@@ -55,24 +55,23 @@ impl<T: Float> State<T> {
         self.operations += n_events;
     }
 
-    /// Delivers one event each to neighbouring channels, the first of which is `channel` among those here, at a position of a population whose channels lie together: `weights` times `m`.
+    /// How many channels of a population lie together here, if those of so many neurons do.
     #[inline]
-    pub(crate) fn channels(
-        &mut self,
-        target: Target,
-        (position, channel): (usize, usize),
-        weights: &[T],
-        m: T,
-    ) {
-        let part = self.part(target.population);
-        let n_channels = part.len() / self.places.plane(target.population).expect("channels lie together");
-        let (first, n) = (part.start + position * n_channels + channel, weights.len());
+    pub(crate) fn channels(&self, population: usize, plane: usize) -> Option<usize> {
+        (self.plane(population) == Some(plane)).then(|| self.part(population).len() / plane)
+    }
+
+    /// Delivers one event each to neighbours of a population, from the `place`-th that is here on: `weights` times `m`.
+    #[inline]
+    pub(crate) fn run(&mut self, population: usize, place: usize, weights: &[T], m: T) {
+        let start = self.part(population).start;
+        let (first, n) = (start + place, weights.len());
         for (sum, weight) in self.input[first..first + n].iter_mut().zip(weights) {
             *sum += *weight * m;
         }
         self.events[first..first + n].iter_mut().for_each(|events| *events += 1);
         self.operations += n as u64;
-        self.touched.add_run(first..first + n, first != part.start);
+        self.touched.add_run(first..first + n, first != start);
     }
 
     /// Delivers a population's biases: events that are no synaptic operations. `whole`: none of them is 0.

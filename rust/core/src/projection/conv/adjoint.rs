@@ -13,7 +13,7 @@ const MOST_CHANNELS: usize = 32;
 impl<T: Float> Conv<T> {
     /// How many channels of the target lie together, if a source's adjoint is summed run by run.
     #[inline]
-    fn channels_of(&self, b: Laid<'_, T>) -> Option<usize> {
+    pub(crate) fn channels_of(&self, b: Laid<'_, T>) -> Option<usize> {
         b.channels(self.channel_plane()?)
     }
 
@@ -67,21 +67,15 @@ impl<T: Float> Conv<T> {
         sum
     }
 
-    /// Adds to the term of each source what `pull` gives for it. Where channels lie together, listed neighbours are mostly channels of one position, which reach the same neurons.
-    pub(crate) fn pull_list(
+    /// Adds to the term of each source what `pull` gives for it, where so many channels lie together: listed neighbours are mostly channels of one position, which reach the same neurons.
+    pub(crate) fn pull_runs(
         &self,
         start: u32,
         sources: &[u32],
         terms: &mut [T],
         target: Target,
-        b: Laid<'_, T>,
+        (b, n_channels): (Laid<'_, T>, usize),
     ) {
-        let Some(n_channels) = self.channels_of(b) else {
-            for (source, term) in sources.iter().zip(terms) {
-                *term += self.pull(source - start, target, b);
-            }
-            return;
-        };
         let ConvGeometry { channels_in, size_in, groups, .. } = self.geometry;
         let (in_group, plane) = (channels_in / groups, size_in[0] * size_in[1]);
         let group = |source: u32| (source - start) as usize / (in_group * plane);
