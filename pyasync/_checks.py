@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from pyasync._wording import counted
 from pyasync.errors import ArgumentError, PyasyncError, expected
 
 Choice = TypeVar("Choice", bound="str | None")
@@ -51,6 +52,16 @@ def real(
     if not (math.isfinite(number) and 0 <= number <= most) or (positive and number == 0):
         raise error(expected(argument, shown(given), accepted))
     return number
+
+
+def seconds(error: type[ArgumentError], argument: str, given: Any) -> float:
+    """Return `given`, a length of time in seconds, as a finite float above 0."""
+    return real(error, argument, given, "seconds, finite and above 0")
+
+
+def amount(error: type[ArgumentError], argument: str, given: Any) -> float:
+    """Return `given` as a finite float of 0 or more."""
+    return real(error, argument, given, "a finite number of 0 or more", positive=False)
 
 
 def fraction(
@@ -167,8 +178,7 @@ def samples_of(
     error: type[ArgumentError], argument: str, index: Any, n: int
 ) -> npt.NDArray[np.int64]:
     """Positions of the samples, of `n`, that an int, slice, array of positions or mask selects."""
-    samples = f"{n:,} sample" + "s" * (n != 1)
-    accepted = f"an int, slice, index array or boolean mask over {samples}"
+    accepted = f"an int, slice, index array or boolean mask over {counted(n, 'sample')}"
     if not isinstance(index, slice):
         chosen = array(error, argument, index, accepted)
         is_mask = chosen.dtype.kind == "b" and chosen.shape == (n,)

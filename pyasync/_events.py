@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyasync._checks import array, integer, real, shown
+from pyasync._checks import array, integer, seconds, shown
 from pyasync.errors import InputError, expected
 
 MAX_INPUTS = 2**31 - 1
@@ -163,10 +163,6 @@ def timesteps_of(argument: str, t: npt.NDArray[Any], ticks: Fraction) -> npt.NDA
     return step.astype(np.int64)
 
 
-def plural(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def shape_of(given: Any) -> tuple[int, ...]:
     given = given.tolist() if isinstance(given, np.ndarray) else given
     sizes = tuple(given) if isinstance(given, Sequence) else (given,)
@@ -194,7 +190,7 @@ def check_segments(
 
 
 def seconds_of(argument: str, given: Any) -> float:
-    return real(InputError, argument, given, "seconds, finite and above 0")
+    return seconds(InputError, argument, given)
 
 
 def _array(argument: str, given: Any, kinds: str, ndim: int | None, accepted: str) -> Any:

@@ -18,12 +18,12 @@ from pyasync._events import (
     count_of,
     held,
     integers_of,
-    plural,
     reals_of,
     seconds_of,
     shape_of,
 )
 from pyasync._npz import read_npz, write_npz
+from pyasync._wording import counted
 from pyasync.errors import FileError, InputError, expected
 
 FORMAT, VERSION = "pyasync.SpikeBatch", 1
@@ -178,8 +178,8 @@ class SpikeBatch:
 
     def __repr__(self) -> str:
         step = "" if self.dt is None else f" of {self.dt * 1e3:g} ms"
-        parts = [plural(self.n_samples, "sample"), plural(self.n_timesteps, "timestep") + step]
-        parts += [f"input shape {self.input_shape}", plural(self.n_events, "event")]
+        parts = [counted(self.n_samples, "sample"), counted(self.n_timesteps, "timestep") + step]
+        parts += [f"input shape {self.input_shape}", counted(self.n_events, "event")]
         return f"SpikeBatch({', '.join(parts)}{'' if self.multiplicity is None else ', analog'})"
 
     def __eq__(self, other: object) -> bool:
@@ -424,8 +424,9 @@ array([5, 2], dtype=uint32))
         if label is not None:
             arrays["label"] = integers_of("label", label)
             if len(arrays["label"]) != len(self):
-                accepted = f"one for each of the {plural(len(self), 'sample')}"
-                raise InputError(expected("label", plural(len(arrays["label"]), "label"), accepted))
+                given = counted(len(arrays["label"]), "label")
+                accepted = f"one for each of the {counted(len(self), 'sample')}"
+                raise InputError(expected("label", given, accepted))
         write_npz(path, arrays)
 
     @classmethod

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync import _core
-from pyasync._checks import choice, entries, integer, real, shown
+from pyasync._checks import choice, entries, integer, seconds, shown
+from pyasync._wording import counted
 from pyasync.errors import InputError, NetworkError, expected
 from pyasync.neurons import LIF
 from pyasync.projections import MOST_NEURONS, Linear, Projection, Shape, Sparse
@@ -289,8 +290,8 @@ class Network:
         >>> pa.Network.sequential([pa.Linear(np.ones((2, 3)))], pa.LIF(tau_mem=0.02)).decay(0.01)
         array([0.60653066, 0.60653066])
         """
-        seconds = real(InputError, "dt", dt, "seconds, finite and above 0")
-        return self.build().decay(seconds)
+        dt = seconds(InputError, "dt", dt)
+        return self.build().decay(dt)
 
     def build(self) -> _core.Network:
         """Complete the network; gives what the engine runs. Called by everything that needs it."""
@@ -396,9 +397,9 @@ class Network:
         inputs = str(self.n_inputs) if len(self._input_shape) == 1 else str(self._input_shape)
         names = [f"{p.name}[{p.stop - p.start}]" for p in self._populations.values()]
         shown = names if len(names) < 9 else [*names[:4], "…", *names[-3:]]
-        n = len(self._connections)
         chain = " -> ".join([inputs, *shown])
-        return f"Network({chain}, {n} projection{'s' * (n != 1)}, {self.dtype.name})"
+        n_projections = counted(len(self._connections), "projection")
+        return f"Network({chain}, {n_projections}, {self.dtype.name})"
 
 
 def _shape(argument: str, given: Any) -> Shape:

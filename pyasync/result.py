@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync import measures
+from pyasync._wording import counted
 from pyasync.errors import InputError, expected
 from pyasync.trace import Trace
 
@@ -261,14 +262,11 @@ class Result:
         return rows
 
     def __repr__(self) -> str:
-        def count(n: int, noun: str) -> str:
-            return f"{n:,} {noun}" + "s" * (n != 1)
-
         known = self.latency[~np.isnan(self.latency)]
         latency = f"latency {known.mean():.1f}" if known.size else "no output spike"
         stopped = int((~self.reached_quiescence).sum())
         return (
-            f"Result({count(self.n_samples, 'sample')}, {count(self.n_timesteps, 'timestep')}, "
+            f"Result({counted(self.n_samples, 'sample')}, {counted(self.n_timesteps, 'timestep')}, "
             f"{self.spikes.mean():.1f} spikes per sample, {latency}"
             + (f", {stopped:,} stopped" if stopped else "")
             + ")"

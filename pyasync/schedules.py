@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
-from pyasync._checks import aligned, array, choice, integer, numbers, real, shown, signed
+from pyasync._checks import aligned, amount, array, choice, integer, numbers, shown, signed
 from pyasync.errors import ScheduleError, expected
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class Momentum(_Grouped):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        real(ScheduleError, "noise", self.noise, "a finite number of 0 or more", positive=False)
+        amount(ScheduleError, "noise", self.noise)
         if self.seed is not None:
             integer(ScheduleError, "seed", self.seed)
 

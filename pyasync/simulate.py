@@ -19,7 +19,7 @@ from pyasync._checks import (
     fraction,
     integer,
     numbers,
-    real,
+    seconds,
     shown,
 )
 from pyasync._progress import Progress
@@ -269,7 +269,7 @@ def _input(
 ) -> tuple[Any, int, int, float]:
     """What the engine reads, and the batch's timesteps, samples and dt."""
     if dt is not None:
-        dt = real(InputError, "dt", dt, "seconds, finite and above 0")
+        dt = seconds(InputError, "dt", dt)
     if isinstance(x, SpikeBatch):
         if x.dt is not None and dt is not None and x.dt != dt:
             raise InputError(expected("dt", dt, f"the SpikeBatch's own {x.dt}"))

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pyasync import _core
 from pyasync._checks import aligned, array, entries, samples_of, shown
 from pyasync._files import write_whole
+from pyasync._wording import counted
 from pyasync.errors import ArgumentError, FileError, TraceError, expected
 from pyasync.network import Network
 
@@ -328,14 +329,11 @@ class Trace:
         return (Trace.from_bytes, (self.to_bytes(),))
 
     def __repr__(self) -> str:
-        def count(n: int, noun: str) -> str:
-            return f"{n:,} {noun}" + "s" * (n != 1)
-
         group = "" if self.forward_group_size is None else f" F={self.forward_group_size}"
         return (
-            f"Trace({count(len(self), 'sample')}, {count(self.n_timesteps, 'timestep')}, "
-            f"{self.schedule}{group}, {count(self.n_emitted, 'spike')} emitted, "
-            f"{count(self.nbytes, 'byte')})"
+            f"Trace({counted(len(self), 'sample')}, {counted(self.n_timesteps, 'timestep')}, "
+            f"{self.schedule}{group}, {counted(self.n_emitted, 'spike')} emitted, "
+            f"{counted(self.nbytes, 'byte')})"
         )
 
 

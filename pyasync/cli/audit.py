@@ -12,13 +12,13 @@ import typer
 import pyasync as pa
 from pyasync import study
 from pyasync._checks import integer
+from pyasync._wording import counted
 from pyasync.cli import options
 from pyasync.cli.files import read_run
 from pyasync.cli.samples import without_labels
 from pyasync.cli.tables import show
 from pyasync.cli.targets import check_figure, check_network_target, check_targets
 from pyasync.errors import InputError
-from pyasync.study.wording import counted
 
 Samples = tuple[pa.SpikeBatch, npt.NDArray[np.int64]]
 

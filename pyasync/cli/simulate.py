@@ -13,11 +13,11 @@ import pyasync as pa
 from pyasync import measures
 from pyasync._checks import integer
 from pyasync._progress import Progress
+from pyasync._wording import counted
 from pyasync.cli import options
 from pyasync.cli.files import columns, read_run, read_trace, write_json
 from pyasync.cli.targets import check_targets
 from pyasync.errors import InputError, expected
-from pyasync.study.wording import counted
 
 # Shown as means over the samples that have a value.
 MEASURES = {

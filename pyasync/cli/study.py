@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from pyasync._checks import integer
+from pyasync._wording import counted
 from pyasync.cli import options
 from pyasync.cli.recipe_options import integers
 from pyasync.cli.study_samples import read
@@ -22,7 +23,6 @@ from pyasync.study._recipe_values import SCHEDULES
 from pyasync.study.presets import PRESETS, Preset, preset_named
 from pyasync.study.recipe import read_toml
 from pyasync.study.study_page import FIGURES, PAGES
-from pyasync.study.wording import counted
 
 _PRICES = EnergyModel()
 

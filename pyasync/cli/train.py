@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 import pyasync as pa
+from pyasync._wording import counted
 from pyasync.cli import options
 from pyasync.cli.files import write_json
 from pyasync.cli.recipe_options import changes_of, integers, with_recipe
@@ -18,7 +19,6 @@ from pyasync.cli.samples import DIGITS, kind_of, read_labelled
 from pyasync.cli.targets import check_network_target, check_targets
 from pyasync.study import Recipe
 from pyasync.study.presets import PRESETS, preset_named
-from pyasync.study.wording import counted
 
 
 @with_recipe

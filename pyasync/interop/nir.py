@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from pyasync._checks import choice, real
+from pyasync._checks import choice, seconds
 from pyasync._optional import needed
 from pyasync.errors import FileError, NetworkError, expected
 from pyasync.interop._nir_graph import Graph, kind_of
@@ -98,9 +98,9 @@ def from_nir(
     Network(3 -> lif[2], 1 projection, float64)
     """
     choice(NetworkError, "integration", integration, ("euler", "exponential"))
-    dt = real(NetworkError, "dt", dt, "seconds above 0")
+    dt = seconds(NetworkError, "dt", dt)
     source_dt = dt if source_dt is None else source_dt
-    step = real(NetworkError, "source_dt", source_dt, "seconds above 0")
+    step = seconds(NetworkError, "source_dt", source_dt)
     parsed = Graph(read_graph(graph))
     shapes = _shapes(parsed)
     network = Network(input_shape=shapes[parsed.source], dtype=dtype)

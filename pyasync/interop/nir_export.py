@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from pyasync._checks import choice, real
+from pyasync._checks import choice, seconds
 from pyasync._optional import needed
 from pyasync.errors import NetworkError, expected
 from pyasync.interop._nir_graph import ORDER, REFRACTORY
@@ -84,9 +84,9 @@ def to_nir(
     Network(3 -> 1[2], 1 projection, float64)
     """
     choice(NetworkError, "integration", integration, ("euler", "exponential"))
-    dt = real(NetworkError, "dt", dt, "seconds above 0")
+    dt = seconds(NetworkError, "dt", dt)
     target_dt = dt if target_dt is None else target_dt
-    step = real(NetworkError, "target_dt", target_dt, "seconds above 0")
+    step = seconds(NetworkError, "target_dt", target_dt)
     nir = needed("nir")
     shapes = _shapes(network)
     nodes: dict[str, Any] = {"input": nir.Input(np.array(network.input_shape))}

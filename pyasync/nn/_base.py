@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from pyasync._checks import choice, flag, fraction, integer, real, shown
+from pyasync._checks import choice, flag, fraction, integer, seconds, shown
 from pyasync.errors import InputError, expected
 from pyasync.events import SpikeBatch
 from pyasync.network import Network
@@ -344,7 +344,7 @@ class AsyncModule(nn.Module):
 
 _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "schedule": schedule_of,
-    "dt": lambda given: real(InputError, "dt", given, "seconds, finite and above 0"),
+    "dt": partial(seconds, InputError, "dt"),
     "surrogate": surrogate_of,
     "gradient_scope": lambda given: choice(InputError, "gradient_scope", given, SCOPES),
     "detach_reset": partial(flag, InputError, "detach_reset"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from pyasync._checks import integer, real
+from pyasync._checks import amount, integer
 from pyasync.errors import InputError
 from pyasync.nn.functional import spike_cost
 
@@ -50,11 +50,8 @@ class SpikeCost:
     def __init__(
         self, weight: float, *, target: float | None = None, warmup: int = 0, ramp: int = 0
     ) -> None:
-        accepted = "a finite number of 0 or more"
-        self.weight = real(InputError, "weight", weight, accepted, positive=False)
-        self.target = (
-            None if target is None else real(InputError, "target", target, accepted, positive=False)
-        )
+        self.weight = amount(InputError, "weight", weight)
+        self.target = None if target is None else amount(InputError, "target", target)
         self.warmup = integer(InputError, "warmup", warmup)
         self.ramp = integer(InputError, "ramp", ramp)
         self.steps = 0

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pyasync._checks import array, flag, real
+from pyasync._checks import amount, array, flag, real
 from pyasync.errors import InputError, expected
 
 __all__ = [
@@ -224,13 +224,10 @@ def spike_cost(
     """
     if not isinstance(spike_counts, torch.Tensor) or spike_counts.ndim != 2:
         raise InputError(expected("spike_counts", _what(spike_counts), "a tensor [B, n_neurons]"))
-    accepted = "a finite number of 0 or more"
-    weight = real(InputError, "weight", weight, accepted, positive=False)
+    weight = amount(InputError, "weight", weight)
     mean = spike_counts.sum(1).mean()
     if target is not None:
-        mean = nn.functional.relu(
-            mean - real(InputError, "target", target, accepted, positive=False)
-        )
+        mean = nn.functional.relu(mean - amount(InputError, "target", target))
     return weight * mean
 
 

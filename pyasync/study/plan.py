@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyasync._checks import integer, shown
+from pyasync._wording import ordered
 from pyasync.errors import InputError, ScheduleError, expected
 from pyasync.schedules import Fifo, FreeRunning, Layered, Lifo, Momentum, Random, Schedule
 from pyasync.study.recipe import Recipe
-from pyasync.study.wording import ordered
 
 SCHEDULES = ("layered", "random", "momentum", "fifo", "lifo")
 NAMED: dict[str, type[Random | Momentum | Fifo | Lifo]] = {

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync._files import write_whole
+from pyasync._wording import ordered
 from pyasync.network import Network
 from pyasync.study.table import headline, rich_table, text_table
-from pyasync.study.wording import ordered
 
 FORMAT, VERSION = "pyasync.AuditReport", 1
 

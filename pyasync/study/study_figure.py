@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from pyasync._wording import counted
 from pyasync.study.figure import _INK, _SCHEDULES, _heading, drawing
 from pyasync.study.study_table import main_rows
-from pyasync.study.wording import counted
 
 if TYPE_CHECKING:
     from pyasync.study.study_report import StudyReport

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyasync._files import write_whole
+from pyasync._wording import counted
 from pyasync.study.certainty import SURE
 from pyasync.study.grid import Grid
 from pyasync.study.study_json import versions
@@ -23,7 +24,6 @@ from pyasync.study.study_table import (
     robustness_table,
 )
 from pyasync.study.study_words import headline, summary
-from pyasync.study.wording import counted
 
 if TYPE_CHECKING:
     from pyasync.study.study_report import StudyReport

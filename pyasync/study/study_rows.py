@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from pyasync._wording import ordered
 from pyasync.network import Network
 from pyasync.study.energy import EnergyModel
 from pyasync.study.evaluation import Evaluation
 from pyasync.study.plan import Job, Plan, as_trained, run_label
-from pyasync.study.wording import ordered
 
 if TYPE_CHECKING:
     from pyasync.study.training import Epoch

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from pyasync._wording import counted
 from pyasync.study.certainty import amount, points, shows
 from pyasync.study.study_rows import Spread, StudyRow
-from pyasync.study.wording import counted
 
 if TYPE_CHECKING:
     from pyasync.study.study_report import StudyReport

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pyasync._wording import counted
 from pyasync.study.certainty import amount, points, shows
-from pyasync.study.wording import counted
 
 if TYPE_CHECKING:
     from pyasync.study.report import AuditRow

@@ -1,4 +1,4 @@
-"""Words that reports share."""
+"""Words that messages, reprs and reports share."""
 
 from __future__ import annotations
 
