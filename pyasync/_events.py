@@ -25,6 +25,21 @@ def canonical(
     weights: npt.NDArray[np.float64] | None,
     n_inputs: int,
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], npt.NDArray[np.float64] | None]:
+    """Sort and merge events as `SpikeBatch` says; without a copy where they are so already.
+
+    Parameters
+    ----------
+    channel : uint32 [n_events]
+    offsets : int64 [n_segments + 1]
+    weights : float64 [n_events], or None
+        Multiplicities; None: 1 for every event.
+    n_inputs : int
+
+    Returns
+    -------
+    channel, offsets, weights : arrays of the same types
+        `weights` is an array where events were merged.
+    """
     n_segments = offsets.size - 1
     ascends = channel[1:] > channel[:-1]
     starts = offsets[1:-1]
@@ -46,11 +61,15 @@ def canonical(
         raise InputError(expected("multiplicity", given, "a finite sum for each channel"))
     key, merged = key[first][merged != 0], merged[merged != 0]
     counts = np.bincount(key // n_inputs, minlength=n_segments)
-    return (
-        (key % n_inputs).astype(np.uint32),
-        np.concatenate([np.zeros(1, np.int64), counts]).cumsum(),
-        merged,
-    )
+    return (key % n_inputs).astype(np.uint32), starts_of(counts), merged
+
+
+def starts_of(sizes: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Where parts of these sizes, [n], begin side by side, and where the last ends: [n + 1]."""
+    sizes = np.asarray(sizes)
+    starts = np.zeros(sizes.size + 1, np.int64)
+    np.cumsum(sizes, dtype=np.int64, out=starts[1:])
+    return starts
 
 
 def binned(
@@ -104,8 +123,7 @@ def by_segment(
     """Put events in the order of their segments (sample and timestep): channel and offsets."""
     if segment.size and not bool(np.all(segment[1:] >= segment[:-1])):
         channel = channel[np.argsort(segment, kind="stable")]
-    counts = np.bincount(segment, minlength=n_segments)
-    return channel, np.concatenate([np.zeros(1, np.int64), counts]).cumsum()
+    return channel, starts_of(np.bincount(segment, minlength=n_segments))
 
 
 def _fields(events: Sequence[npt.NDArray[Any]]) -> set[str]:

@@ -21,6 +21,7 @@ from pyasync._events import (
     reals_of,
     seconds_of,
     shape_of,
+    starts_of,
 )
 from pyasync._npz import read_npz, write_npz
 from pyasync._wording import counted
@@ -155,6 +156,14 @@ class SpikeBatch:
         batch._set(channel, offsets, multiplicity, self.n_timesteps, self.input_shape, self.dt)
         return batch
 
+    def _multiplicities(self) -> npt.NDArray[np.float64]:
+        """One number for each event."""
+        return np.ones(self.n_events) if self.multiplicity is None else self.multiplicity
+
+    def _segments(self) -> npt.NDArray[np.int64]:
+        """`sample * n_timesteps + timestep` of each event."""
+        return np.repeat(np.arange(self.offsets.size - 1), np.diff(self.offsets))
+
     @property
     def n_samples(self) -> int:
         """Number of samples."""
@@ -207,13 +216,12 @@ class SpikeBatch:
         first = self.offsets[picked * self.n_timesteps]
         sizes = self.offsets[(picked + 1) * self.n_timesteps] - first
         segments = (picked[:, None] * self.n_timesteps + np.arange(self.n_timesteps)).ravel()
-        offsets = np.zeros(segments.size + 1, np.int64)
-        np.cumsum(self.offsets[segments + 1] - self.offsets[segments], out=offsets[1:])
+        offsets = starts_of(self.offsets[segments + 1] - self.offsets[segments])
         events: slice | npt.NDArray[np.int64]
         if picked.size and bool(np.all(np.diff(picked) == 1)):
             events = slice(int(first[0]), int(first[0] + offsets[-1]))
         else:
-            shift = first - (np.cumsum(sizes) - sizes)
+            shift = first - starts_of(sizes)[:-1]
             events = np.arange(offsets[-1]) + np.repeat(shift, sizes)
         weights = None if self.multiplicity is None else self.multiplicity[events]
         return self._like(self.channel[events], offsets, weights)
@@ -262,7 +270,7 @@ class SpikeBatch:
             channels.append(channel.astype(np.uint32))
             if dense.dtype.kind != "b":
                 weights.append(part[segment, channel].astype(np.float64))
-        offsets = np.concatenate([[0], *sizes]).cumsum()
+        offsets = starts_of(np.concatenate([np.zeros(0, np.int64), *sizes]))
         channel = np.concatenate([np.zeros(0, np.uint32), *channels])
         return cls(
             channel, offsets, n_timesteps, shape, np.concatenate(weights) if weights else None, dt
@@ -343,16 +351,10 @@ array([5, 2], dtype=uint32))
         if len(kinds) > 1:
             accepted = "one (n_timesteps, input_shape, dt) in all"
             raise InputError(expected("batches", " and ".join(map(str, kinds)), accepted))
-        sizes = [np.diff(batch.offsets) for batch in batches]
-        offsets = np.concatenate([np.zeros(1, np.int64), *sizes]).cumsum()
+        offsets = starts_of(np.concatenate([np.diff(batch.offsets) for batch in batches]))
         weights = None
         if any(batch.multiplicity is not None for batch in batches):
-            weights = np.concatenate(
-                [
-                    np.ones(batch.n_events) if batch.multiplicity is None else batch.multiplicity
-                    for batch in batches
-                ]
-            )
+            weights = np.concatenate([batch._multiplicities() for batch in batches])
         channel = np.concatenate([batch.channel for batch in batches])
         return batches[0]._like(channel, offsets, weights)
 
@@ -388,8 +390,7 @@ array([5, 2], dtype=uint32))
         batch_first = flag(InputError, "batch_first", batch_first)
         values = held(np.ones(1) if self.multiplicity is None else self.multiplicity, dtype)
         dense = np.zeros((self.n_samples * self.n_timesteps, self.n_inputs), values.dtype)
-        segment = np.repeat(np.arange(self.offsets.size - 1), np.diff(self.offsets))
-        dense[segment, self.channel] = values
+        dense[self._segments(), self.channel] = values
         dense = dense.reshape(self.n_samples, self.n_timesteps, *self.input_shape)
         return dense if batch_first else np.ascontiguousarray(dense.swapaxes(0, 1))
 

@@ -22,6 +22,7 @@ from pyasync._checks import (
     seconds,
     shown,
 )
+from pyasync._events import starts_of
 from pyasync._progress import Progress
 from pyasync.errors import InputError, NetworkError, ScheduleError, expected
 from pyasync.events import SpikeBatch
@@ -310,8 +311,7 @@ def _events(x: SpikeBatch, dtype: np.dtype[Any]) -> tuple[Any, ...]:
     if kept.all():
         return (x.channel, x.offsets, multiplicity, x.n_timesteps, x.n_inputs)
     # What rounds to 0 in the network's dtype is no spike, as in a dense input.
-    before = np.concatenate([[0], np.cumsum(kept)])
-    offsets = before[x.offsets]
+    offsets = starts_of(kept)[x.offsets]
     return (x.channel[kept], offsets, multiplicity[kept], x.n_timesteps, x.n_inputs)
 
 

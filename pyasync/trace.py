@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from pyasync import _core
 from pyasync._checks import aligned, array, entries, samples_of, shown
+from pyasync._events import starts_of
 from pyasync._files import write_whole
 from pyasync._wording import counted
 from pyasync.errors import ArgumentError, FileError, TraceError, expected
@@ -248,7 +249,7 @@ class Trace:
         for name in ("sample", "timestep", "shard"):
             rows[name] = steps[name][of_step]
         first = np.searchsorted(steps["sample"], np.arange(len(self) + 1))
-        starts = np.concatenate([[0], np.cumsum(steps["n_fired"].astype(np.int64))])
+        starts = starts_of(steps["n_fired"])
         joined = np.searchsorted(columns.joined["sample"], np.arange(len(self) + 1))
         spike_start = starts[first] + joined
         rows["neuron"] = -1

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync._checks import integer, shown
+from pyasync._events import starts_of
 from pyasync.errors import InputError, expected
 from pyasync.events import SpikeBatch
 
@@ -87,9 +88,8 @@ def shift(
     counts = np.zeros((batch.n_samples, n_timesteps), np.int64)
     sample = np.broadcast_to(np.arange(batch.n_samples)[:, None], stays.shape)
     counts[sample[stays], timestep[stays]] = np.diff(ends).reshape(stays.shape)[stays]
-    offsets = np.concatenate([np.zeros(1, np.int64), counts.ravel()]).cumsum()
     weights = None if batch.multiplicity is None else batch.multiplicity[kept]
-    return batch._like(moved[kept], offsets, weights)
+    return batch._like(moved[kept], starts_of(counts.ravel()), weights)
 
 
 def _furthest(batch: SpikeBatch, channels: Any) -> list[int]:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import torch
 
+from pyasync._events import starts_of
 from pyasync.events import SpikeBatch
 from pyasync.nn._limits import numbers
 
@@ -32,8 +33,7 @@ def drop(
             return x.to(dtype) * factor
         x = events
     kept = chance.random(x.n_events, np.float32) >= p
-    before = np.zeros(x.n_events + 1, np.int64)
-    np.cumsum(kept, out=before[1:])
+    before = starts_of(kept)
     scale = 1 / (1 - p)
     if x.multiplicity is None:
         multiplicity = np.full(before[-1], scale)

@@ -17,6 +17,7 @@ from torch import Tensor
 from pyasync.errors import TraceError, expected
 from pyasync.events import SpikeBatch
 from pyasync.network import Network
+from pyasync.nn._limits import numpy_dtype
 from pyasync.trace import Trace
 
 Rows = npt.NDArray[Any]
@@ -202,11 +203,9 @@ def frames(x: Tensor | SpikeBatch, like: Tensor) -> Iterator[Tensor]:
     if isinstance(x, Tensor):
         yield from x.flatten(2).to(like)
         return
-    segment = np.repeat(np.arange(len(x.offsets) - 1), np.diff(x.offsets))
-    sample, timestep = np.divmod(segment, x.n_timesteps)
-    multiplicity = np.ones(x.n_events) if x.multiplicity is None else x.multiplicity
+    sample, timestep = np.divmod(x._segments(), x.n_timesteps)
     # Converted before they are moved, because not every device has float64.
-    multiplicity = multiplicity.astype(np.float32 if like.dtype == torch.float32 else np.float64)
+    multiplicity = x._multiplicities().astype(numpy_dtype(like.dtype))
     columns = (sample, x.channel.astype(np.int64), multiplicity)
     events = ByStep(timestep, x.n_timesteps, like.device, *columns)
     for t in range(x.n_timesteps):

@@ -161,10 +161,9 @@ def run_layered(
 def _dense(batch: SpikeBatch, kept: npt.NDArray[np.bool_], scale: float) -> npt.NDArray[np.float32]:
     """Spikes [B, T, n_inputs] of the events that were kept."""
     dense = np.zeros((len(batch), batch.n_timesteps, batch.n_inputs), np.float32)
-    segment = np.repeat(np.arange(len(batch.offsets) - 1), np.diff(batch.offsets))
-    values = np.ones(batch.n_events) if batch.multiplicity is None else batch.multiplicity
     flat = dense.reshape(-1, batch.n_inputs)
-    flat[segment[kept], batch.channel[kept]] = scale * values[kept]
+    values = scale * batch._multiplicities()[kept]
+    flat[batch._segments()[kept], batch.channel[kept]] = values
     return dense
 
 
