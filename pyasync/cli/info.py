@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from pyasync import _core
 from pyasync.cli.files import write_json
 from pyasync.cli.options import JsonFile
 
@@ -55,7 +56,7 @@ def gather() -> dict[str, Any]:
         "numpy": np.__version__,
         "platform": platform.platform(),
         "cpu": _cpu(),
-        "cpu_features": _cpu_features(),
+        "cpu_features": _core.cpu_features(),
         "threads": _threads(),
         "packages": {name: _version(name) for name in OPTIONAL},
     }
@@ -69,11 +70,6 @@ def _cpu() -> str:
         lines = []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, platform.processor() or platform.machine())
-
-
-def _cpu_features() -> list[str]:
-    simd = np.show_config(mode="dicts").get("SIMD Extensions", {})
-    return [*simd.get("baseline", []), *simd.get("found", [])]
 
 
 def _threads() -> int:

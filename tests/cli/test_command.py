@@ -44,6 +44,7 @@ def test_info_says_what_a_report_of_a_bug_needs(files, capsys) -> None:
     facts = json.loads(Path("info.json").read_text())
     assert facts["pyasync"] == pa.__version__
     assert facts["threads"] >= 1
+    assert facts["cpu_features"] == pa._core.cpu_features()
     assert facts["packages"]["typer"] in capsys.readouterr().out
 
 
