@@ -1,4 +1,4 @@
-"""The command `pyasync`: audit, simulate, trace and info."""
+"""The command `pyasync`: study, train, audit, simulate, trace and info."""
 
 from __future__ import annotations
 

@@ -28,9 +28,6 @@ def own_channel(name: str) -> str | None:
 
 ScheduleName: TypeAlias = Literal["layered", "random", "momentum", "fifo", "lifo"]
 
-NetworkFile: TypeAlias = Annotated[
-    Path, typer.Argument(metavar="NETWORK.safetensors", show_default=False)
-]
 AnyNetworkFile: TypeAlias = Annotated[
     Path, typer.Argument(metavar="NETWORK.safetensors|.nir", show_default=False)
 ]

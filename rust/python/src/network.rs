@@ -98,11 +98,6 @@ impl Network {
     fn nbytes(&self) -> Vec<usize> {
         with_network!(&self.typed, network => network.nbytes())
     }
-
-    /// Identifies the structure.
-    fn fingerprint(&self) -> u64 {
-        with_network!(&self.typed, network => network.fingerprint())
-    }
 }
 
 fn build<T: Float + Element>(

@@ -117,7 +117,7 @@ impl Trace {
         ))
     }
 
-    /// (steps `[n, 6]`, emitted, fired, v, fates, joined `[n, 3]`, endings `[n, 3]`), the pairs flat.
+    /// (steps `[n, 6]`, emitted, fired, v, fates, joined `[n, 3]`, endings `[n, 3]`), the tables flat.
     #[allow(clippy::type_complexity)]
     fn to_steps<'py>(
         &self,
