@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync._wording import counted
-from pyasync.errors import ArgumentError, PyasyncError, expected
+from pyasync.errors import ArgumentError, InputError, PyasyncError, expected
 
 Choice = TypeVar("Choice", bound="str | None")
 
@@ -52,6 +53,14 @@ def real(
     if not (math.isfinite(number) and 0 <= number <= most) or (positive and number == 0):
         raise error(expected(argument, shown(given), accepted))
     return number
+
+
+def thread_count(given: Any) -> int:
+    """Return `given` as a number of threads; None: one for each core that the process may use."""
+    if given is not None:
+        return integer(InputError, "threads", given, 1)
+    affinity = getattr(os, "sched_getaffinity", None)  # macOS and Windows have none
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
 def seconds(error: type[ArgumentError], argument: str, given: Any) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -10,19 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync import _core
-from pyasync._checks import (
-    aligned,
-    array,
-    choice,
-    entries,
-    flag,
-    fraction,
-    integer,
-    numbers,
-    seconds,
-    shown,
-)
-from pyasync._events import starts_of
+from pyasync._checks import choice, entries, flag, fraction, integer, shown, thread_count
+from pyasync._input import potentials_of, read_input, sample_ids_of
 from pyasync._progress import Progress
 from pyasync.errors import InputError, NetworkError, ScheduleError, expected
 from pyasync.events import SpikeBatch
@@ -142,7 +130,7 @@ def simulate(
         accepted = "a schedule such as pa.Random(8) or pa.Layered()"
         raise ScheduleError(expected("schedule", shown(schedule), accepted))
     batch_first = flag(InputError, "batch_first", batch_first)
-    batch, n_timesteps, n_samples, dt = _input(network, x, dt, batch_first)
+    batch, n_timesteps, n_samples, dt = read_input(network, x, dt, batch_first)
     if not isinstance(keep, Sequence):
         raise InputError(expected("keep", shown(keep), f"some of {KEEP}"))
     keep = (keep,) if isinstance(keep, str) else tuple(keep)
@@ -150,8 +138,8 @@ def simulate(
         choice(InputError, "keep", name, KEEP)
     options = {
         "dt": dt,
-        "sample_ids": _sample_ids(sample_ids, n_samples),
-        "threads": _threads(threads),
+        "sample_ids": sample_ids_of(sample_ids, n_samples),
+        "threads": thread_count(threads),
         "input_mode": choice(InputError, "input_mode", input_mode, ("at_once", "scheduled")),
         "max_forward_steps": integer(InputError, "max_forward_steps", max_forward_steps, 1),
         "max_spikes": None
@@ -165,7 +153,7 @@ def simulate(
         "refractory_dropout": fraction(InputError, "refractory_dropout", refractory_dropout),
         "spike_dropout": fraction(InputError, "spike_dropout", spike_dropout),
         "seed": integer(InputError, "seed", seed),
-        "initial_v": _initial_v(initial_v, n_samples, network),
+        "initial_v": potentials_of(initial_v, n_samples, network),
         "record": flag(InputError, "record", record),
         **{f"keep_{name}": name in keep for name in KEEP},
     }
@@ -231,116 +219,3 @@ def simulate_stream(
         n = len(x) if isinstance(x, SpikeBatch) else (shape[axis] if len(shape) > axis else 0)
         yield simulate(network, x, schedule, sample_ids=np.arange(first, first + n), **options)
         first += n
-
-
-def _initial_v(
-    given: npt.ArrayLike | None, n_samples: int, network: Network
-) -> npt.NDArray[Any] | None:
-    if given is None:
-        return None
-    shape = (n_samples, network.n_neurons)
-    accepted = f"an array [B, n_neurons] = {list(shape)} of finite numbers"
-    v = numbers(InputError, "initial_v", given, accepted)
-    if v.shape != shape:
-        raise InputError(expected("initial_v", f"an array of shape {v.shape}", accepted))
-    with np.errstate(over="ignore", under="ignore"):
-        return aligned(v, network.dtype)
-
-
-def _threads(threads: int | None) -> int:
-    if threads is not None:
-        return integer(InputError, "threads", threads, 1)
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
-
-
-def _sample_ids(sample_ids: npt.ArrayLike | None, n_samples: int) -> list[int] | None:
-    if sample_ids is None:
-        return None
-    accepted = f"{n_samples} integers of 0 or more and below 2**64, one a sample"
-    # As objects, because NumPy has no integer type for a list such as [2**63, -1].
-    ids = array(InputError, "sample_ids", sample_ids, accepted, object)
-    if ids.shape != (n_samples,):
-        raise InputError(expected("sample_ids", f"an array of shape {ids.shape}", accepted))
-    return [integer(InputError, "sample_ids", each, accepted=accepted) for each in ids]
-
-
-def _input(
-    network: Network, x: npt.ArrayLike | SpikeBatch, dt: float | None, batch_first: bool
-) -> tuple[Any, int, int, float]:
-    """What the engine reads, and the batch's timesteps, samples and dt."""
-    if dt is not None:
-        dt = seconds(InputError, "dt", dt)
-    if isinstance(x, SpikeBatch):
-        if x.dt is not None and dt is not None and x.dt != dt:
-            raise InputError(expected("dt", dt, f"the SpikeBatch's own {x.dt}"))
-        dt = x.dt if dt is None else dt
-        if x.n_inputs != network.n_inputs or (
-            len(network.input_shape) > 1
-            and x.input_shape not in (network.input_shape, (x.n_inputs,))
-        ):
-            given = f"a SpikeBatch of input shape {x.input_shape}"
-            raise InputError(expected("x", given, f"input shape {network.input_shape}"))
-        if x.n_samples == 0:
-            raise InputError(expected("x", "an empty SpikeBatch", "at least one sample"))
-    batch = _batch(network, x, batch_first)
-    if dt is None:
-        raise InputError(
-            expected("dt", None, "seconds, finite and above 0 (or a SpikeBatch with dt)")
-        )
-    sizes = (x.n_timesteps, x.n_samples) if isinstance(x, SpikeBatch) else batch.shape[:2]
-    return batch, *sizes, dt
-
-
-def _batch(network: Network, x: npt.ArrayLike | SpikeBatch, batch_first: bool = False) -> Any:
-    """What the engine reads."""
-    if isinstance(x, SpikeBatch):
-        return _events(x, network.dtype)
-    return _dense(network, x, batch_first)
-
-
-def _events(x: SpikeBatch, dtype: np.dtype[Any]) -> tuple[Any, ...]:
-    if x.multiplicity is None:
-        return (x.channel, x.offsets, None, x.n_timesteps, x.n_inputs)
-    with np.errstate(over="ignore", under="ignore"):
-        multiplicity = x.multiplicity.astype(dtype)
-    if not np.isfinite(multiplicity).all():
-        given = x.multiplicity[~np.isfinite(multiplicity)][0]
-        raise InputError(expected("multiplicity", given, f"finite numbers in {dtype}"))
-    kept = multiplicity != 0
-    if kept.all():
-        return (x.channel, x.offsets, multiplicity, x.n_timesteps, x.n_inputs)
-    # What rounds to 0 in the network's dtype is no spike, as in a dense input.
-    offsets = starts_of(kept)[x.offsets]
-    return (x.channel[kept], offsets, multiplicity[kept], x.n_timesteps, x.n_inputs)
-
-
-def _accepted(network: Network, batch_first: bool) -> str:
-    wanted = ("B, T" if batch_first else "T, B") + ", " + ", ".join(map(str, network.input_shape))
-    return f"a SpikeBatch, or an array [{wanted}] of bool, integers or floats"
-
-
-def _check_axes(network: Network, shape: tuple[int, ...], batch_first: bool) -> None:
-    if len(shape) < 3 or shape[2:] not in (network.input_shape, (network.n_inputs,)):
-        given = f"an array of shape {tuple(shape)}"
-        raise InputError(expected("x", given, _accepted(network, batch_first)))
-
-
-def _dense(network: Network, x: npt.ArrayLike, batch_first: bool) -> npt.NDArray[Any]:
-    accepted = _accepted(network, batch_first)
-    dense = array(InputError, "x", x, accepted)
-    if dense.dtype.kind not in "biuf":
-        raise InputError(expected("x", f"{type(x).__name__} of dtype {dense.dtype}", accepted))
-    _check_axes(network, dense.shape, batch_first)
-    if 0 in dense.shape[:2]:
-        given = f"an array of shape {dense.shape}"
-        raise InputError(expected("x", given, "at least one timestep and one sample"))
-    dense = dense.swapaxes(0, 1) if batch_first else dense
-    if dense.dtype == np.bool_:
-        dense = dense.view(np.uint8)
-    elif dense.dtype not in (np.uint8, np.float32):
-        # What float64 cannot hold would be rounded twice by way of it.
-        exact = dense.dtype.itemsize < 8 or dense.dtype == np.float64
-        with np.errstate(over="ignore"):
-            dense = dense.astype(np.float64 if exact else network.dtype)
-    return aligned(dense, dense.dtype).reshape(*dense.shape[:2], -1)

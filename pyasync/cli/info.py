@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pyasync import _core
+from pyasync._checks import thread_count
 from pyasync.cli.files import write_json
 from pyasync.cli.options import JsonFile
 
@@ -57,7 +57,7 @@ def gather() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": _cpu(),
         "cpu_features": _core.cpu_features(),
-        "threads": _threads(),
+        "threads": thread_count(None),
         "packages": {name: _version(name) for name in OPTIONAL},
     }
 
@@ -70,12 +70,6 @@ def _cpu() -> str:
         lines = []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, platform.processor() or platform.machine())
-
-
-def _threads() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _version(package: str) -> str | None:

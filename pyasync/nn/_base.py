@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from pyasync._checks import choice, flag, fraction, integer, seconds, shown
+from pyasync._input import check_axes
 from pyasync.errors import InputError, expected
 from pyasync.events import SpikeBatch
 from pyasync.network import Network
@@ -33,7 +34,6 @@ from pyasync.nn._schedules import RandomSchedules, schedule_for, schedule_of
 from pyasync.nn._surrogates import Surrogate, atan, surrogate_of
 from pyasync.result import Result
 from pyasync.schedules import Schedule
-from pyasync.simulate import _check_axes
 
 SCOPES = ("spikes", "next_emission", "touched")
 GRADIENTS = ("native", "torch", "auto")
@@ -302,7 +302,7 @@ class AsyncModule(nn.Module):
         """A tensor or array with the axes [T, B, ...], refused with those that it was given."""
         if not self.batch_first or x.ndim < 2:
             return x
-        _check_axes(network, x.shape, batch_first=True)
+        check_axes(network, x.shape, batch_first=True)
         return x.swapaxes(0, 1)
 
     def _options(self, seed: int, sample_ids: Any) -> dict[str, Any]:

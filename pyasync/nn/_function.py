@@ -11,7 +11,8 @@ import numpy.typing as npt
 import torch
 
 from pyasync import _core
-from pyasync._checks import aligned
+from pyasync._checks import aligned, thread_count
+from pyasync._input import engine_input
 from pyasync.events import SpikeBatch
 from pyasync.network import Network
 from pyasync.nn._limits import refuse, transforms
@@ -20,7 +21,7 @@ from pyasync.nn._surrogates import Surrogate
 from pyasync.projections import Conv1d, Conv2d
 from pyasync.result import Result
 from pyasync.schedules import Schedule
-from pyasync.simulate import _batch, _threads, simulate
+from pyasync.simulate import simulate
 
 Given = torch.Tensor | None
 
@@ -193,7 +194,7 @@ def by_engine(
     assert result is not None
     assert result.trace is not None
     x, initial_v = saved[:2]
-    batch = _batch(network, call.given(x))
+    batch = engine_input(network, call.given(x))
 
     def array(tensor: Given, contiguous: bool = True) -> Any:
         if tensor is None:
@@ -203,7 +204,7 @@ def by_engine(
     counts, spike_counts, v = grads
     options = {
         "dt": call.dt,
-        "threads": _threads(call.options.get("threads")),
+        "threads": thread_count(call.options.get("threads")),
         "surrogate": (call.surrogate.name, call.surrogate.parameter),
         "gradient_scope": call.gradient_scope,
         "detach_reset": call.detach_reset,

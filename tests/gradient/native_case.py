@@ -11,7 +11,7 @@ from oracle_network import Network
 from strategies_gradient import GradientCase
 
 import pyasync as pa
-from pyasync.simulate import _input
+from pyasync._input import read_input
 
 Gradients = dict[str, Any]
 BOTH = ("float64", "float64", "float32")
@@ -36,7 +36,7 @@ def native_gradient(
     want_initial_v: bool = True,
     want_neuron: bool = True,
 ) -> Gradients:
-    batch, _, _, dt = _input(network, x, dt, False)
+    batch, _, _, dt = read_input(network, x, dt, False)
     options = {
         "dt": dt,
         "threads": threads,

@@ -19,7 +19,7 @@ from strategies import Case, cases
 from strategies_gradient import SCOPES, GradientCase, gradient_cases
 
 import pyasync as pa
-from pyasync.simulate import _input
+from pyasync._input import read_input
 
 torch = pytest.importorskip("torch")
 
@@ -63,7 +63,7 @@ def assert_is_native(g: GradientCase, network: pa.Network, trace: pa.Trace) -> N
         "want_initial_v": True,
         "want_neuron": True,
     }
-    x = _input(network, dense(c), c.dt, False)[0]
+    x = read_input(network, dense(c), c.dt, False)[0]
     cotangents = (g.grad_counts, g.grad_spike_counts, g.grad_v)
     native = pa._core.gradient(network.build(), x, trace.core, *cotangents, options)
     ours = differentiate(g, network, trace)
