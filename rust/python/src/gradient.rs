@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::error::to_python;
-use crate::input::Arrays;
+use crate::input::{Arrays, refused, typed_array};
 use crate::network::{Network, with_network};
 use crate::simulate::{get, polled};
 use crate::trace::Trace;
@@ -68,7 +68,7 @@ fn run<'py, T: Float + Element>(
         "touched" => GradientScope::Touched,
         other => {
             let accepted = "\"spikes\", \"next_emission\" or \"touched\"";
-            return Err(wrong(py, "gradient_scope", format!("{other:?}"), accepted.into()));
+            return Err(refused(py, "gradient_scope", format!("{other:?}"), accepted.into()));
         }
     };
     let settings = GradientOptions {
@@ -111,16 +111,12 @@ fn cotangent<'py, T: Element + Float, D: Dimension>(
 ) -> PyResult<Option<PyReadonlyArray<'py, T, D>>> {
     let Some(given) = given else { return Ok(None) };
     let accepted = || format!("None or an array of {} and shape {shape:?}", T::NAME);
-    match given.extract::<PyReadonlyArray<'py, T, D>>() {
-        Ok(array) if array.shape() == shape => Ok(Some(array)),
-        Ok(array) => {
-            Err(wrong(given.py(), name, format!("an array of shape {:?}", array.shape()), accepted()))
-        }
-        Err(_) => {
-            let kind = given.getattr("dtype").unwrap_or_else(|_| given.get_type().into_any());
-            Err(wrong(given.py(), name, format!("{kind}"), accepted()))
-        }
+    let array: PyReadonlyArray<'py, T, D> = typed_array(name, given, accepted)?;
+    if array.shape() != shape {
+        let given_shape = format!("an array of shape {:?}", array.shape());
+        return Err(refused(given.py(), name, given_shape, accepted()));
     }
+    Ok(Some(array))
 }
 
 /// The numbers of an array where they lie, or `copied` where they do not lie side by side.
@@ -143,8 +139,4 @@ fn strided<'a, T: Element + Float>(
     }
     copied.extend(view.iter());
     Strided::contiguous(copied, shape)
-}
-
-fn wrong(py: Python<'_>, argument: &str, given: String, accepted: String) -> PyErr {
-    to_python(py, Error::Input { argument: argument.to_owned(), given, accepted })
 }

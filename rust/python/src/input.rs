@@ -1,6 +1,7 @@
 //! Input arrays: borrowed from NumPy as they are.
 
-use numpy::{Element, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3};
+use numpy::ndarray::Dimension;
+use numpy::{Element, PyReadonlyArray, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3};
 use pyasync_core::{Error, Float, Input};
 use pyo3::prelude::*;
 
@@ -28,7 +29,8 @@ enum Form<'py, T: Element> {
 impl<'py, T: Float + Element> Arrays<'py, T> {
     pub(crate) fn extract(x: &Bound<'py, PyAny>, initial_v: Option<&Bound<'py, PyAny>>) -> PyResult<Self> {
         let initial_v = initial_v.filter(|v| !v.is_none());
-        let initial_v = initial_v.map(Self::potentials).transpose()?;
+        let accepted = || format!("None or an array of {} and shape [B, n_neurons]", T::NAME);
+        let initial_v = initial_v.map(|given| typed_array("initial_v", given, accepted)).transpose()?;
         let x = if let Ok(x) = x.extract::<PyReadonlyArray3<'py, f32>>() {
             Form::F32(x)
         } else if let Ok(x) = x.extract::<PyReadonlyArray3<'py, f64>>() {
@@ -40,15 +42,6 @@ impl<'py, T: Float + Element> Arrays<'py, T> {
             Form::Events(channel, offsets, multiplicity, n_timesteps, n_inputs)
         };
         Ok(Self { x, initial_v })
-    }
-
-    fn potentials(given: &Bound<'py, PyAny>) -> PyResult<PyReadonlyArray2<'py, T>> {
-        given.extract().map_err(|_| {
-            let kind = given.getattr("dtype").unwrap_or_else(|_| given.get_type().into_any());
-            let (argument, given) = ("initial_v".to_owned(), format!("{kind}"));
-            let accepted = format!("None or an array of {} and shape [B, n_neurons]", T::NAME);
-            to_python(kind.py(), Error::Input { argument, given, accepted })
-        })
     }
 
     pub(crate) fn input(&self) -> Result<Input<'_, T>, Error> {
@@ -79,4 +72,21 @@ impl<'py, T: Float + Element> Arrays<'py, T> {
             None => input,
         })
     }
+}
+
+/// An array of that type and as many axes; another one is refused with its dtype.
+pub(crate) fn typed_array<'py, T: Element, D: Dimension>(
+    argument: &str,
+    given: &Bound<'py, PyAny>,
+    accepted: impl FnOnce() -> String,
+) -> PyResult<PyReadonlyArray<'py, T, D>> {
+    given.extract().map_err(|_| {
+        let kind = given.getattr("dtype").unwrap_or_else(|_| given.get_type().into_any());
+        refused(given.py(), argument, format!("{kind}"), accepted())
+    })
+}
+
+/// The error that says what came, and what is accepted.
+pub(crate) fn refused(py: Python<'_>, argument: &str, given: String, accepted: String) -> PyErr {
+    to_python(py, Error::Input { argument: argument.to_owned(), given, accepted })
 }
