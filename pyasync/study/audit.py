@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,15 +15,14 @@ from pyasync._progress import Progress
 from pyasync.errors import InputError, ScheduleError, expected
 from pyasync.events import SpikeBatch
 from pyasync.network import Network
-from pyasync.result import Result
 from pyasync.schedules import FreeRunning, Layered, Schedule
 from pyasync.simulate import simulate
 from pyasync.study.plan import NAMES, run_label, runs_of
 from pyasync.study.report import AuditReport, AuditRow, Example
+from pyasync.study.run import Run, run
 
 #: Free runs differ, so each is repeated.
 FREE_RUNS = 5
-_AT_ONCE = 500
 _CURVE_POINTS = 80
 
 
@@ -110,72 +108,46 @@ def audit(
     runs = _runs(schedules, forward_group_sizes)
     shown = runs[min(2, len(runs) - 1)] if schedules is None else runs[min(1, len(runs) - 1)]
     options: dict[str, Any] = {"dt": dt, "seed": seed, "threads": threads}
-    results: list[list[Result]] = []
-    spreads: list[dict[str, Any]] = []
-    n_runs = sum(FREE_RUNS if isinstance(each, FreeRunning) else 1 for each in runs)
-
-    def run(schedule: Schedule) -> list[Result]:
-        return _parts(network, batch, schedule, bar, **options)
-
-    with Progress("audit", n_runs * len(batch), "samples", shown=progress) as bar:
-        for schedule in runs:
-            results.append(run(schedule))
-            again = FREE_RUNS - 1 if isinstance(schedule, FreeRunning) else 0
-            repeated = [results[-1], *(run(schedule) for _ in range(again))]
-            spreads.append(_spread(repeated, labels))
-            if finished is not None and 1 < len(results) < len(runs):
-                finished(_report(network, batch, labels, runs, results, spreads, shown, options))
-    report = _report(network, batch, labels, runs, results, spreads, shown, options)
+    done: list[Run] = []
+    rows: list[AuditRow] = []
+    repeats = [FREE_RUNS if isinstance(each, FreeRunning) else 1 for each in runs]
+    with Progress("audit", sum(repeats) * len(batch), "samples", shown=progress) as bar:
+        for schedule, times in zip(runs, repeats, strict=True):
+            repeated = [run(network, batch, schedule, bar, **options) for _ in range(times)]
+            done.append(repeated[0])
+            row = done[-1].row(labels, layered=done[0].correct(labels))
+            rows.append(replace(row, **_spread(repeated, labels)))
+            if finished is not None and 1 < len(done) < len(runs):
+                finished(_report(network, batch, labels, done, rows, shown, options))
+    report = _report(network, batch, labels, done, rows, shown, options)
     if finished is not None:
         finished(report)
     return report
-
-
-def _parts(
-    network: Network, x: SpikeBatch, schedule: Schedule, bar: Progress, **options: Any
-) -> list[Result]:
-    """Run all samples under a schedule, some at a time."""
-    # Only the record of a free run says what came before an output spike.
-    options |= {"keep": ("output_spikes",), "record": isinstance(schedule, FreeRunning)}
-    parts = []
-    for first in range(0, len(x), _AT_ONCE):
-        part = x[first : first + _AT_ONCE]
-        ids = np.arange(first, first + len(part))
-        parts.append(simulate(network, part, schedule, sample_ids=ids, **options))
-        bar.advance(len(part), run_label(schedule))
-    return parts
 
 
 def _report(
     network: Network,
     batch: SpikeBatch,
     labels: npt.NDArray[np.int64],
-    runs: list[Schedule],
-    results: list[list[Result]],
-    spreads: list[dict[str, Any]],
+    done: list[Run],
+    rows: list[AuditRow],
     shown: Schedule,
     options: dict[str, Any],
 ) -> AuditReport:
-    """Gather what is finished: `results` of the first of `runs`."""
-    right = [_joined(parts, "decisions") == labels for parts in results]
-    most = max(int(part.spikes.max()) for parts in results for part in parts)
+    """Gather what is finished: a run and its row for each schedule, layered first."""
+    most = max(each.most_spikes for each in done)
     grid = np.unique(np.geomspace(1, max(most, 2), _CURVE_POINTS).round().astype(np.int64))
-    sample = int(np.argmax(right[0]))
+    sample = int(np.argmax(done[0].correct(labels)))
     traced = [
         simulate(network, batch[sample], each, sample_ids=[sample], record=True, keep=(), **options)
-        for each in (runs[0], shown)
+        for each in (done[0].schedule, shown)
     ]
     events = [result.trace.to_events() for result in traced if result.trace is not None]
     step = options["dt"] if batch.dt is None else batch.dt
     return AuditReport(
-        rows=tuple(
-            replace(_row(schedule, parts, labels, correct, right[0]), **spread)
-            for schedule, parts, correct, spread in zip(
-                runs[: len(results)], results, right, spreads, strict=True
-            )
-        ),
+        rows=tuple(rows),
         anytime_spikes=grid,
-        anytime_accuracy=np.stack([_curve(parts, labels, grid) for parts in results]),
+        anytime_accuracy=np.stack([each.curve(labels, grid) for each in done]),
         example=Example(sample, int(labels[sample]), run_label(shown), *events),
         network=network,
         n_samples=len(batch),
@@ -198,47 +170,7 @@ def _runs(
     return [baseline[0], *asynchronous]
 
 
-def _joined(parts: list[Result], measure: str, *arguments: Any) -> npt.NDArray[Any]:
-    values = [getattr(part, measure) for part in parts]
-    return np.concatenate([value(*arguments) if callable(value) else value for value in values])
-
-
-def _row(
-    schedule: Schedule,
-    parts: list[Result],
-    labels: npt.NDArray[np.int64],
-    correct: npt.NDArray[np.bool_],
-    layered: npt.NDArray[np.bool_],
-) -> AuditRow:
-    cuts = np.cumsum([part.n_samples for part in parts])[:-1]
-    to_correct = [
-        part.latency_to_correct(y) for part, y in zip(parts, np.split(labels, cuts), strict=True)
-    ]
-    lost = layered.astype(np.float64) - correct
-    latency = _joined(parts, "latency")
-
-    def mean(measure: str) -> float:
-        return float(_joined(parts, measure).mean())
-
-    return AuditRow(
-        schedule=schedule.name,
-        forward_group_size=getattr(schedule, "forward_group_size", None),
-        accuracy=float(correct.mean()),
-        accuracy_error=math.sqrt(correct.mean() * (1 - correct.mean()) / len(correct)),
-        accuracy_drop=float(lost.mean()),
-        accuracy_drop_error=float(lost.std() / math.sqrt(len(lost))),
-        decided=float((~np.isnan(latency)).mean()),
-        latency=_mean(latency),
-        latency_to_correct=_mean(np.concatenate(to_correct)),
-        spikes=mean("spikes"),
-        forward_steps=mean("forward_steps"),
-        synaptic_operations=mean("synaptic_operations"),
-        neuron_updates=mean("neuron_updates"),
-        reached_quiescence=mean("reached_quiescence"),
-    )
-
-
-def _spread(repeated: list[list[Result]], labels: npt.NDArray[np.int64]) -> dict[str, Any]:
+def _spread(repeated: list[Run], labels: npt.NDArray[np.int64]) -> dict[str, Any]:
     """Standard deviations over runs of the same schedule; 0 for one run."""
 
     def spread(means: list[float]) -> float:
@@ -246,24 +178,7 @@ def _spread(repeated: list[list[Result]], labels: npt.NDArray[np.int64]) -> dict
 
     return {
         "runs": len(repeated),
-        "accuracy_spread": spread(
-            [float((_joined(parts, "decisions") == labels).mean()) for parts in repeated]
-        ),
-        "spikes_spread": spread([float(_joined(parts, "spikes").mean()) for parts in repeated]),
-        "latency_spread": spread([_mean(_joined(parts, "latency")) for parts in repeated]),
+        "accuracy_spread": spread([float(each.correct(labels).mean()) for each in repeated]),
+        "spikes_spread": spread([each.mean("spikes") for each in repeated]),
+        "latency_spread": spread([each.mean("latency") for each in repeated]),
     }
-
-
-def _curve(
-    parts: list[Result], labels: npt.NDArray[np.int64], grid: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
-    cuts = np.cumsum([part.n_samples for part in parts])[:-1]
-    right = np.zeros(len(grid))
-    for part, y in zip(parts, np.split(labels, cuts), strict=True):
-        right += part.anytime_accuracy(y, grid) * part.n_samples
-    return right / len(labels)
-
-
-def _mean(values: npt.NDArray[np.float64]) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else math.nan

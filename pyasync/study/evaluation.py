@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pyasync._progress import Progress
 from pyasync.network import Network
-from pyasync.result import Result
 from pyasync.schedules import Schedule
-from pyasync.study.audit import _curve, _joined, _parts, _row
 from pyasync.study.report import AuditRow
+from pyasync.study.run import Run, run
 from pyasync.study.samples import Samples
 
 # The same for every network and seed, so that curves can be averaged: 20 points a decade.
@@ -61,17 +59,16 @@ def evaluate(
     most = 0
     with Progress(title, len(runs) * len(x), "samples", shown=progress) as bar:
         for schedule in runs:
-            parts = _parts(network, x, schedule, bar, seed=seed, threads=threads)
-            correct.append(_joined(parts, "decisions") == y)
-            rows.append(_row(schedule, parts, y, correct[-1], correct[0]))
-            curves.append(_anytime(parts, y))
-            most = max(most, *(int(part.spikes.max()) for part in parts))
+            done = run(network, x, schedule, bar, seed=seed, threads=threads)
+            correct.append(done.correct(y))
+            rows.append(done.row(y, correct[0]))
+            curves.append(_anytime(done, y))
+            most = max(most, done.most_spikes)
     return Evaluation(tuple(rows), np.stack(correct), np.stack(curves), most)
 
 
-def _anytime(parts: list[Result], y: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def _anytime(done: Run, y: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Accuracy at `ANYTIME`; nothing changes after the last spike."""
-    most = max(int(part.spikes.max()) for part in parts)
-    changing = int(np.searchsorted(ANYTIME, most, side="left")) + 1
-    curve = _curve(parts, y, ANYTIME[:changing])
+    changing = int(np.searchsorted(ANYTIME, done.most_spikes, side="left")) + 1
+    curve = done.curve(y, ANYTIME[:changing])
     return np.concatenate([curve, np.full(len(ANYTIME) - len(curve), curve[-1])])

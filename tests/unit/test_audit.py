@@ -117,7 +117,7 @@ def test_the_curves_are_anytime_accuracy_and_end_at_the_accuracy(report: AuditRe
 def test_no_figure_depends_on_how_the_samples_are_cut_up(
     report: AuditReport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys.modules["pyasync.study.audit"], "_AT_ONCE", 7)
+    monkeypatch.setattr(sys.modules["pyasync.study.run"], "_AT_ONCE", 7)
     again = audit(network(), *samples(), DETERMINISTIC, seed=5, threads=1)
     assert again.to_json() == report.to_json()
 
