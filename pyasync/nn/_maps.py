@@ -46,7 +46,7 @@ class Map:
         self.source_shape = source_shape
         flat = False
         core: list[nn.Module] = []
-        for module in _leaves(modules):
+        for module in leaves_of(modules):
             if isinstance(module, nn.Flatten):
                 _refuse_own_forward(module, (nn.Flatten,))
                 if (module.start_dim, module.end_dim) != (1, -1):
@@ -68,7 +68,7 @@ class Map:
         self.pool = core[1] if pooled else None
         for module in core:
             _refuse_own_forward(module, LINEAR)
-        _refuse_hooked(self.module)
+        refuse_hooked(self.module)
         if self.pool is not None:
             _check_composed(self.module, self.pool, source_shape)
         self.template = self._template()
@@ -155,14 +155,18 @@ def _pooled(weight: torch.Tensor, bias: Any, stride: tuple[int, int], pool: Any)
     return both.reshape(*weight.shape[:2], *both.shape[2:]), bias
 
 
-def _leaves(modules: Sequence[nn.Module]) -> list[nn.Module]:
+def leaves_of(modules: Sequence[nn.Module]) -> list[nn.Module]:
+    """The modules in their order, those of every `nn.Sequential` in its place, without identities.
+
+    NetworkError if one is no module, or a subclass that computes something else.
+    """
     leaves: list[nn.Module] = []
     for module in modules:
         if not isinstance(module, nn.Module):
             raise NetworkError(expected("module", type(module).__name__, ACCEPTED))
         if isinstance(module, nn.Sequential):
             _refuse_own_forward(module, (nn.Sequential,))
-            leaves += _leaves(list(module))
+            leaves += leaves_of(list(module))
         elif isinstance(module, nn.Identity):
             _refuse_own_forward(module, (nn.Identity,))
         else:
@@ -186,7 +190,7 @@ def _refuse_own_forward(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -
             raise NetworkError(expected("module", given, accepted))
 
 
-def _refuse_hooked(module: nn.Module) -> None:
+def refuse_hooked(module: nn.Module) -> None:
     """Old weight_norm and pruning compute `weight` when a module is called; none is called here."""
     for name in ("weight", "bias"):
         value = module.__dict__.get(name)

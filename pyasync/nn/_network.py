@@ -12,7 +12,7 @@ from pyasync import projections
 from pyasync.errors import NetworkError, expected
 from pyasync.network import Network
 from pyasync.nn._base import AsyncModule
-from pyasync.nn._maps import _leaves
+from pyasync.nn._maps import leaves_of
 from pyasync.nn._modules import OneToOne, Sparse, SumPool2d
 from pyasync.nn._neuron import LIF
 from pyasync.nn._plan import Plan
@@ -180,7 +180,7 @@ class AsyncNetwork(AsyncModule):
         return model.to(dtype)
 
     def _signature(self) -> list[Any]:
-        return signature([*self.neurons, *_leaves(list(self.projections))])
+        return signature([*self.neurons, *leaves_of(list(self.projections))])
 
     def _plan(self) -> Plan:
         token = self._signature()

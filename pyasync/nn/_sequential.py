@@ -12,7 +12,7 @@ from torch.nn.parameter import is_lazy
 from pyasync._checks import entries
 from pyasync.errors import NetworkError, expected
 from pyasync.nn._base import AsyncModule
-from pyasync.nn._maps import Map, _leaves, _refuse_hooked
+from pyasync.nn._maps import Map, leaves_of, refuse_hooked
 from pyasync.nn._modules import OneToOne, Sparse
 from pyasync.nn._neuron import LIF
 from pyasync.nn._plan import Plan
@@ -107,7 +107,7 @@ class AsyncSequential(AsyncModule):
         return list(self)[index]
 
     def _plan(self) -> Plan:
-        leaves = _leaves(list(self))
+        leaves = leaves_of(list(self))
         token = signature(leaves)
         if self._cached is None or not same(self._cached[0], token):
             self._cached = token, self._build(leaves)
@@ -167,10 +167,10 @@ def same(a: list[Any], b: list[Any]) -> bool:
 
 def _first_shape(modules: Sequence[nn.Module]) -> int:
     """Input channels where the first linear map knows them."""
-    leaves = [each for each in _leaves(modules) if not isinstance(each, nn.Flatten)]
+    leaves = [each for each in leaves_of(modules) if not isinstance(each, nn.Flatten)]
     first = leaves[0] if leaves else None
     if first is not None:
-        _refuse_hooked(first)
+        refuse_hooked(first)
     if isinstance(first, nn.Linear):
         return first.in_features
     if isinstance(first, Sparse):

@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from pyasync.study.report import AuditReport
 
 # Okabe and Ito's colours, told apart by people with every kind of colour vision.
-_OUTPUT = "#D55E00"
-_SCHEDULES = ("#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#F0E442", "#0072B2")
+OUTPUT = "#D55E00"
+SCHEDULES = ("#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#F0E442", "#0072B2")
 _SPIKES_SHOWN = 200
 _DASHES: tuple[Any, ...] = ("solid", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1, 1, 1)))
-_INK, _PALE = "#222222", "#f0f0f0"
+INK, PALE = "#222222", "#f0f0f0"
 _STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": 10.5,
     "axes.titlelocation": "left",
-    "axes.edgecolor": _INK,
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
+    "axes.edgecolor": INK,
+    "text.color": INK,
+    "axes.labelcolor": INK,
 }
 
 
@@ -87,7 +87,7 @@ def _rasters(figure: Any, report: AuditReport) -> None:
     said = f"spikes in the order of their delivery, {which}timesteps (shaded in turn)"
     figure.supxlabel(f"{said}; x: output of a wrong class", fontsize=10)
     which = f"sample {example.sample}, class {example.label}"
-    _heading(figure, f"The order of one sample's spikes ({which})")
+    heading(figure, f"The order of one sample's spikes ({which})")
 
 
 def raster(
@@ -106,14 +106,14 @@ def raster(
     order = np.arange(1, len(events) + 1)
     starts = np.flatnonzero(np.diff(events["timestep"].astype(np.int64), prepend=-1))
     for first, last in zip(starts[1::2], [*starts[2::2], len(events)], strict=False):
-        axes.axvspan(first + 0.5, last + 0.5, color=_PALE, lw=0, zorder=0)
+        axes.axvspan(first + 0.5, last + 0.5, color=PALE, lw=0, zorder=0)
     hidden = [each.name for each in populations if each.name != output]
     depths = np.linspace(0.45, 0.95, max(len(hidden), 2))
     blues = dict(zip(hidden, colormaps["Blues"](depths), strict=False))
     for population in populations:
         here = (events["neuron"] >= population.start) & (events["neuron"] < population.stop)
         wrong = np.zeros_like(here)
-        colour, size = (_OUTPUT, 26) if population.name == output else (blues[population.name], 9)
+        colour, size = (OUTPUT, 26) if population.name == output else (blues[population.name], 9)
         if population.name == output and label is not None:
             wrong = here & (events["neuron"] != population.start + label)
         for chosen, marker in ((here & ~wrong, "o"), (wrong, "x")):
@@ -135,11 +135,12 @@ def _title(axes: Any, report: AuditReport, events: Any, name: str) -> None:
         output = events["neuron"][fired[0]] - report.network.output_ids.start
         verdict = "right" if output == report.example.label else "wrong"
         said = f"first output: no. {fired[0] + 1}, {verdict}"
-        axes.set_title(said, loc="right", color=_OUTPUT, fontsize=9.5)
-        axes.axvline(fired[0] + 1, color=_OUTPUT, lw=1, zorder=2)
+        axes.set_title(said, loc="right", color=OUTPUT, fontsize=9.5)
+        axes.axvline(fired[0] + 1, color=OUTPUT, lw=1, zorder=2)
 
 
-def _heading(figure: Any, text: str) -> None:
+def heading(figure: Any, text: str) -> None:
+    """Put a title above everything in a figure, at its left."""
     figure.suptitle(text, x=0.008, ha="left", fontweight="bold", fontsize=11.5)
 
 
@@ -150,10 +151,10 @@ def _anytime(figure: Any, report: AuditReport) -> None:
     names = list(dict.fromkeys(row.schedule for row in report.rows[1:]))
     sizes = sorted({row.forward_group_size or 0 for row in report.rows[1:]})
     for row, accuracy in zip(report.rows, report.anytime_accuracy, strict=True):
-        how: dict[str, Any] = {"color": _INK, "lw": 3.2, "zorder": 2}
+        how: dict[str, Any] = {"color": INK, "lw": 3.2, "zorder": 2}
         if row is not report.rows[0]:
             dashes = _DASHES[sizes.index(row.forward_group_size or 0) % len(_DASHES)]
-            colour = _SCHEDULES[names.index(row.schedule) % len(_SCHEDULES)]
+            colour = SCHEDULES[names.index(row.schedule) % len(SCHEDULES)]
             how = {"color": colour, "ls": dashes, "lw": 1.7, "zorder": 3}
         label = f"{row.run}: {100 * row.accuracy:.1f} %"
         axes.plot(report.anytime_spikes, 100 * accuracy, label=label, **how)
@@ -175,4 +176,4 @@ def _anytime(figure: Any, report: AuditReport) -> None:
         frameon=False, fontsize=9, title_fontsize=9, alignment="left",
     )  # fmt: skip
     samples = f"{report.n_samples:,} samples, undecided counts as wrong"
-    _heading(figure, f"Accuracy had every sample been cut after so many spikes ({samples})")
+    heading(figure, f"Accuracy had every sample been cut after so many spikes ({samples})")

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pyasync._events import count_of, integers_of, seconds_of
+from pyasync._events import count_of, seconds_of
 from pyasync._progress import Progress
-from pyasync.errors import InputError, MissingDependencyError, expected
+from pyasync.errors import MissingDependencyError
 from pyasync.events import SpikeBatch
 from pyasync.network import Network
 from pyasync.neurons import LIF
 from pyasync.projections import Linear
 from pyasync.study._recipe_values import checked
-from pyasync.study.samples import check_batch
+from pyasync.study.samples import classes_of
 
 if TYPE_CHECKING:
     import torch
@@ -103,7 +103,8 @@ def train_layered(
     >>> pa.simulate(network, x, pa.Layered()).decisions()
     array([0, 1, 2, 3])
     """
-    labels, sizes = _checked(x, y, hidden, n_outputs)
+    labels, classes = classes_of(x, y, n_outputs)
+    sizes = [x.n_inputs, *checked("hidden", hidden), classes]
     epochs, batch_size = checked("epochs", epochs), checked("batch_size", batch_size)
     seed, threads = checked("seed", seed), count_of("threads", threads)
     tau_mem, v_threshold = checked("tau_mem", tau_mem), checked("v_threshold", v_threshold)
@@ -118,7 +119,7 @@ def train_layered(
     optimiser = torch.optim.Adam(weights, lr=learning_rate)
     targets = torch.as_tensor(labels)
     work = Progress("training, layered", epochs * len(x), "samples", shown=progress)
-    with _threads(torch, threads), work as bar:
+    with torch_threads(torch, threads), work as bar:
         for _ in range(epochs):
             for picked in torch.randperm(len(x), generator=chance).split(batch_size):
                 batch = x[picked.numpy()]
@@ -168,7 +169,8 @@ def _dense(batch: SpikeBatch, kept: npt.NDArray[np.bool_], scale: float) -> npt.
 
 
 @contextmanager
-def _threads(torch: Any, threads: int) -> Iterator[None]:
+def torch_threads(torch: Any, threads: int) -> Iterator[None]:
+    """Give PyTorch so many threads for the time being."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -198,19 +200,3 @@ def _network(weights: Tensors, neuron: LIF, x: SpikeBatch) -> Network:
     return Network.sequential(
         [Linear(array) for array in arrays], neuron=neuron, input_shape=x.input_shape, names=names
     )
-
-
-def _checked(
-    x: SpikeBatch, y: npt.ArrayLike, hidden: Sequence[int], n_outputs: int | None
-) -> tuple[npt.NDArray[np.int64], list[int]]:
-    check_batch("x", x)
-    labels = integers_of("y", y).astype(np.int64)
-    if len(labels) != len(x):
-        raise InputError(
-            expected("y", f"{len(labels)} classes", f"one for each of {len(x)} samples")
-        )
-    classes = int(labels.max()) + 1 if n_outputs is None else count_of("n_outputs", n_outputs)
-    if labels.min() < 0 or labels.max() >= classes:
-        given = f"classes {labels.min()} .. {labels.max()}"
-        raise InputError(expected("y", given, f"classes 0 .. {max(classes, 1) - 1}"))
-    return labels, [x.n_inputs, *checked("hidden", hidden), classes]

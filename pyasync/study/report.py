@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import platform
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from pyasync._files import write_whole
 from pyasync._wording import ordered
 from pyasync.network import Network
+from pyasync.study.json_values import described, number
 from pyasync.study.table import headline, rich_table, text_table
 
 FORMAT, VERSION = "pyasync.AuditReport", 1
@@ -155,10 +155,10 @@ class AuditReport:
             "dt": self.dt,
             "n_samples": self.n_samples,
             "n_timesteps": self.n_timesteps,
-            "network": _described(self.network),
+            "network": described(self.network),
             "headline": self.headline,
             "rows": [
-                {name: _plain(value) for name, value in asdict(row).items()} for row in self.rows
+                {name: number(value) for name, value in asdict(row).items()} for row in self.rows
             ],
             "anytime": {
                 "spikes": self.anytime_spikes.tolist(),
@@ -197,35 +197,3 @@ class AuditReport:
     def __repr__(self) -> str:
         schedules = ", ".join(dict.fromkeys(row.schedule for row in self.rows))
         return f"AuditReport({self.n_samples:,} samples, {len(self.rows)} runs: {schedules})"
-
-
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _described(network: Network) -> dict[str, Any]:
-    def span(values: npt.NDArray[np.float64]) -> Any:
-        low, high = (_plain(float(value)) for value in (values.min(), values.max()))
-        return low if low == high else [low, high]
-
-    return {
-        "input_shape": list(network.input_shape),
-        "n_neurons": network.n_neurons,
-        "n_synapses": int(sum(network.build().n_synapses())),
-        "dtype": network.dtype.name,
-        "output": network.output,
-        "populations": [
-            {
-                "name": each.name,
-                "shape": list(each.shape),
-                "tau_mem": span(each.neuron.values("tau_mem", each.shape)),
-                "v_threshold": span(each.neuron.values("v_threshold", each.shape)),
-                "reset": each.neuron.reset,
-                "refractory": each.neuron.refractory,
-            }
-            for each in network.populations
-        ],
-        "projections": [
-            f"{each.source} -> {each.target}: {each.projection!r}" for each in network.projections
-        ],
-    }

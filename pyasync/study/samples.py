@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync._checks import integer, shown
-from pyasync._events import integers_of
+from pyasync._events import count_of, integers_of
 from pyasync.errors import InputError, expected
 from pyasync.events import SpikeBatch
 
@@ -78,10 +78,7 @@ class Samples:
             If an argument is not as described, or no class has five samples.
         """
         check_batch("x", x)
-        labels = integers_of("y", y).astype(np.int64)
-        if len(labels) != len(x):
-            given = f"{len(labels)} classes"
-            raise InputError(expected("y", given, f"one for each of {len(x)} samples"))
+        labels = _labels(x, y)
         test = np.zeros(len(labels), bool)
         for each in np.unique(labels):
             test[np.flatnonzero(labels == each)[_EVERY - 1 :: _EVERY]] = True
@@ -129,6 +126,31 @@ def check_batch(argument: str, given: object) -> None:
     if not isinstance(given, SpikeBatch) or len(given) == 0 or given.dt is None:
         accepted = "a SpikeBatch with one sample or more and a dt"
         raise InputError(expected(argument, shown(given), accepted))
+
+
+def classes_of(x: SpikeBatch, y: npt.ArrayLike, n_outputs: int | None) -> tuple[Labels, int]:
+    """Classes of training samples, and how many there are: `n_outputs` unless that is None.
+
+    Raises
+    ------
+    InputError
+        If an argument cannot be trained on.
+    """
+    check_batch("x", x)
+    labels = _labels(x, y)
+    classes = int(labels.max()) + 1 if n_outputs is None else count_of("n_outputs", n_outputs)
+    if labels.min() < 0 or labels.max() >= classes:
+        given = f"classes {labels.min()} .. {labels.max()}"
+        raise InputError(expected("y", given, f"classes 0 .. {max(classes, 1) - 1}"))
+    return labels, classes
+
+
+def _labels(x: SpikeBatch, y: npt.ArrayLike) -> Labels:
+    labels = integers_of("y", y).astype(np.int64)
+    if len(labels) != len(x):
+        given = f"{len(labels)} classes"
+        raise InputError(expected("y", given, f"one for each of {len(x)} samples"))
+    return labels
 
 
 def fingerprint(*samples: tuple[SpikeBatch, Labels]) -> str:

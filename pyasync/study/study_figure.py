@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync._wording import counted
-from pyasync.study.figure import _INK, _SCHEDULES, _heading, drawing
+from pyasync.study.figure import INK, SCHEDULES, drawing, heading
 from pyasync.study.study_table import main_rows
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def anytime(figure: Any, report: StudyReport, runs: list[str]) -> None:
     panels[0].set_ylabel("correct (%)")
     figure.supxlabel("spikes fired in the whole network, per sample (logarithmic)", fontsize=10)
     _legend(panels[-1], "trained")
-    _heading(figure, f"Accuracy had every sample been cut after so many spikes ({_seen(report)})")
+    heading(figure, f"Accuracy had every sample been cut after so many spikes ({_seen(report)})")
 
 
 def schedules(figure: Any, report: StudyReport, trained: list[str]) -> None:
@@ -81,7 +81,7 @@ def schedules(figure: Any, report: StudyReport, trained: list[str]) -> None:
     for axes, name in zip(panels, trained, strict=True):
         rows = [row for row in report.rows if row.trained == name]
         layered = next(row for row in rows if row.schedule == "layered")
-        axes.axhline(100 * layered.accuracy.mean, color=_INK, lw=1.6, label="layered", zorder=2)
+        axes.axhline(100 * layered.accuracy.mean, color=INK, lw=1.6, label="layered", zorder=2)
         for index, schedule in enumerate(names):
             own = sorted(
                 (row for row in rows if row.schedule == schedule),
@@ -93,7 +93,7 @@ def schedules(figure: Any, report: StudyReport, trained: list[str]) -> None:
                 x,
                 [100 * row.accuracy.mean for row in own],
                 [100 * np.nan_to_num(row.accuracy.deviation) for row in own],
-                color=_SCHEDULES[index % len(_SCHEDULES)],
+                color=SCHEDULES[index % len(SCHEDULES)],
                 marker=_MARKERS[index % len(_MARKERS)],
                 ms=5.5, lw=1.6, capsize=2.5, label=schedule, zorder=3,
             )  # fmt: skip
@@ -104,7 +104,7 @@ def schedules(figure: Any, report: StudyReport, trained: list[str]) -> None:
                 [100 * usual.accuracy.mean],
                 170,
                 facecolors="none",
-                edgecolors=_INK,
+                edgecolors=INK,
                 zorder=4,
                 label="as trained",
             )
@@ -118,7 +118,7 @@ def schedules(figure: Any, report: StudyReport, trained: list[str]) -> None:
     # The first panel may lack the ring of what it was trained with.
     fullest = max(panels, key=lambda axes: len(axes.get_legend_handles_labels()[1]))
     _legend(fullest, "run", panels[-1])
-    _heading(figure, f"Accuracy when the order is another ({_seen(report)})")
+    heading(figure, f"Accuracy when the order is another ({_seen(report)})")
 
 
 def convergence(figure: Any, report: StudyReport) -> None:
@@ -140,7 +140,7 @@ def convergence(figure: Any, report: StudyReport) -> None:
         axes.grid(color=_GRID)
         axes.set_xlim(left=0)
     _legend(right, "trained, and run so")
-    _heading(figure, f"Accuracy on the test samples after each epoch ({_seen(report)})")
+    heading(figure, f"Accuracy on the test samples after each epoch ({_seen(report)})")
 
 
 def _banded(
@@ -186,7 +186,7 @@ def _legend(source: Any, title: str, beside: Any = None) -> None:
 
 def _colour(report: StudyReport, trained: str) -> str:
     if trained == report.plan.baseline:
-        return _INK
+        return INK
     others = [name for name in report.plan.recipes if name != report.plan.baseline]
     return _TRAININGS[others.index(trained) % len(_TRAININGS)]
 

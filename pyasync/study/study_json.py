@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import platform
 from dataclasses import asdict, fields
 from importlib.metadata import PackageNotFoundError, version
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyasync.study.report import _described
+from pyasync.study.json_values import described, number
 from pyasync.study.study_rows import Finished, Spread, StudyRow
 
 if TYPE_CHECKING:
@@ -77,12 +76,12 @@ def _row(row: StudyRow) -> dict[str, Any]:
         value = getattr(row, field.name)
         if isinstance(value, Spread):
             content[field.name] = {
-                "mean": _number(value.mean),
-                "deviation": _number(value.deviation),
-                "by_seed": [_number(each) for each in value.values],
+                "mean": number(value.mean),
+                "deviation": number(value.deviation),
+                "by_seed": [number(each) for each in value.values],
             }
         else:
-            content[field.name] = _number(value)
+            content[field.name] = number(value)
     return content
 
 
@@ -91,12 +90,8 @@ def _finished(each: Finished) -> dict[str, Any]:
         "trained": each.job.trained,
         "seed": each.job.seed,
         "versions": each.versions,
-        "network": _described(each.network),
+        "network": described(each.network),
         "history": [
-            {name: _number(value) for name, value in asdict(e).items()} for e in each.history
+            {name: number(value) for name, value in asdict(e).items()} for e in each.history
         ],
     }
-
-
-def _number(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

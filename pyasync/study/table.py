@@ -8,21 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from pyasync._wording import counted
 from pyasync.study.certainty import amount, points, shows
+from pyasync.study.grid import Grid
 
 if TYPE_CHECKING:
     from pyasync.study.report import AuditRow
 
 _COLUMNS = (
-    ("schedule", "<"),
-    ("F", ">"),
-    ("accuracy %", ">"),
-    ("drop, points", ">"),
-    ("spikes", ">"),
-    ("first output", ">"),
-    ("first correct", ">"),
-    ("forward steps", ">"),
-    ("synaptic ops", ">"),
-)
+    "schedule", "F", "accuracy %", "drop, points", "spikes", "first output", "first correct",
+    "forward steps", "synaptic ops",
+)  # fmt: skip
 _NOTES = (
     "Means per sample; ± is one standard error, of the drop that of the paired difference.",
     "first output, first correct: spikes fired before the first spike of any, of the correct,\n"
@@ -109,18 +103,9 @@ def notes(rows: Sequence[AuditRow]) -> list[str]:
 
 def text_table(rows: Sequence[AuditRow], n_samples: int) -> str:
     """Lay the rows out in plain text under the headline."""
-    lines = [[name for name, _ in _COLUMNS], *cells(rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    laid = [
-        "  ".join(
-            f"{cell:{side}{width}}"
-            for cell, (_, side), width in zip(line, _COLUMNS, widths, strict=True)
-        ).rstrip()
-        for line in lines
-    ]
-    rule = "-" * max(map(len, laid))
-    table = [laid[0], rule, laid[1], rule, *laid[2:]]
-    return "\n".join([headline(rows, n_samples), "", *table, "", *notes(rows)])
+    lines = tuple(map(tuple, cells(rows)))
+    grid = Grid(_COLUMNS, lines, notes=tuple(notes(rows)), rules=(1,))
+    return f"{headline(rows, n_samples)}\n\n{grid.to_text()}"
 
 
 def rich_table(rows: Sequence[AuditRow], n_samples: int) -> Any:
@@ -130,8 +115,8 @@ def rich_table(rows: Sequence[AuditRow], n_samples: int) -> Any:
     from rich.text import Text
 
     table = Table(title_justify="left", pad_edge=False, box=None, header_style="bold")
-    for name, side in _COLUMNS:
-        table.add_column(name, justify="left" if side == "<" else "right", no_wrap=True)
+    for index, name in enumerate(_COLUMNS):
+        table.add_column(name, justify="right" if index else "left", no_wrap=True)
     before = None
     for row, line in zip(rows, cells(rows), strict=True):
         lost = row.accuracy_drop > 0 and _sure(row, n_samples)

@@ -21,9 +21,10 @@ from pyasync.errors import InputError, expected
 from pyasync.events import SpikeBatch
 from pyasync.network import Network
 from pyasync.study.checkpoint import held
-from pyasync.study.layered import _checked, _threads
+from pyasync.study.layered import torch_threads
 from pyasync.study.loop import Epoch, Loop, Samples
 from pyasync.study.recipe import Recipe
+from pyasync.study.samples import classes_of
 
 __all__ = ["Epoch", "Training", "train"]
 
@@ -132,12 +133,12 @@ def train(
     """
     if not isinstance(recipe, Recipe):
         raise InputError(expected("recipe", type(recipe).__name__, "a pa.study.Recipe"))
-    labels, (_, classes) = _checked(x, y, (), n_outputs)
+    labels, classes = classes_of(x, y, n_outputs)
     held_out = None if validation is None else _held_out(validation, x, classes)
     accepted = "seconds, finite and 0 or more"
     every = real(InputError, "checkpoint_seconds", checkpoint_seconds, accepted, positive=False)
     alone = nullcontext() if checkpoint is None else held(checkpoint)
-    with _threads(torch, 1), torch.enable_grad(), alone:
+    with torch_threads(torch, 1), torch.enable_grad(), alone:
         loop = Loop(recipe, (x, labels), classes, held_out, threads)
         if checkpoint is not None:
             loop.keep_at(Path(checkpoint), every)
@@ -159,7 +160,7 @@ def _held_out(given: object, x: SpikeBatch, n_outputs: int) -> Samples:
             expected("validation", type(given).__name__, "a pair of samples and classes")
         )
     try:
-        labels, _ = _checked(given[0], given[1], (), n_outputs)
+        labels, _ = classes_of(given[0], given[1], n_outputs)
     except InputError as error:
         raise InputError(f"validation, {error}") from error
     kinds = [(each.input_shape, each.dt) for each in (given[0], x)]

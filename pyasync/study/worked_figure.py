@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pyasync.schedules import Layered, Momentum, Schedule
-from pyasync.study.figure import _INK, _OUTPUT, _PALE, _heading
+from pyasync.study.figure import INK, OUTPUT, PALE, heading
 from pyasync.study.worked_example import (
     NAMES,
     OUTPUTS,
@@ -30,7 +30,7 @@ def compose(figure: Any) -> None:
     _network(left)
     _run(middle, Layered(), "layered: one layer after the other")
     _run(right, Momentum(1), "asynchronous: one spike at a time, highest potential first")
-    _heading(figure, "One input event: the same network, two orders, two answers")
+    heading(figure, "One input event: the same network, two orders, two answers")
 
 
 def _network(axes: Any) -> None:
@@ -53,7 +53,7 @@ def _network(axes: Any) -> None:
             box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
             axes.text(*middle, f"{weight:g}", fontsize=8.5, bbox=box, **how)
     for name, (x, y) in place.items():
-        colour = _OUTPUT if name in OUTPUTS else _INK
+        colour = OUTPUT if name in OUTPUTS else INK
         axes.scatter([x], [y], 360, color="white", edgecolors=colour, lw=1.4, zorder=5)
         label = "in" if name == "input" else name
         axes.text(x, y, label, ha="center", va="center", color=colour, zorder=6)
@@ -69,7 +69,7 @@ def _run(axes: Any, schedule: Schedule, title: str) -> None:
     for row in _ROW.values():
         axes.axhline(row, color="#dddddd", lw=0.8, zorder=0)
     for step in done[1::2]:
-        axes.axvspan(step.step - 0.5, step.step + 0.5, color=_PALE, lw=0, zorder=-1)
+        axes.axvspan(step.step - 0.5, step.step + 0.5, color=PALE, lw=0, zorder=-1)
     fired: dict[str, int] = {"input": 0}
     for step in done:
         reached = {each.neuron: each for each in step.updates}
@@ -79,7 +79,7 @@ def _run(axes: Any, schedule: Schedule, title: str) -> None:
             if source != "input":
                 line = [fired[source] + 0.1, max(begin, fired[source] + 0.1)]
                 axes.plot(line, [_ROW[source]] * 2, color=_WAITS, lw=4, alpha=0.5, zorder=1)
-            axes.scatter([begin], [_ROW[source]], 16, color=_INK, zorder=4)
+            axes.scatter([begin], [_ROW[source]], 16, color=INK, zorder=4)
             for target in np.flatnonzero(weights):
                 ignored = reached[NAMES[target]].outcome == "refractory"
                 colour = _WAITS if ignored else _EXCITES if weights[target] > 0 else _INHIBITS
@@ -110,7 +110,7 @@ def _run(axes: Any, schedule: Schedule, title: str) -> None:
 
 def _update(axes: Any, step: int, neuron: str, outcome: str, after: float) -> None:
     """Mark one update: filled if the neuron fires, a cross if it is refractory."""
-    colour = _OUTPUT if neuron in OUTPUTS else _INK
+    colour = OUTPUT if neuron in OUTPUTS else INK
     here = (step + 0.05, _ROW[neuron])
     if outcome == "refractory":
         axes.scatter(*here, 40, color=_WAITS, marker="x", zorder=5)

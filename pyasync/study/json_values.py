@@ -1,0 +1,46 @@
+"""What the JSON of every report says in the same way."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyasync.network import Network
+
+
+def number(value: Any) -> Any:
+    """A value as JSON can say it: null for what is not a number."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def described(network: Network) -> dict[str, Any]:
+    """A network's populations and projections, without its weights."""
+
+    def span(values: npt.NDArray[np.float64]) -> Any:
+        low, high = (number(float(value)) for value in (values.min(), values.max()))
+        return low if low == high else [low, high]
+
+    return {
+        "input_shape": list(network.input_shape),
+        "n_neurons": network.n_neurons,
+        "n_synapses": int(sum(network.build().n_synapses())),
+        "dtype": network.dtype.name,
+        "output": network.output,
+        "populations": [
+            {
+                "name": each.name,
+                "shape": list(each.shape),
+                "tau_mem": span(each.neuron.values("tau_mem", each.shape)),
+                "v_threshold": span(each.neuron.values("v_threshold", each.shape)),
+                "reset": each.neuron.reset,
+                "refractory": each.neuron.refractory,
+            }
+            for each in network.populations
+        ],
+        "projections": [
+            f"{each.source} -> {each.target}: {each.projection!r}" for each in network.projections
+        ],
+    }
