@@ -25,23 +25,77 @@ class ArgumentError(PyasyncError, ValueError):
 
 
 class NetworkError(ArgumentError):
-    """A network, population, projection or neuron model is not well formed."""
+    """A network, population, projection or neuron model is not well formed.
+
+    Examples
+    --------
+    >>> import pyasync as pa
+    >>> try:
+    ...     pa.LIF(tau_mem=0)
+    ... except pa.NetworkError as error:
+    ...     print(error)
+    tau_mem: got 0.0; accepted: seconds > 0 (infinity: integrate-and-fire)
+    """
 
 
 class InputError(ArgumentError):
-    """An input of spikes or currents is not well formed or does not fit the network."""
+    """An input of spikes or currents is not well formed or does not fit the network.
+
+    Examples
+    --------
+    >>> import pyasync as pa
+    >>> try:
+    ...     pa.SpikeBatch([3], [0, 1], n_timesteps=1, input_shape=3)
+    ... except pa.InputError as error:
+    ...     print(error)
+    channel: got 3; accepted: 0 .. 2
+    """
 
 
 class ScheduleError(ArgumentError):
-    """A schedule is not well formed, or a custom one picked what it may not."""
+    """A schedule is not well formed, or a custom one picked what it may not.
+
+    Examples
+    --------
+    >>> import pyasync as pa
+    >>> try:
+    ...     pa.Fifo(0)
+    ... except pa.ScheduleError as error:
+    ...     print(error)
+    forward_group_size: got 0; accepted: an integer of 1 or more
+    """
 
 
 class TraceError(PyasyncError):
-    """A trace is truncated, altered, foreign, invalid or of another network."""
+    """A trace is truncated, altered, foreign, invalid or of another network.
+
+    Examples
+    --------
+    >>> import pyasync as pa
+    >>> try:
+    ...     pa.Trace.from_bytes(b"no trace")
+    ... except pa.TraceError as error:
+    ...     print(error)
+    trace: got a file that is no trace; accepted: a whole, unaltered trace file of version 1
+    """
 
 
 class ReplayError(TraceError):
-    """A replay diverged from its trace: the message names the first difference."""
+    """A replay diverged from its trace: the message names the first difference.
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa
+    >>> network = pa.Network.sequential([pa.Linear(np.eye(2))])
+    >>> x = np.full((1, 1, 2), 2.0)
+    >>> trace = pa.simulate(network, x, dt=1e-3, record=True).trace
+    >>> try:
+    ...     pa.simulate(network, 0 * x, pa.Replay(trace), dt=1e-3)
+    ... except pa.ReplayError as error:
+    ...     print(error)
+    trace: the replay diverges from it at sample 0, timestep 0, step 0: in the trace neuron 0 fires,
+    here no further neuron fires; accepted: the network, weights and input that were recorded
+    """
 
 
 class GradientError(PyasyncError, NotImplementedError):
@@ -53,7 +107,17 @@ class GradientError(PyasyncError, NotImplementedError):
 
 
 class FileError(PyasyncError, ValueError):
-    """A file could not be read as what it should be, or not be written."""
+    """A file could not be read as what it should be, or not be written.
+
+    Examples
+    --------
+    >>> import pyasync as pa
+    >>> try:
+    ...     pa.SpikeBatch.load("no such file")
+    ... except pa.FileError as error:
+    ...     print(error)
+    path: got no such file (No such file or directory); accepted: a whole npz file
+    """
 
 
 class MissingDependencyError(PyasyncError, ImportError):

@@ -410,6 +410,15 @@ array([5, 2], dtype=uint32))
             If there is not one label for each sample.
         FileError
             If the file cannot be written.
+
+        Examples
+        --------
+        >>> import tempfile, pathlib, pyasync as pa
+        >>> batch = pa.SpikeBatch([0, 1], [0, 1, 2], n_timesteps=1, input_shape=2, dt=1e-3)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     batch.save(pathlib.Path(folder, "x.npz"), label=[3, 5])
+        ...     pa.data.npz(pathlib.Path(folder, "x.npz"))
+        (SpikeBatch(2 samples, 1 timestep of 1 ms, input shape (2,), 2 events), array([3, 5]))
         """
         arrays = {
             "format": np.array(FORMAT),

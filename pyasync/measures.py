@@ -55,6 +55,18 @@ class OutputSpikes:
     neuron : uint32 [n]
         Index of the output neuron.
     n_outputs : int
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa
+    >>> network = pa.Network.sequential([pa.Linear(np.eye(3))])
+    >>> x = np.array([[[2, 0, 0], [0, 2, 2]]])   # one timestep of two samples
+    >>> spikes = pa.simulate(network, x, pa.Fifo(1), dt=1e-3).output_spikes()
+    >>> spikes.totals()
+    array([[1, 0, 0],
+           [0, 1, 1]])
+    >>> spikes.neuron[spikes.offsets[1] : spikes.offsets[2]]   # of the second sample
+    array([1, 2], dtype=uint32)
     """
 
     offsets: npt.NDArray[np.int64]

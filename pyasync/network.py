@@ -21,7 +21,15 @@ from pyasync.projections import MOST_NEURONS, Linear, Projection, Shape, Sparse
 
 @dataclass(frozen=True)
 class Population:
-    """A group of neurons with one neuron model; their ids are `start .. stop - 1`."""
+    """A group of neurons with one neuron model; their ids are `start .. stop - 1`.
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa
+    >>> network = pa.Network.sequential([pa.Linear(np.eye(2)), pa.Linear(np.ones((3, 2)))])
+    >>> [(each.name, each.shape, each.start, each.stop) for each in network.populations]
+    [('1', (2,), 0, 2), ('2', (3,), 2, 5)]
+    """
 
     name: str
     shape: Shape
@@ -32,7 +40,15 @@ class Population:
 
 @dataclass(frozen=True)
 class Connection:
-    """A projection in its place; `source` is "input" or a population's name."""
+    """A projection in its place; `source` is "input" or a population's name.
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa
+    >>> network = pa.Network.sequential([pa.Linear(np.eye(2)), pa.OneToOne(1.0)])
+    >>> [(each.source, each.target, each.projection.kind) for each in network.projections]
+    [('input', '1', 'linear'), ('1', '2', 'one_to_one')]
+    """
 
     source: str
     target: str
@@ -167,6 +183,15 @@ class Network:
         ------
         NetworkError
             If the name is taken, the neuron's parameters do not fit, or the network is complete.
+
+        Examples
+        --------
+        >>> import pyasync as pa
+        >>> network = pa.Network(input_shape=(2, 8, 8))
+        >>> network.add("features", (4, 6, 6), pa.LIF(v_threshold=0.5))
+        >>> network.add("classes", 10)
+        >>> network.n_neurons
+        154
         """
         self._must_be_open()
         is_name = isinstance(name, str) and name.isprintable() and name
@@ -193,6 +218,16 @@ class Network:
         ------
         NetworkError
             If there is no such population, shapes do not fit, or the network is complete.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> network = pa.Network(3)
+        >>> network.add("a", 2)
+        >>> network.connect("input", "a", pa.Linear(np.ones((2, 3))))
+        >>> network.connect("a", "a", pa.OneToOne(-0.5))   # each neuron inhibits itself
+        >>> network
+        Network(3 -> a[2], 2 projections, float64)
         """
         self._must_be_open()
         if not isinstance(projection, Projection):
@@ -215,7 +250,20 @@ class Network:
 
     @property
     def output(self) -> str:
-        """Name of the output population: the last added, unless set."""
+        """Name of the output population: the last added, unless set.
+
+        Examples
+        --------
+        >>> import pyasync as pa
+        >>> network = pa.Network(3)
+        >>> for name in ("a", "b"):
+        ...     network.add(name, 2)
+        >>> network.output, network.output_ids
+        ('b', range(2, 4))
+        >>> network.output = "a"
+        >>> network.output_ids
+        range(0, 2)
+        """
         if self._output is None:
             if not self._populations:
                 accepted = "a network with at least one population"
@@ -357,10 +405,10 @@ class Network:
         --------
         >>> import numpy as np, pyasync as pa, tempfile, pathlib
         >>> network = pa.Network.sequential([pa.Linear(np.ones((2, 3)))])
-        >>> path = pathlib.Path(tempfile.mkdtemp()) / "network.safetensors"
-        >>> network.save(path)
-        >>> pa.Network.load(path)
-        Network(3 -> 1[2], 1 projection, float64)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     network.save(pathlib.Path(folder, "network.safetensors"))
+        ...     [file.name for file in pathlib.Path(folder).iterdir()]
+        ['network.safetensors']
         """
         from pyasync._network_file import save
 
@@ -376,6 +424,15 @@ class Network:
             If `safetensors` is not installed.
         FileError
             If the file is not readable, truncated or no pyasync network.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa, tempfile, pathlib
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "network.safetensors")
+        ...     pa.Network.sequential([pa.Linear(np.ones((4, 3)))]).save(path)
+        ...     pa.Network.load(path)
+        Network(3 -> 1[4], 1 projection, float64)
         """
         from pyasync._network_file import load
 

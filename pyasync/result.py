@@ -27,7 +27,16 @@ INTEGERS = (
 
 
 class StopReason(IntEnum):
-    """What stopped a sample before it was quiescent; of several stops in a sample, the last."""
+    """What stopped a sample before it was quiescent; of several stops in a sample, the last.
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa
+    >>> network = pa.Network.sequential([pa.Linear(np.eye(3))])
+    >>> result = pa.simulate(network, np.full((2, 1, 3), 2.0), dt=1e-3, max_spikes=1)
+    >>> pa.StopReason(result.stopped_by[0]).name
+    'MAX_SPIKES'
+    """
 
     NONE = 0
     MAX_SPIKES = 1
@@ -117,7 +126,17 @@ class Result:
 
     @property
     def spike_density(self) -> npt.NDArray[np.float64]:
-        """Spikes per neuron and timestep, float64 [B]."""
+        """Spikes per neuron and timestep, float64 [B].
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> network = pa.Network.sequential([pa.Linear(np.eye(3))])
+        >>> x = np.array([[[2, 0, 0], [0, 2, 2]]])   # one timestep of two samples
+        >>> result = pa.simulate(network, x, pa.Fifo(1), dt=1e-3)
+        >>> result.spike_density
+        array([0.33333333, 0.66666667])
+        """
         density: npt.NDArray[np.float64] = self.spikes / self.n_neurons / self.n_timesteps
         return density
 
@@ -132,24 +151,62 @@ class Result:
 
     @property
     def counts(self) -> npt.NDArray[np.float32]:
-        """Spikes of the output neurons, float32 [T, B, n_outputs]."""
+        """Spikes of the output neurons, float32 [T, B, n_outputs].
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> network = pa.Network.sequential([pa.Linear(np.eye(3))])
+        >>> x = np.array([[[2, 0, 0], [0, 2, 2]]])   # one timestep of two samples
+        >>> result = pa.simulate(network, x, pa.Fifo(1), dt=1e-3)
+        >>> result.counts[0]
+        array([[1., 0., 0.],
+               [0., 1., 1.]], dtype=float32)
+        """
         counts: npt.NDArray[np.float32] = self._kept("counts")
         return counts.reshape(self.n_timesteps, self.n_samples, self._n_outputs)
 
     @property
     def spike_counts(self) -> npt.NDArray[np.uint32]:
-        """Spikes of every neuron, uint32 [B, n_neurons]."""
+        """Spikes of every neuron, uint32 [B, n_neurons].
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> network = pa.Network.sequential([pa.Linear(np.eye(2)), pa.Linear(np.ones((1, 2)))])
+        >>> pa.simulate(network, np.full((3, 1, 2), 2.0), dt=1e-3).spike_counts
+        array([[3, 3, 3]], dtype=uint32)
+        """
         counts: npt.NDArray[np.uint32] = self._kept("spike_counts")
         return counts.reshape(self.n_samples, -1)
 
     @property
     def v(self) -> npt.NDArray[Any]:
-        """Final membrane potentials in the network's dtype, [B, n_neurons]."""
+        """Final membrane potentials in the network's dtype, [B, n_neurons].
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> network = pa.Network.sequential([pa.Linear(np.eye(2))], pa.LIF(tau_mem=np.inf))
+        >>> pa.simulate(network, np.array([[[0.25, 0.5]]]), dt=1e-3, keep=("v",)).v
+        array([[0.25, 0.5 ]])
+        """
         v: npt.NDArray[Any] = self._kept("v")
         return v.reshape(self.n_samples, -1)
 
     def output_spikes(self) -> measures.OutputSpikes:
-        """When each output spike fired, by sample."""
+        """When each output spike fired, by sample.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> network = pa.Network.sequential([pa.Linear(np.eye(3))])
+        >>> x = np.array([[[2, 0, 0], [0, 2, 2]]])   # one timestep of two samples
+        >>> result = pa.simulate(network, x, pa.Fifo(1), dt=1e-3)
+        >>> spikes = result.output_spikes()
+        >>> spikes.sample, spikes.neuron
+        (array([0, 1, 1]), array([0, 1, 2], dtype=uint32))
+        """
         self._must_be_kept("output_spikes")
         arrays = self._arrays
         return measures.OutputSpikes(
@@ -160,7 +217,17 @@ class Result:
         )
 
     def population_spikes(self) -> npt.NDArray[Any]:
-        """Spikes of each population, a structured array [B] with an int64 field per population."""
+        """Spikes of each population, a structured array [B] with an int64 field per population.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> network = pa.Network.sequential(
+        ...     [pa.Linear(np.eye(3)), pa.Linear(np.ones((1, 3)))], names=["hidden", "output"]
+        ... )
+        >>> pa.simulate(network, np.full((1, 1, 3), 2.0), dt=1e-3).population_spikes()
+        array([(3, 1)], dtype=[('hidden', '<i8'), ('output', '<i8')])
+        """
         counts = self.spike_counts
         rows = np.empty(self.n_samples, [(p.name, np.int64) for p in self._populations])
         for p in self._populations:
@@ -171,13 +238,32 @@ class Result:
         """Output neuron with the most spikes, int64 [B].
 
         The lowest index among equals; -1 where no output neuron fired.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> network = pa.Network.sequential([pa.Linear(np.eye(3))])
+        >>> x = np.array([[[2, 0, 0], [0, 2, 2]]])   # one timestep of two samples
+        >>> result = pa.simulate(network, x, pa.Fifo(1), dt=1e-3)
+        >>> result.decisions()
+        array([0, 1])
         """
         if "counts" in self._keep:
             return measures.decide(self.counts.sum(axis=0))
         return measures.decide(self.output_spikes().totals())
 
     def anytime_grid(self) -> npt.NDArray[np.int64]:
-        """Numbers of spikes at which a decision is worth looking at: 0, then about 60 more."""
+        """Numbers of spikes at which a decision is worth looking at: 0, then about 60 more.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> network = pa.Network.sequential([pa.Linear(np.eye(3))])
+        >>> x = np.array([[[2, 0, 0], [0, 2, 2]]])   # one timestep of two samples
+        >>> result = pa.simulate(network, x, pa.Fifo(1), dt=1e-3)
+        >>> result.anytime_grid()
+        array([0, 1, 2])
+        """
         most = int(self.spikes.max(initial=1))
         return np.unique(np.concatenate([[0], np.geomspace(1, max(most, 2), 60).astype(np.int64)]))
 
@@ -198,6 +284,17 @@ class Result:
         ------
         InputError
             If `k` is not integers of 0 or more.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> network = pa.Network.sequential([pa.Linear(np.eye(3))])
+        >>> x = np.array([[[2, 0, 0], [0, 2, 2]]])   # one timestep of two samples
+        >>> result = pa.simulate(network, x, pa.Fifo(1), dt=1e-3)
+        >>> result.anytime([0, 1, 2])
+        array([[-1, -1],
+               [ 0,  1],
+               [ 0,  1]])
         """
         return self.output_spikes().anytime(self.anytime_grid() if k is None else k)
 
@@ -213,6 +310,17 @@ class Result:
         ------
         InputError
             If `y` has another shape or type, or names no output neuron.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> network = pa.Network.sequential([pa.Linear(np.eye(3))])
+        >>> x = np.array([[[2, 0, 0], [0, 2, 2]]])   # one timestep of two samples
+        >>> result = pa.simulate(network, x, pa.Fifo(1), dt=1e-3)
+        >>> result.latency_to_correct([0, 2])
+        array([0., 1.])
+        >>> result.latency_to_correct([1, 0])
+        array([nan, nan])
         """
         y = measures.labels(y, self.n_samples, self._n_outputs)
         return self.output_spikes().latency_to(y)
@@ -224,6 +332,15 @@ class Result:
         ------
         InputError
             As `latency_to_correct` does.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> network = pa.Network.sequential([pa.Linear(np.eye(3))])
+        >>> x = np.array([[[2, 0, 0], [0, 2, 2]]])   # one timestep of two samples
+        >>> result = pa.simulate(network, x, pa.Fifo(1), dt=1e-3)
+        >>> result.accuracy([0, 2])
+        0.5
         """
         y = measures.labels(y, self.n_samples, self._n_outputs)
         return float((self.decisions() == y).mean())
@@ -237,13 +354,32 @@ class Result:
         ------
         InputError
             As `anytime` and `latency_to_correct` do.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> network = pa.Network.sequential([pa.Linear(np.eye(3))])
+        >>> x = np.array([[[2, 0, 0], [0, 2, 2]]])   # one timestep of two samples
+        >>> result = pa.simulate(network, x, pa.Fifo(1), dt=1e-3)
+        >>> result.anytime_accuracy([0, 1], k=[0, 1])
+        array([0., 1.])
         """
         y = measures.labels(y, self.n_samples, self._n_outputs)
         accuracy: npt.NDArray[np.float64] = (self.anytime(k) == y).mean(axis=1)
         return accuracy
 
     def to_structured(self) -> npt.NDArray[Any]:
-        """One row per sample with all measures, for `pandas.DataFrame` and the like."""
+        """One row per sample with all measures, for `pandas.DataFrame` and the like.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> network = pa.Network.sequential([pa.Linear(np.eye(3))])
+        >>> x = np.array([[[2, 0, 0], [0, 2, 2]]])   # one timestep of two samples
+        >>> result = pa.simulate(network, x, pa.Fifo(1), dt=1e-3)
+        >>> result.to_structured()[["spikes", "forward_steps", "decision"]].tolist()
+        [(1, 2, 0), (2, 3, 1)]
+        """
         names = [
             *INTEGERS,
             "mean_pending",

@@ -65,6 +65,18 @@ class TraceSteps(NamedTuple):
     endings : structured array, fields sample, timestep, ending
         How each timestep ended: 0 quiescent; 1-3 pending spikes discarded, 4-6 carried, 7-9 sample
         stopped, each by `max_spikes`, `stop_on_output`, `max_forward_steps` in this order.
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa
+    >>> network = pa.Network.sequential([pa.Linear(np.eye(2)), pa.Linear(np.ones((1, 2)))])
+    >>> x = np.full((1, 1, 2), 2.0)
+    >>> trace = pa.simulate(network, x, pa.Fifo(1), dt=1e-3, record=True).trace
+    >>> columns = trace.to_steps()
+    >>> columns.steps[["step", "n_emitted", "n_fired"]].tolist()
+    [(0, 0, 2), (1, 1, 0), (2, 1, 1), (3, 1, 0)]
+    >>> columns.fired["neuron"].tolist(), columns.emitted.tolist()
+    ([0, 1, 2], [0, 1, 2])
     """
 
     steps: npt.NDArray[Any]
@@ -156,6 +168,16 @@ class Trace:
         ------
         FileError
             If the file cannot be written.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa, tempfile, pathlib
+        >>> network = pa.Network.sequential([pa.Linear(np.eye(2))])
+        >>> trace = pa.simulate(network, np.full((1, 1, 2), 2.0), dt=1e-3, record=True).trace
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     trace.save(pathlib.Path(folder, "run.trace"))
+        ...     pa.Trace.load(pathlib.Path(folder, "run.trace")) == trace
+        True
         """
         write_whole(path, self.to_bytes())
 
@@ -169,6 +191,15 @@ class Trace:
             If the file cannot be read.
         TraceError
             If it is truncated, altered or no trace.
+
+        Examples
+        --------
+        >>> import pyasync as pa
+        >>> try:
+        ...     pa.Trace.load("no such file")
+        ... except pa.FileError as error:
+        ...     print(error)
+        path: got no such file (No such file or directory); accepted: a trace file
         """
         try:
             content = Path(path).read_bytes()
@@ -189,6 +220,15 @@ class Trace:
         ------
         TraceError
             If the bytes are truncated, altered or no trace.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> network = pa.Network.sequential([pa.Linear(np.eye(2)), pa.Linear(np.ones((1, 2)))])
+        >>> x = np.full((1, 1, 2), 2.0)
+        >>> trace = pa.simulate(network, x, pa.Fifo(1), dt=1e-3, record=True).trace
+        >>> pa.Trace.from_bytes(trace.to_bytes()) == trace
+        True
         """
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TraceError(expected("data", type(data).__name__, "bytes"))
@@ -205,6 +245,20 @@ class Trace:
         ------
         TraceError
             What is wrong first, or that the trace is of another network.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> network = pa.Network.sequential([pa.Linear(np.eye(2)), pa.Linear(np.ones((1, 2)))])
+        >>> x = np.full((1, 1, 2), 2.0)
+        >>> trace = pa.simulate(network, x, pa.Fifo(1), dt=1e-3, record=True).trace
+        >>> trace.validate(network)
+        >>> other = pa.Network.sequential([pa.Linear(np.eye(2))])
+        >>> try:
+        ...     trace.validate(other)
+        ... except pa.TraceError as error:
+        ...     print(error)
+        trace: got a trace of another network (2 inputs, 3 neurons, float64, ...); accepted: ...
         """
         if not isinstance(network, Network):
             raise TraceError(expected("network", type(network).__name__, "a Network"))
@@ -221,6 +275,15 @@ class Trace:
         structured array, fields sample, timestep, step, order, neuron, v
             `order` numbers a sample's emissions; `neuron` is -1 - channel for a scheduled input
             spike; `v` (float32) is the potential at which the neuron fired, infinity for inputs.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> network = pa.Network.sequential([pa.Linear(np.eye(2)), pa.Linear(np.ones((1, 2)))])
+        >>> x = np.full((1, 1, 2), 2.0)
+        >>> trace = pa.simulate(network, x, pa.Fifo(1), dt=1e-3, record=True).trace
+        >>> trace.to_events()[["step", "order", "neuron", "v"]].tolist()
+        [(1, 0, 0, 2.0), (2, 1, 1, 2.0), (3, 2, 2, 2.0)]
         """
         events = self.core.to_events()
         rows = np.empty(len(events[0]), EVENT)
@@ -237,6 +300,15 @@ class Trace:
             `order` numbers a sample's deliveries of one shard; `neuron` is -1 for a timestep's
             input group (biases and, with `input_mode="at_once"`, input spikes), and -1 - channel
             for a scheduled input spike.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> network = pa.Network.sequential([pa.Linear(np.eye(2)), pa.Linear(np.ones((1, 2)))])
+        >>> x = np.full((1, 1, 2), 2.0)
+        >>> trace = pa.simulate(network, x, pa.Fifo(1), dt=1e-3, record=True).trace
+        >>> trace.to_deliveries()[["order", "neuron"]].tolist()   # the input group, then each spike
+        [(0, -1), (1, 0), (2, 1), (3, 2)]
         """
         self.to_events()  # which refuses what no run can have emitted
         steps, emitted, *_ = columns = self.to_steps()
@@ -283,6 +355,22 @@ class Trace:
         TraceError
             If the columns are not those of `TraceSteps`, their lengths do not fit each other, or
             rows are out of order.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> network = pa.Network.sequential([pa.Linear(np.eye(2)), pa.Linear(np.ones((1, 2)))])
+        >>> x = np.full((1, 1, 2), 2.0)
+        >>> trace = pa.simulate(network, x, pa.Fifo(1), dt=1e-3, record=True).trace
+        >>> columns = trace.to_steps()
+        >>> pa.Trace.from_steps(columns, like=trace) == trace
+        True
+        >>> backwards = columns._replace(emitted=columns.emitted[::-1])
+        >>> try:
+        ...     pa.Trace.from_steps(backwards, like=trace).validate(network)
+        ... except pa.TraceError as error:
+        ...     print(error)
+        trace: sample 0, timestep 0, step 1: got spike 2 emitted; accepted: spikes that are pending
         """
         if not isinstance(steps, TraceSteps):
             raise TraceError(expected("steps", shown(steps), "the TraceSteps of Trace.to_steps"))
@@ -308,6 +396,15 @@ class Trace:
         ------
         TraceError
             If there is no trace, or one differs from the first in anything but its samples.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> network = pa.Network.sequential([pa.Linear(np.eye(2)), pa.Linear(np.ones((1, 2)))])
+        >>> x = np.full((1, 1, 2), 2.0)
+        >>> trace = pa.simulate(network, x, pa.Fifo(1), dt=1e-3, record=True).trace
+        >>> len(pa.Trace.concatenate([trace, trace]))
+        2
         """
         traces = list(entries(TraceError, "traces", traces, "a sequence of Trace"))
         for trace in traces:
