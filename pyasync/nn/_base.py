@@ -66,6 +66,17 @@ class State(NamedTuple):
     ----------
     v : tensor [B, n_neurons]
         Membrane potentials, differentiable: `State(state.v.detach())` truncates the gradient.
+
+    Examples
+    --------
+    >>> import torch, pyasync as pa
+    >>> options = {"input_shape": 3, "schedule": pa.Fifo(1), "dt": 10e-3}
+    >>> model = pa.nn.AsyncSequential(pa.nn.OneToOne(2.0), pa.nn.LIF(), **options)
+    >>> first, second = torch.rand(10, 4, 3).split(5)   # a stream in two pieces
+    >>> counts, state = model.eval()(first, return_state=True)
+    >>> counts, state = model(second, state=state, return_state=True)
+    >>> state.v.shape
+    torch.Size([4, 3])
     """
 
     v: torch.Tensor
@@ -114,6 +125,24 @@ class AsyncModule(nn.Module):
     ------
     InputError, ScheduleError
         If an option is not as described.
+
+    Examples
+    --------
+    >>> import torch, pyasync as pa
+    >>> model = pa.nn.AsyncSequential(
+    ...     torch.nn.Linear(2, 3), pa.nn.LIF(),
+    ...     schedule=pa.Random(8), dt=10e-3, gradient_scope="touched", refractory_dropout=0.8,
+    ... )
+    >>> isinstance(model, pa.nn.AsyncModule)
+    True
+    >>> model.schedule = pa.Momentum(4)   # options may be changed, and are checked then
+    >>> model
+    AsyncSequential(
+      schedule=Momentum(forward_group_size=4, noise=0.0, seed=None), dt=0.01,
+        gradient_scope='touched', refractory_dropout=0.8
+      (0): Linear(in_features=2, out_features=3, bias=True)
+      (1): LIF(v_threshold=1, tau_mem=0.02, reset='zero', refractory='timestep')
+    )
     """
 
     def __init__(
@@ -167,11 +196,29 @@ class AsyncModule(nn.Module):
         """The `Result` of the last forward, with its measures; None before, and in copies.
 
         Its `counts` and the tensor that the forward gave may share their memory.
+
+        Examples
+        --------
+        >>> import torch, pyasync as pa
+        >>> options = {"input_shape": 3, "schedule": pa.Fifo(1), "dt": 10e-3}
+        >>> model = pa.nn.AsyncSequential(pa.nn.OneToOne(2.0), pa.nn.LIF(), **options)
+        >>> _ = model.eval()(torch.ones(1, 4, 3))
+        >>> model.last_result.spikes
+        array([3, 3, 3, 3])
         """
         return self._last_result
 
     def network(self) -> Network:
-        """A `pyasync.Network` with today's weights, in the dtype of the model."""
+        """A `pyasync.Network` with today's weights, in the dtype of the model.
+
+        Examples
+        --------
+        >>> import torch, pyasync as pa
+        >>> options = {"input_shape": 3, "schedule": pa.Fifo(1), "dt": 10e-3}
+        >>> model = pa.nn.AsyncSequential(pa.nn.OneToOne(2.0), pa.nn.LIF(), **options)
+        >>> model.network()
+        Network(3 -> 1[3], 1 projection, float32)
+        """
         plan = self._plan()
         dtype, _ = number_type([*plan.tensors(), *plan.neuron_parameters()], self._like)
         return plan.network(numpy_dtype(dtype))
@@ -227,6 +274,16 @@ class AsyncModule(nn.Module):
         GradientError
             Under autocast, `vmap` or forward-mode differentiation, and with `gradient="native"` off
             the CPU.
+
+        Examples
+        --------
+        >>> import torch, pyasync as pa
+        >>> options = {"input_shape": 3, "schedule": pa.Fifo(1), "dt": 10e-3}
+        >>> model = pa.nn.AsyncSequential(pa.nn.OneToOne(2.0), pa.nn.LIF(), **options)
+        >>> x = torch.tensor([[[1.0, 0.0, 1.0]], [[0.0, 0.0, 1.0]]])   # two timesteps, one sample
+        >>> counts, spike_counts = model(x, return_spike_counts=True)
+        >>> counts[:, 0].tolist(), spike_counts.tolist()
+        ([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]], [[1.0, 0.0, 2.0]])
         """
         return_state = flag(InputError, "return_state", return_state)
         return_spike_counts = flag(InputError, "return_spike_counts", return_spike_counts)

@@ -73,7 +73,18 @@ class SpikeCost:
         self.steps += 1
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the schedule stands, for checkpoints."""
+        """Where the schedule stands, for checkpoints.
+
+        Examples
+        --------
+        >>> import pyasync as pa
+        >>> cost = pa.nn.SpikeCost(weight=1e-3, warmup=5)
+        >>> cost.step()
+        >>> resumed = pa.nn.SpikeCost(weight=1e-3, warmup=5)
+        >>> resumed.load_state_dict(cost.state_dict())
+        >>> resumed.steps
+        1
+        """
         return {"steps": self.steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -94,6 +94,14 @@ class AsyncNetwork(AsyncModule):
         ------
         NetworkError
             If the name is taken or the neuron's parameters do not fit the shape.
+
+        Examples
+        --------
+        >>> import pyasync as pa
+        >>> model = pa.nn.AsyncNetwork(4, schedule=pa.Fifo(1), dt=1e-3)
+        >>> model.add("a", 3, pa.nn.LIF(v_threshold=0.5, learn_tau_mem=True))
+        >>> [name for name, _ in model.named_parameters()]
+        ['neurons.0.log_tau_mem']
         """
         neuron = LIF() if neuron is None else neuron
         plan = self._plan().fork()
@@ -109,6 +117,16 @@ class AsyncNetwork(AsyncModule):
         ------
         NetworkError
             If there is no such population, the module is no accepted map, or shapes do not fit.
+
+        Examples
+        --------
+        >>> import torch, pyasync as pa
+        >>> model = pa.nn.AsyncNetwork(4, schedule=pa.Fifo(1), dt=1e-3)
+        >>> model.add("a", 3)
+        >>> model.connect("input", "a", torch.nn.Linear(4, 3))
+        >>> model.connect("a", "a", pa.nn.OneToOne(-0.5))   # feedback
+        >>> model.network()
+        Network(4 -> a[3], 2 projections, float32)
         """
         plan = self._plan().fork()
         plan.connect(source, target, [module])

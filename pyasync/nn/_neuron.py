@@ -134,7 +134,14 @@ class LIF(nn.Module):
         return cls(**values, **neuron.settings(), **options)  # type: ignore[arg-type]
 
     def neuron(self) -> neurons.LIF:
-        """The `pyasync.LIF` with today's values."""
+        """The `pyasync.LIF` with today's values.
+
+        Examples
+        --------
+        >>> import pyasync as pa
+        >>> pa.nn.LIF(v_threshold=0.5, tau_mem=10e-3).neuron()
+        LIF(tau_mem=0.01, v_threshold=0.5, reset='zero', refractory='timestep', sync_threshold=0)
+        """
         tau_mem, v_threshold = (
             each.item() if each.ndim == 0 else each
             for each in (values_of(self.tau_mem), values_of(self.v_threshold))

@@ -72,6 +72,13 @@ class RandomSchedules:
         ----------
         generator : torch.Generator, optional
             PyTorch's default generator if not given.
+
+        Examples
+        --------
+        >>> import torch, pyasync as pa
+        >>> schedules = pa.nn.RandomSchedules([pa.Fifo], F=(4, 4))
+        >>> schedules.draw(torch.Generator().manual_seed(0))
+        Fifo(forward_group_size=4)
         """
         which, where = torch.rand(2, dtype=torch.float64, generator=generator).tolist()
         schedule = self.schedules[int(which * len(self.schedules))]

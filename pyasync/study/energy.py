@@ -34,6 +34,12 @@ class Energy:
     ----------
     synaptic_operations, neuron_updates, spikes : float
         Joules.
+
+    Examples
+    --------
+    >>> from pyasync.study import Energy
+    >>> Energy(synaptic_operations=2e-9, neuron_updates=1e-9, spikes=1e-9).total
+    4e-09
     """
 
     synaptic_operations: float
@@ -111,6 +117,15 @@ class EnergyModel:
         ----------
         work : object
             With `synaptic_operations`, `neuron_updates` and `spikes`, numbers or arrays.
+
+        Examples
+        --------
+        >>> from types import SimpleNamespace
+        >>> from pyasync.study import EnergyModel
+        >>> work = SimpleNamespace(synaptic_operations=1000, neuron_updates=100, spikes=10)
+        >>> energy = EnergyModel().of(work)
+        >>> round(energy.synaptic_operations * 1e9, 3), round(energy.neuron_updates * 1e9, 3)
+        (23.6, 8.1)
         """
         return Energy(
             self.synaptic_operation * work.synaptic_operations,

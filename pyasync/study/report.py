@@ -51,6 +51,16 @@ class AuditRow:
         How often the samples were run; all else here is of the first run.
     accuracy_spread, spikes_spread, latency_spread : float
         Standard deviation over the runs of the mean over samples.
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa
+    >>> network = pa.Network.sequential([pa.Linear(np.eye(2))])
+    >>> x = np.tile(2 * np.eye(2), (1, 5, 1))
+    >>> report = pa.study.audit(network, x, [0, 1] * 5, ["fifo"], [4], dt=1e-3)
+    >>> row = report.rows[1]
+    >>> row.run, row.accuracy, row.spikes, row.latency
+    ('fifo, F = 4', 1.0, 1.0, 0.0)
     """
 
     schedule: str
@@ -107,6 +117,17 @@ class AuditReport:
     n_samples, n_timesteps, seed : int
     dt : float
         Seconds.
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa
+    >>> network = pa.Network.sequential([pa.Linear(np.eye(2))])
+    >>> x = np.tile(2 * np.eye(2), (1, 5, 1))
+    >>> report = pa.study.audit(network, x, [0, 1] * 5, ["fifo"], [4], dt=1e-3)
+    >>> report
+    AuditReport(10 samples, 2 runs: layered, fifo)
+    >>> report.headline
+    'Layer synchronisation hid no loss of accuracy that 10 samples can show: 100.0 % layered, ...'
     """
 
     rows: tuple[AuditRow, ...]
@@ -125,11 +146,32 @@ class AuditReport:
         return headline(self.rows, self.n_samples)
 
     def to_table(self) -> str:
-        """Return the rows as a table of plain text, under the headline."""
+        """Return the rows as a table of plain text, under the headline.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> network = pa.Network.sequential([pa.Linear(np.eye(2))])
+        >>> x = np.tile(2 * np.eye(2), (1, 5, 1))
+        >>> report = pa.study.audit(network, x, [0, 1] * 5, ["fifo"], [4], dt=1e-3)
+        >>> print(report.to_table())
+        Layer synchronisation hid no loss ...
+        schedule  F   accuracy %  drop, points  spikes  first output ...
+        """
         return text_table(self.rows, self.n_samples)
 
     def to_structured(self) -> npt.NDArray[Any]:
-        """Return the rows as a structured array, one field an attribute (F is 0 under layered)."""
+        """Return the rows as a structured array, one field an attribute (F is 0 under layered).
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> network = pa.Network.sequential([pa.Linear(np.eye(2))])
+        >>> x = np.tile(2 * np.eye(2), (1, 5, 1))
+        >>> report = pa.study.audit(network, x, [0, 1] * 5, ["fifo"], [4], dt=1e-3)
+        >>> report.to_structured()[["schedule", "forward_group_size", "accuracy"]].tolist()
+        [('layered', 0, 1.0), ('fifo', 4, 1.0)]
+        """
         kinds = {"schedule": "U32", "forward_group_size": np.int64, "runs": np.int64}
         names = list(AuditRow.__dataclass_fields__)
         cells = [tuple(getattr(row, name) or 0 for name in names) for row in self.rows]
@@ -140,6 +182,16 @@ class AuditReport:
 
         What is not a number (a latency where no output neuron fired) is null. The same audit gives
         the same text.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> network = pa.Network.sequential([pa.Linear(np.eye(2))])
+        >>> x = np.tile(2 * np.eye(2), (1, 5, 1))
+        >>> report = pa.study.audit(network, x, [0, 1] * 5, ["fifo"], [4], dt=1e-3)
+        >>> import json
+        >>> json.loads(report.to_json())["rows"][1]["accuracy"]
+        1.0
         """
         from pyasync import __version__
 
@@ -174,6 +226,18 @@ class AuditReport:
         ------
         FileError
             If the file cannot be written.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> network = pa.Network.sequential([pa.Linear(np.eye(2))])
+        >>> x = np.tile(2 * np.eye(2), (1, 5, 1))
+        >>> report = pa.study.audit(network, x, [0, 1] * 5, ["fifo"], [4], dt=1e-3)
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     report.save_json(pathlib.Path(folder, "audit.json"))
+        ...     [file.name for file in pathlib.Path(folder).iterdir()]
+        ['audit.json']
         """
         write_whole(path, self.to_json().encode())
 

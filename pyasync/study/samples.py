@@ -76,6 +76,15 @@ class Samples:
         ------
         InputError
             If an argument is not as described, or no class has five samples.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> from pyasync.study import Samples
+        >>> x = pa.SpikeBatch.from_dense(np.tile(np.eye(2), (3, 10, 1)), dt=10e-3)
+        >>> samples = Samples.split("two", x, np.arange(20) % 2)
+        >>> samples.test_y
+        array([0, 1, 0, 1])
         """
         check_batch("x", x)
         labels = _labels(x, y)
@@ -94,6 +103,15 @@ class Samples:
         ------
         InputError
             If a number is less than 1.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> from pyasync.study import Samples
+        >>> x = pa.SpikeBatch.from_dense(np.tile(np.eye(2), (3, 10, 1)), dt=10e-3)
+        >>> few = Samples.split("two", x, np.arange(20) % 2).few(train=6, test=2)
+        >>> few.train_y, few.test_y
+        (array([0, 1, 0, 1, 0, 1]), array([0, 1]))
         """
         for part, number in (("train", train), ("test", test)):
             if number is not None:

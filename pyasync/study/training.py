@@ -41,6 +41,17 @@ class Training:
         The same as a PyTorch module, in evaluation mode.
     history : tuple of Epoch
     recipe : Recipe
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa
+    >>> x = pa.SpikeBatch.from_dense(np.tile(np.eye(4), (10, 1, 1)), dt=10e-3)
+    >>> recipe = pa.study.Recipe(hidden=(20,), epochs=2, weight_scale=3.0)
+    >>> training = pa.study.train(recipe, x, [0, 1, 2, 3])
+    >>> training.network
+    Network(4 -> hidden1[20] -> output[4], 2 projections, float32)
+    >>> [epoch.epoch for epoch in training.history]
+    [1, 2]
     """
 
     network: Network
