@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from pyasync._checks import choice, flag, fraction, integer, seconds, shown
+from pyasync._checks import flag, integer, shown
 from pyasync._input import check_axes
 from pyasync.errors import InputError, expected
 from pyasync.events import SpikeBatch
@@ -29,34 +27,12 @@ from pyasync.nn._limits import (
     transforms_but_vmap,
     uncompiled,
 )
+from pyasync.nn._options import CHECKS
 from pyasync.nn._plan import Plan
-from pyasync.nn._schedules import RandomSchedules, schedule_for, schedule_of
-from pyasync.nn._surrogates import Surrogate, atan, surrogate_of
+from pyasync.nn._schedules import RandomSchedules, schedule_for
+from pyasync.nn._surrogates import Surrogate, atan
 from pyasync.result import Result
 from pyasync.schedules import Schedule
-
-SCOPES = ("spikes", "next_emission", "touched")
-GRADIENTS = ("native", "torch", "auto")
-
-
-if TYPE_CHECKING:
-    from typing_extensions import Required, TypedDict
-
-    class Options(TypedDict, total=False):
-        """What all models take; see `AsyncModule`."""
-
-        schedule: Required[Schedule | RandomSchedules]
-        dt: Required[float]
-        surrogate: Surrogate | None
-        gradient_scope: str
-        detach_reset: bool
-        gradient: str
-        refractory_dropout: float
-        input_dropout: float
-        spike_dropout: float
-        max_forward_steps: int
-        threads: int | None
-        batch_first: bool
 
 
 class State(NamedTuple):
@@ -183,8 +159,8 @@ class AsyncModule(nn.Module):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute, an option only to what it may be."""
-        if name in _OPTIONS:
-            value = _OPTIONS[name](value)
+        if name in CHECKS:
+            value = CHECKS[name](value)
         super().__setattr__(name, value)
 
     @abstractmethod
@@ -397,22 +373,6 @@ class AsyncModule(nn.Module):
             if getattr(self, name) != default
         ]
         return ", ".join(parts)
-
-
-_OPTIONS: dict[str, Callable[[Any], Any]] = {
-    "schedule": schedule_of,
-    "dt": partial(seconds, InputError, "dt"),
-    "surrogate": surrogate_of,
-    "gradient_scope": lambda given: choice(InputError, "gradient_scope", given, SCOPES),
-    "detach_reset": partial(flag, InputError, "detach_reset"),
-    "gradient": lambda given: choice(InputError, "gradient", given, GRADIENTS),
-    "refractory_dropout": partial(fraction, InputError, "refractory_dropout"),
-    "input_dropout": partial(fraction, InputError, "input_dropout", below_one=True),
-    "spike_dropout": partial(fraction, InputError, "spike_dropout"),
-    "max_forward_steps": lambda given: integer(InputError, "max_forward_steps", given, 1),
-    "threads": lambda given: None if given is None else integer(InputError, "threads", given, 1),
-    "batch_first": partial(flag, InputError, "batch_first"),
-}
 
 
 def _samples(x: Any) -> int | None:

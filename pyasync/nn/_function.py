@@ -15,13 +15,21 @@ from pyasync._checks import aligned, thread_count
 from pyasync._input import engine_input
 from pyasync.events import SpikeBatch
 from pyasync.network import Network
-from pyasync.nn._limits import refuse, transforms
+from pyasync.nn._limits import (
+    BATCHED_BACKWARD,
+    DOUBLE_BACKWARD,
+    FORWARD_MODE,
+    VMAP,
+    refuse,
+    transforms,
+)
 from pyasync.nn._plan import Plan
 from pyasync.nn._surrogates import Surrogate
 from pyasync.projections import Conv1d, Conv2d
 from pyasync.result import Result
 from pyasync.schedules import Schedule
 from pyasync.simulate import simulate
+from pyasync.trace import Trace
 
 Given = torch.Tensor | None
 
@@ -80,6 +88,13 @@ class Call:
             self._tensor(result.v) if self.v else None,
         )
 
+    def recorded(self) -> tuple[Network, Trace]:
+        """The network that ran, and the record of its run."""
+        assert self.network is not None
+        assert self.result is not None
+        assert self.result.trace is not None
+        return self.network, self.result.trace
+
     def given(self, x: Given) -> Any:
         """The input as `simulate` takes it."""
         return self.x if x is None else x.numpy(force=True)
@@ -115,18 +130,16 @@ class Spikes(torch.autograd.Function):
         except RuntimeError as error:  # is_grads_batched has no public sign that it is at work
             if "Batching rule" not in str(error):
                 raise
-            refuse("vmap over the backward", "one backward for each cotangent")
+            refuse(*BATCHED_BACKWARD)
         return None, x, initial_v, beta, None, v_threshold, *tensors
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> NoReturn:
-        refuse("vmap", "a batch: x [T, B, ...] holds all samples of a call")
+        refuse(*VMAP)
 
     @staticmethod
     def jvp(ctx: Any, *grads: Any) -> NoReturn:
-        refuse(
-            "forward-mode differentiation", "reverse mode: loss.backward() or torch.autograd.grad"
-        )
+        refuse(*FORWARD_MODE)
 
 
 class TransformedSpikes(Spikes):
@@ -161,19 +174,15 @@ class Reverse(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Given) -> NoReturn:
-        refuse(
-            "double backward", "first derivatives: the reverse pass itself is not differentiable"
-        )
+        refuse(*DOUBLE_BACKWARD)
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> NoReturn:
-        refuse("vmap over the backward", "one backward for each cotangent")
+        refuse(*BATCHED_BACKWARD)
 
     @staticmethod
     def jvp(ctx: Any, *grads: Any) -> NoReturn:
-        refuse(
-            "forward-mode differentiation", "reverse mode: loss.backward() or torch.autograd.grad"
-        )
+        refuse(*FORWARD_MODE)
 
 
 def keep(ctx: Any, call: Call, inputs: Sequence[Given]) -> None:
@@ -189,10 +198,7 @@ def by_engine(
     call: Call, needs: tuple[bool, ...], grads: tuple[Given, ...], saved: list[Given]
 ) -> list[Given]:
     """Gradients of x, initial v, beta, v_threshold, weights and biases by the engine."""
-    network, result = call.network, call.result
-    assert network is not None
-    assert result is not None
-    assert result.trace is not None
+    network, trace = call.recorded()
     x, initial_v = saved[:2]
     batch = engine_input(network, call.given(x))
 
@@ -215,7 +221,7 @@ def by_engine(
     }
     # The engine reads those of the counts in any order of memory.
     cotangents = array(counts, contiguous=False), array(spike_counts), array(v)
-    arrays = _core.gradient(network.build(), batch, result.trace.core, *cotangents, options)
+    arrays = _core.gradient(network.build(), batch, trace.core, *cotangents, options)
     found: list[Any] = [arrays["input"], arrays["initial_v"], arrays["beta"], arrays["v_threshold"]]
     for (_, _, link), weight, bias in zip(
         call.plan.links, arrays["weights"], arrays["biases"], strict=True
@@ -236,10 +242,7 @@ def by_replay(
     """The same gradients by PyTorch's own autograd of a replay, on the model's device."""
     from pyasync.nn._replay import replay
 
-    network, result = call.network, call.result
-    assert network is not None
-    assert result is not None
-    assert result.trace is not None
+    network, trace = call.recorded()
     leaves = [
         None if each is None else each.detach().requires_grad_(need)
         for each, need in zip(saved, needs, strict=True)
@@ -259,7 +262,7 @@ def by_replay(
             given = given.to(call.device, beta.dtype).reshape(*given.shape[:2], -1)
         outputs = replay(
             network,
-            result.trace,
+            trace,
             given,
             tensors[::2],
             tensors[1::2],

@@ -16,6 +16,19 @@ from pyasync.errors import ArgumentError, GradientError, InputError, expected
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
+# What there is no derivative for, and what to do instead.
+VMAP = "vmap", "a batch: x [T, B, ...] holds all samples of a call"
+BATCHED_BACKWARD = "vmap over the backward", "one backward for each cotangent"
+FORWARD_MODE = (
+    "forward-mode differentiation",
+    "reverse mode: loss.backward() or torch.autograd.grad",
+)
+DOUBLE_BACKWARD = (
+    "double backward",
+    "first derivatives: the reverse pass itself is not differentiable",
+)
+
+
 def refuse(given: str, accepted: str) -> NoReturn:
     """Say by name what there is no derivative for."""
     raise GradientError(expected("gradient", given, accepted))
@@ -104,5 +117,5 @@ def transforms_but_vmap() -> list[str]:
     """The same, vmap refused: its tensors have no numbers to look at, and all would fail oddly."""
     names = transforms()
     if any(name.endswith("Vmap") for name in names):
-        refuse("vmap", "a batch: x [T, B, ...] holds all samples of a call")
+        refuse(*VMAP)
     return names

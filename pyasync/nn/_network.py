@@ -22,7 +22,7 @@ from pyasync.projections import Projection, Shape
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from pyasync.nn._base import Options
+    from pyasync.nn._options import Options
 
 
 class AsyncNetwork(AsyncModule):

@@ -19,11 +19,10 @@ from pyasync._checks import choice
 from pyasync.errors import InputError, TraceError, expected
 from pyasync.events import SpikeBatch
 from pyasync.network import Network
+from pyasync.nn._options import SCOPES
 from pyasync.nn._replay_record import Record, frames
 from pyasync.nn._replay_wires import Wire, total, visiting_order, wires_of
 from pyasync.trace import Trace
-
-SCOPES = ("spikes", "next_emission", "touched")
 
 
 class Surrogate(Protocol):

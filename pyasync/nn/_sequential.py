@@ -20,7 +20,7 @@ from pyasync.nn._plan import Plan
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from pyasync.nn._base import Options
+    from pyasync.nn._options import Options
 
 
 class AsyncSequential(AsyncModule):
