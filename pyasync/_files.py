@@ -1,4 +1,4 @@
-"""Writing files: whole or not at all."""
+"""Reading files, and writing them: whole or not at all."""
 
 from __future__ import annotations
 
@@ -64,3 +64,17 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     """
     with drafted(path) as draft:
         draft.write_bytes(content)
+
+
+def read_whole(path: str | os.PathLike[str], accepted: str, argument: str = "path") -> bytes:
+    """Read a file.
+
+    Raises
+    ------
+    FileError
+        If it cannot be read; it says what is `accepted`, and calls the path `argument`.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise FileError(expected(argument, f"{path} ({error.strerror})", accepted)) from error

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pyasync._files import write_whole
+from pyasync._files import read_whole, write_whole
 from pyasync._optional import needed
 from pyasync.errors import FileError, PyasyncError, expected
 from pyasync.network import Network
@@ -17,6 +16,7 @@ from pyasync.neurons import LIF
 from pyasync.projections import KINDS
 
 FORMAT, VERSION = "pyasync.Network", 1
+WHY = "networks are saved with it"
 ACCEPTED = (
     f"a whole .safetensors file, version {VERSION}, that Network.save wrote (of a model of pa.nn: "
     "model.network().save), or for commands a .nir graph"
@@ -25,7 +25,7 @@ ACCEPTED = (
 
 def save(network: Network, path: str | os.PathLike[str]) -> None:
     """Write `network`; see `Network.save`."""
-    codec = needed("safetensors.numpy")
+    codec = needed("safetensors.numpy", WHY)
     arrays: dict[str, Any] = {}
     populations = []
     for p in network.populations:
@@ -58,12 +58,9 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
 
 def load(path: str | os.PathLike[str]) -> Network:
     """Read a network; see `Network.load`."""
-    codec, damaged = needed("safetensors.numpy"), needed("safetensors").SafetensorError
-    try:
-        content = Path(path).read_bytes()
-    except OSError as cause:
-        given = f"{path} ({cause.strerror})"
-        raise FileError(expected("path", given, ACCEPTED)) from cause
+    codec = needed("safetensors.numpy", WHY)
+    damaged = needed("safetensors", WHY).SafetensorError
+    content = read_whole(path, ACCEPTED)
     try:
         arrays = codec.load(content)
         length = int.from_bytes(content[:8], "little")

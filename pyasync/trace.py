@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -13,9 +12,9 @@ import numpy.typing as npt
 from pyasync import _core
 from pyasync._checks import aligned, array, entries, samples_of, shown
 from pyasync._events import starts_of
-from pyasync._files import write_whole
+from pyasync._files import read_whole, write_whole
 from pyasync._wording import counted
-from pyasync.errors import ArgumentError, FileError, TraceError, expected
+from pyasync.errors import ArgumentError, TraceError, expected
 from pyasync.network import Network
 
 EVENT = np.dtype(
@@ -201,12 +200,7 @@ class Trace:
         ...     print(error)
         path: got no such file (No such file or directory); accepted: a trace file
         """
-        try:
-            content = Path(path).read_bytes()
-        except OSError as cause:
-            given = f"{path} ({cause.strerror})"
-            raise FileError(expected("path", given, "a trace file")) from cause
-        return cls.from_bytes(content)
+        return cls.from_bytes(read_whole(path, "a trace file"))
 
     def to_bytes(self) -> bytes:
         """The trace as the bytes of a file."""

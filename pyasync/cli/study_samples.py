@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from pyasync._optional import needed
 from pyasync.cli.samples import DIGITS, read_digits, read_labelled, refuse_npz
-from pyasync.errors import InputError, MissingDependencyError, expected
+from pyasync.errors import InputError, expected
 from pyasync.study import Samples
 from pyasync.study.presets import Preset
 
@@ -57,9 +56,7 @@ def _from_tonic(name: str, folder: Path, *, dt: float | None, n_timesteps: int |
     """Read a data set of tonic by the name of its class; tonic may download it to the folder."""
     if dt is None or n_timesteps is None:
         raise typer.BadParameter("a data set of tonic needs --dt and --timesteps")
-    if find_spec("tonic") is None:
-        raise MissingDependencyError("tonic is not installed: pip install tonic")
-    kind = getattr(import_module("tonic").datasets, name, None)
+    kind = getattr(needed("tonic", f"tonic:{name} is one of its data sets").datasets, name, None)
     if kind is None:
         raise InputError(expected("source", f"tonic:{name}", "a class of tonic.datasets"))
     from pyasync.interop import from_tonic

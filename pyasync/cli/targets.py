@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
+from pyasync._optional import missing
 from pyasync.cli.options import flag
-from pyasync.errors import FileError, MissingDependencyError, expected
+from pyasync.errors import FileError, expected
 
 
 def check_targets(
@@ -90,8 +91,7 @@ def check_figure(figure: Path | None) -> None:
 def check_installed(package: str, why: str) -> None:
     """Refuse what needs a package that is not there."""
     if find_spec(package) is None:
-        needed = f"{package} is not installed; {why}: pip install {package}"
-        raise MissingDependencyError(needed)
+        raise missing(package, why)
 
 
 def _may_be_written(path: Path) -> bool:

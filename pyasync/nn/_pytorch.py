@@ -1,9 +1,5 @@
 """Says what to install where PyTorch is missing; imported before all that needs it."""
 
-from pyasync.errors import MissingDependencyError
+from pyasync._optional import needed
 
-try:
-    import torch as torch
-except ImportError as error:
-    needed = "PyTorch is not installed; pyasync.nn needs it: pip install torch"
-    raise MissingDependencyError(needed) from error
+needed("torch", "pyasync.nn needs it")

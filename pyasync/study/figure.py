@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync._files import drafted
-from pyasync.errors import FileError, MissingDependencyError, expected
+from pyasync._optional import needed
+from pyasync.errors import FileError, expected
 
 if TYPE_CHECKING:
     from pyasync.network import Population
@@ -38,12 +39,9 @@ _STYLE: dict[Any, Any] = {
 @contextmanager
 def drawing(path: str | os.PathLike[str], size: tuple[float, float]) -> Iterator[Any]:
     """Give an empty figure of so many inches, and write it to a PNG, SVG or PDF file."""
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        needed = "matplotlib is not installed; figures need it: pip install matplotlib"
-        raise MissingDependencyError(needed) from error
+    matplotlib = needed("matplotlib", "figures need it")
+    from matplotlib.figure import Figure
+
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=size, layout="constrained")
         yield figure

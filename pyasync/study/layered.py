@@ -6,15 +6,14 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pyasync._events import count_of, seconds_of
+from pyasync._optional import needed
 from pyasync._progress import Progress
-from pyasync.errors import MissingDependencyError
 from pyasync.events import SpikeBatch
 from pyasync.network import Network
 from pyasync.neurons import LIF
@@ -111,7 +110,7 @@ def train_layered(
     learning_rate = checked("learning_rate", learning_rate)
     input_dropout = checked("input_dropout", input_dropout)
     neuron = LIF(tau_mem=tau_mem, v_threshold=v_threshold)
-    torch = _torch()
+    torch = needed("torch", "training needs it")
     chance = torch.Generator().manual_seed(seed)
     weights = [_glorot(torch, rows, columns, chance) for columns, rows in pairwise(sizes)]
     network = _network(weights, neuron, x)
@@ -143,7 +142,7 @@ def run_layered(
     Without feedback a layer needs nothing but the spikes of the layer before it, so each layer is
     run over all timesteps at once; the result is that of visiting all layers in every timestep.
     """
-    torch = _torch()
+    torch = needed("torch", "training needs it")
     for weight in weights:
         current = spikes @ weight.T
         v = torch.zeros_like(current[:, 0])
@@ -177,15 +176,6 @@ def torch_threads(torch: Any, threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _torch() -> ModuleType:
-    try:
-        import torch
-    except ImportError as error:
-        needed = "PyTorch is not installed; training needs it: pip install torch"
-        raise MissingDependencyError(needed) from error
-    return torch
 
 
 def _glorot(torch: Any, rows: int, columns: int, chance: Any) -> Any:

@@ -57,7 +57,7 @@ def test_events_are_as_sparse_as_those_of_an_event_camera(testing: Samples) -> N
 
 
 def test_another_split_is_refused() -> None:
-    with pytest.raises(InputError, match=r"^split: got 'valid'; accepted: 'train' or 'test'"):
+    with pytest.raises(InputError, match=r"^split: got 'valid'; accepted: 'train', 'test'"):
         digits("valid")
 
 
