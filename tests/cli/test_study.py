@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from ctrl_c import interrupted
 
 pytest.importorskip("torch", reason="studies train with PyTorch, which is not installed")
 
@@ -238,18 +236,8 @@ def test_bad_input_gives_one_line_and_nothing_is_trained(case, toy: Path, capsys
 def test_ctrl_c_ends_a_study_and_keeps_its_finished_trainings(toy: Path) -> None:
     with Path("small.toml").open("a") as file:
         file.write("[layered]\nepochs = 1\n[random]\nepochs = 100000\n")
-    command = [sys.executable, "-m", "pyasync.cli", *COMMAND[:2], *COMMAND[4:], *FEW]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        try:
-            while not Path("out/report.md").exists():
-                assert process.poll() is None
-                time.sleep(0.05)
-            time.sleep(1.0)
-            process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=60)
-        finally:
-            process.kill()
-    assert (process.returncode, errors.endswith(b"pyasync: interrupted\n")) == (130, True)
+    arguments = [*COMMAND[:2], *COMMAND[4:], *FEW]
+    interrupted(arguments, lambda output: Path("out/report.md").exists())
     assert [each["trained"] for each in written()["trainings"]] == ["layered"]
     kept = sorted(each.suffix for each in Path("out/networks").iterdir())
     assert kept == [".checkpoint", ".json", ".safetensors"]

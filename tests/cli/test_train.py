@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from ctrl_c import interrupted
 from toys import QUICK, bits, toy
 
 import pyasync as pa
@@ -200,22 +199,12 @@ def test_ctrl_c_ends_it_within_a_second_and_it_goes_on_later(data, capsys) -> No
     many.save("many.npz", label=labels)
     options = [*OPTIONS, "--epochs", "12", "--batch-size", "100", "--threads", "1"]
     options += ["--checkpoint", "c.pt", "--json", "out.json"]
-    command = [sys.executable, "-m", "pyasync.cli", "train", "many.npz", *options]
-    with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            while not Path("out.json").exists():
-                assert process.poll() is None
-                time.sleep(0.05)
-            process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=60)
-        finally:
-            process.kill()
-    assert (process.returncode, errors) == (130, "pyasync: interrupted\n")
+    arguments = ["train", "many.npz", *options]
+    errors = interrupted(arguments, lambda output: Path("out.json").exists(), later=0.0)
+    assert errors == "pyasync: interrupted\n"
     finished = json.loads(Path("out.json").read_text())["history"]
     assert 0 < len(finished) < 12
-    assert main(["train", "many.npz", *options]) == 0
+    assert main(arguments) == 0
     history = json.loads(Path("out.json").read_text())["history"]
     assert len(history) == 12
     assert history[: len(finished)] == finished

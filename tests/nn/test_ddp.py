@@ -18,9 +18,7 @@ WORKER = Path(__file__).with_name("ddp_worker.py")
     not (torch.distributed.is_available() and torch.distributed.is_gloo_available()),
     reason="this PyTorch has no gloo",
 )
-def test_two_processes_have_the_gradients_of_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_processes_have_the_gradients_of_one(tmp_path: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     paths = [str(tmp_path / "store"), str(tmp_path / "grads")]
     started = [
@@ -41,7 +39,6 @@ def test_two_processes_have_the_gradients_of_one(
         for process in started:
             process.kill()
             process.communicate()
-    monkeypatch.syspath_prepend(str(WORKER.parent))
     import ddp_worker
 
     model = ddp_worker.build()

@@ -145,9 +145,3 @@ def test_replay_refuses_other_input_weights_and_sizes() -> None:
     for x in (X[:1], X[:, :1], np.concatenate([X, X], 1)):
         with pytest.raises(PyasyncError, match="accepted"):
             pa.simulate(net, x, pa.Replay(recorded), dt=0.01)
-
-
-@pytest.mark.parametrize("index", [5, -3, [0, 9], 1.5, "0"])
-def test_samples_that_a_trace_does_not_hold(index: object) -> None:
-    with pytest.raises((PyasyncError, IndexError, TypeError)):
-        trace()[index]

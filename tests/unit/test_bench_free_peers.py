@@ -13,14 +13,11 @@ import pytest
 
 import pyasync as pa
 
-BENCHES = Path(__file__).parents[2] / "benches"
-if not BENCHES.is_dir():
-    pytest.skip("the benchmarks are not beside the tests", allow_module_level=True)
-sys.path.insert(0, str(BENCHES))
+pytest.importorskip("workloads", reason="the benchmarks are not beside the tests")
 
-from free_running_contenders import INTERPRETERS, PEERS, input_of, network_of, own_runs  # noqa: E402
-from free_running_network import RandomNetwork  # noqa: E402
-from peers.by_pipe import AbsentError, Peer  # noqa: E402
+from free_running_contenders import INTERPRETERS, PEERS, input_of, network_of, own_runs
+from free_running_network import RandomNetwork
+from peers.by_pipe import AbsentError, Peer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

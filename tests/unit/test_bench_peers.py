@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +12,7 @@ from numpy.typing import NDArray
 import pyasync as pa
 
 torch = pytest.importorskip("torch")
-BENCHES = Path(__file__).parents[2] / "benches"
-if not BENCHES.is_dir():
-    pytest.skip("the benchmarks are not beside the tests", allow_module_level=True)
-sys.path.insert(0, str(BENCHES))
+pytest.importorskip("workloads", reason="the benchmarks are not beside the tests")
 
 from peers.dense_async import DenseAsync, DenseAsyncReference  # noqa: E402
 from workloads import WORKLOADS  # noqa: E402
@@ -27,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 DENSE = pytest.mark.parametrize("dense", [DenseAsync, DenseAsyncReference])
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 SIZES = (40, 24, 16, 6)
 N_NEURONS = sum(SIZES[1:])
 ENDS = np.cumsum(SIZES[1:])
@@ -34,15 +29,6 @@ POPULATIONS = [slice(end - size, end) for end, size in zip(ENDS, SIZES[1:], stri
 V_THRESHOLD = 0.25
 # beta is 1/2 exactly and weights are multiples of 1/16, so no float32 sum below is ever rounded
 DT, TAU_MEM = 1.0, 1 / math.log(2)
-
-
-@pytest.fixture(autouse=True)
-def one_torch_thread() -> Iterator[None]:
-    """Tensors here are small: threads that wait for each other on a busy machine cost most."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def exact_weights(seed: int) -> list[NDArray[np.float32]]:

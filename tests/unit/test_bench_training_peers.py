@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,14 +13,12 @@ from numpy.typing import NDArray
 import pyasync as pa
 
 torch = pytest.importorskip("torch")
-BENCHES = Path(__file__).parents[2] / "benches"
-if not BENCHES.is_dir():
-    pytest.skip("the benchmarks are not beside the tests", allow_module_level=True)
-sys.path.insert(0, str(BENCHES))
+pytest.importorskip("workloads", reason="the benchmarks are not beside the tests")
 
 from peers.dense_async import DenseAsync, DenseAsyncReference  # noqa: E402
 from peers.dense_async_bptt import DenseAsyncBptt, DenseAsyncReferenceBptt  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 SIZES = (40, 24, 16, 6)
 N_NEURONS = sum(SIZES[1:])
 V_THRESHOLD = 0.25
@@ -30,15 +26,6 @@ V_THRESHOLD = 0.25
 # same neurons fire. Each weight is 1 more than a multiple of 64 of these: no sum of fewer than 64
 # of them is zero, so that "the summed input is not zero" means "an event arrived".
 DT, TAU_MEM = 1.0, 1 / math.log(2)
-
-
-@pytest.fixture(autouse=True)
-def one_torch_thread() -> Iterator[None]:
-    """Tensors here are small: threads that wait for each other on a busy machine cost most."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def exact_weights(seed: int) -> list[NDArray[Any]]:
