@@ -74,8 +74,12 @@ class _Grouped(Schedule):
 
     @property
     def _group_size(self) -> int:
-        # No sample has 2**32 pending spikes, so larger groups mean "all" on every platform.
-        return min(int(self.forward_group_size), 2**32 - 1)
+        return _bounded(self.forward_group_size)
+
+
+def _bounded(number: int) -> int:
+    # No sample has 2**32 pending spikes or neurons, so larger means "all" on every platform.
+    return min(int(number), 2**32 - 1)
 
 
 @dataclass(frozen=True)
@@ -349,9 +353,8 @@ class FreeRunning(Schedule):
         choice(ScheduleError, "parallel", self.parallel, ("auto", "samples", "shards"))
 
     def parts(self, seed: int, n_neurons: int) -> tuple[Any, ...]:
-        size = min(int(self.forward_group_size), 2**32 - 1)
-        shards = None if self.shards is None else min(int(self.shards), 2**32 - 1)
-        return (self.name, size, shards, self.parallel)
+        shards = None if self.shards is None else _bounded(self.shards)
+        return (self.name, _bounded(self.forward_group_size), shards, self.parallel)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from pyasync.cli import options
 from pyasync.cli.files import columns, read_run, read_trace, write_json
 from pyasync.cli.targets import check_targets
 from pyasync.errors import InputError, expected
+from pyasync.study.plan import schedule_named
 
 # Shown as means over the samples that have a value.
 MEASURES = {
@@ -121,7 +122,7 @@ def simulate(
     played = None if replay is None else read_trace(replay)
     if played is None:
         F = 8 if forward_group_size is None else forward_group_size
-        chosen = _schedule(schedule or "random", F, noise or 0.0)
+        chosen = schedule_named(schedule or "random", F, noise or 0.0)
     elif len(played) != len(x):
         what = f"a trace of {counted(len(played), 'sample')}"
         raise InputError(expected("replay", what, f"one of {len(x):,}, as the data have"))
@@ -170,20 +171,6 @@ def simulate(
         if trace is not None and traces:
             pa.Trace.concatenate(traces).save(trace)
     _show(report)
-
-
-def _schedule(name: str, size: int, noise: float) -> pa.Schedule:
-    match name:
-        case "layered":
-            return pa.Layered()
-        case "momentum":
-            return pa.Momentum(size, noise=noise)
-        case "fifo":
-            return pa.Fifo(size)
-        case "lifo":
-            return pa.Lifo(size)
-        case _:
-            return pa.Random(size)
 
 
 def _measured(finished: list[pa.Result], labels: npt.NDArray[np.int64] | None) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from torch import nn
 from pyasync.errors import InputError, expected
 from pyasync.nn import LIF, AsyncNetwork, RandomSchedules, Surrogate, _surrogates
 from pyasync.projections import Shape
-from pyasync.schedules import Fifo, Layered, Lifo, Momentum, Random, Schedule
-from pyasync.study.plan import as_trained
+from pyasync.schedules import Schedule
+from pyasync.study.plan import as_trained, schedule_named
 from pyasync.study.recipe import Recipe
 
 # Channels, kernel, stride, padding of each convolution, then the width of its average pooling.
@@ -107,25 +107,11 @@ def training_schedule(recipe: Recipe) -> Schedule | RandomSchedules:
     F = recipe.forward_group_size
     mixed = recipe.schedule == "mixed"
     if isinstance(F, int) and not mixed:
-        return _schedule(recipe, recipe.schedule, F)
+        return schedule_named(recipe.schedule, F, recipe.momentum_noise)
     names = ("random", "momentum", "fifo", "lifo", "layered") if mixed else (recipe.schedule,)
     smallest, largest = (F, F) if isinstance(F, int) else F
-    schedules = [_schedule(recipe, name, smallest) for name in names]
+    schedules = [schedule_named(name, smallest, recipe.momentum_noise) for name in names]
     return RandomSchedules(schedules, (smallest, largest), eval=as_trained(recipe))
-
-
-def _schedule(recipe: Recipe, name: str, F: int) -> Schedule:
-    match name:
-        case "layered":
-            return Layered()
-        case "momentum":
-            return Momentum(F, noise=recipe.momentum_noise)
-        case "fifo":
-            return Fifo(F)
-        case "lifo":
-            return Lifo(F)
-        case _:
-            return Random(F)
 
 
 def _modules(

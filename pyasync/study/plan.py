@@ -13,13 +13,8 @@ from pyasync.schedules import Fifo, FreeRunning, Layered, Lifo, Momentum, Random
 from pyasync.study.recipe import Recipe
 
 SCHEDULES = ("layered", "random", "momentum", "fifo", "lifo")
-NAMED: dict[str, type[Random | Momentum | Fifo | Lifo]] = {
-    "random": Random,
-    "momentum": Momentum,
-    "fifo": Fifo,
-    "lifo": Lifo,
-}
 NAMES = (*SCHEDULES, "free")
+_GROUPED: dict[str, type[Random | Fifo | Lifo]] = {"random": Random, "fifo": Fifo, "lifo": Lifo}
 # F of a run where training draws it, or the nearest that training may draw.
 _USUAL_GROUP = 8
 
@@ -170,7 +165,7 @@ def runs_of(
             given = f"no size for the schedule {each!r}"
             raise ScheduleError(expected("forward_group_sizes", given, "at least one"))
         else:
-            runs.extend(NAMED[each](size) for size in sizes)
+            runs.extend(schedule_named(each, size) for size in sizes)
     return runs
 
 
@@ -182,6 +177,22 @@ def _listed(given: Any) -> list[Any]:
         return list(given)
     except TypeError:
         return [given]
+
+
+def schedule_named(name: str, forward_group_size: int, noise: float = 0.0) -> Schedule:
+    """Give the schedule of a name, with F and, for momentum, noise where it has them.
+
+    Examples
+    --------
+    >>> from pyasync.study.plan import schedule_named
+    >>> schedule_named("fifo", 8), schedule_named("layered", 8)
+    (Fifo(forward_group_size=8), Layered(feedback='next_timestep'))
+    """
+    if name == "layered":
+        return Layered()
+    if name == "momentum":
+        return Momentum(forward_group_size, noise)
+    return _GROUPED[name](forward_group_size)
 
 
 def as_trained(recipe: Recipe) -> Schedule:
@@ -197,12 +208,10 @@ def as_trained(recipe: Recipe) -> Schedule:
     >>> as_trained(Recipe(schedule="fifo", forward_group_size=(16, 64)))
     Fifo(forward_group_size=16)
     """
-    if recipe.schedule == "layered":
-        return Layered()
     size: Any = recipe.forward_group_size
     if not isinstance(size, int):
         size = min(max(_USUAL_GROUP, size[0]), size[1])
-    return NAMED.get(recipe.schedule, Random)(size)
+    return schedule_named("random" if recipe.schedule == "mixed" else recipe.schedule, size)
 
 
 def run_label(schedule: Schedule) -> str:
