@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from statistics import median
 from typing import Any
 
 import report
-from program import SILENT_BELOW, begun, compared, counted, judged, options, publish
+from program import SILENT_BELOW, begun, compared, counted, judged, options, publish, timed_rows
 from timing import OtherWork, cores, interleave, ratio
 from workloads import WORKLOADS, Workload
 
@@ -50,10 +49,7 @@ def measure(workload: Workload, rounds: int, slot_seconds: float) -> dict[str, A
         "workload": asdict(workload),
         "cores_busy_with_other_work": busy,
         "spikes_per_sample": spikes,
-        "seconds": [
-            {"run": run, "threads": n, "median": median(s), "rounds": s}
-            for (run, n), s in seconds.items()
-        ],
+        "seconds": timed_rows(seconds),
         "comparisons": ratios + compare_trace(trace),
     }
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from timing import environment
@@ -48,6 +50,14 @@ def compared(
     if at_most is not None:
         row |= {"target": f"<= {at_most:g}", "met": middle <= at_most}
     return row
+
+
+def timed_rows(seconds: Mapping[tuple[str, int], list[float]]) -> list[dict[str, Any]]:
+    """A row for each run and number of threads: seconds of a call in every round."""
+    return [
+        {"run": run, "threads": n, "median": median(s), "rounds": s}
+        for (run, n), s in seconds.items()
+    ]
 
 
 def judged(rows: list[dict[str, Any]], busy: float | None) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import report
 import training_contenders as by
-from program import SILENT_BELOW, begun, compared, counted, judged, options, publish
+from program import SILENT_BELOW, begun, compared, counted, judged, options, publish, timed_rows
 from timing import OtherWork, Ratio, cores, interleave, ratio
 from workloads import WORKLOADS, Workload
 
@@ -55,10 +55,7 @@ def measure(workload: Workload, rounds: int, slot_seconds: float) -> dict[str, A
         "workload": asdict(workload),
         "cores_busy_with_other_work": busy,
         "spikes_per_sample": spikes,
-        "seconds": [
-            {"run": run, "threads": n, "median": median(s), "rounds": s}
-            for (run, n), s in seconds.items()
-        ],
+        "seconds": timed_rows(seconds),
         "memory": [{"run": run, "threads": n, "bytes": b} for (run, n), b in memory.items()],
         "milliseconds_of_a_step_of_pyasync": [
             {"threads": n, **{part: 1e3 * median(s[part] for s in each) for part in each[0]}}
