@@ -20,6 +20,7 @@ from pyasync.errors import FileError, InputError, expected
 from pyasync.study import EnergyModel, Recipe, StudyReport
 from pyasync.study import study as run
 from pyasync.study._recipe_values import SCHEDULES
+from pyasync.study.plan import SCHEDULES as RUNS
 from pyasync.study.presets import PRESETS, Preset, preset_named
 from pyasync.study.recipe import read_toml
 from pyasync.study.study_page import FIGURES, PAGES
@@ -167,7 +168,7 @@ def study(
     report = run(
         chosen,
         recipes,
-        schedule or ("layered", "random", "momentum", "fifo", "lifo"),
+        schedule or RUNS,
         forward_group_size or (1, 8, 64),
         range(first, first + count),
         prices,
