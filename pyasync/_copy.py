@@ -1,8 +1,10 @@
-"""Copies that training makes in every step."""
+"""Copies: those that training makes in every step, and those whose arrays nothing may change."""
 
 from __future__ import annotations
 
 from typing import Any, TypeVar
+
+import numpy as np
 
 Thing = TypeVar("Thing")
 
@@ -12,3 +14,13 @@ def copied(original: Thing, **changes: Any) -> Thing:
     other = object.__new__(type(original))
     other.__dict__.update(original.__dict__, **changes)
     return other
+
+
+class ReadOnly:
+    """A value whose arrays are read-only, in copies and behind pickle too: NumPy's own are not."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for each in state.values():
+            if isinstance(each, np.ndarray):
+                each.flags.writeable = False
+        self.__dict__.update(state)

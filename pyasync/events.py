@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync._checks import entries, flag, samples_of
+from pyasync._copy import ReadOnly
 from pyasync._events import (
     binned,
     canonical,
@@ -31,7 +32,7 @@ FORMAT, VERSION = "pyasync.SpikeBatch", 1
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
-class SpikeBatch:
+class SpikeBatch(ReadOnly):
     """A batch of input spikes: for every sample and timestep, the channels that spike.
 
     The events of sample `s` and timestep `t` are

@@ -439,8 +439,10 @@ class Network:
         return load(path)
 
     def __getstate__(self) -> dict[str, Any]:
-        # What the engine runs is built again where it is needed.
-        return self.__dict__ | {"_built": None}
+        # What the engine runs is built again where it is needed, and what is added to a copy is of
+        # the copy alone.
+        own = {"_populations": dict(self._populations), "_connections": list(self._connections)}
+        return self.__dict__ | own | {"_built": None}
 
     def _must_be_open(self) -> None:
         if self._complete:

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync._checks import choice, integer, numbers
+from pyasync._copy import ReadOnly
 from pyasync.errors import NetworkError, expected
 
 
 @dataclass(frozen=True, eq=False)
-class LIF:
+class LIF(ReadOnly):
     """The leaky integrate-and-fire neuron.
 
     The membrane potential decays once per timestep, `v <- v * exp(-dt / tau_mem)`, adds what
@@ -73,8 +74,10 @@ class LIF:
 
     def _values(self, parameter: str) -> npt.NDArray[np.float64]:
         accepted = "a number, or an array of the population's shape"
-        array = numbers(NetworkError, parameter, getattr(self, parameter), accepted)
-        return array.astype(np.float64)
+        given = numbers(NetworkError, parameter, getattr(self, parameter), accepted)
+        array = given.astype(np.float64)
+        array.flags.writeable = False
+        return array
 
     def values(self, parameter: str, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
         """Values of `tau_mem` or `v_threshold` for a population: one, or one a neuron (flat)."""

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync._checks import aligned, amount, array, choice, integer, numbers, shown, signed
+from pyasync._copy import ReadOnly
 from pyasync.errors import ScheduleError, expected
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ class Lifo(_Grouped):
 
 
 @dataclass(frozen=True, eq=False)
-class Priority(_Grouped):
+class Priority(ReadOnly, _Grouped):
     """Spikes of the neurons with the highest static values first; ties by arrival.
 
     Parameters

@@ -37,7 +37,8 @@ LABELS = ("label", "labels", "y")
 class DifferentShapeError(InputError):
     """The input shape asked for is not that of the file, which is `stored`."""
 
-    def __init__(self, message: str, stored: Shape) -> None:
+    # With a default, because pickle makes it of its message alone and then adds what it holds.
+    def __init__(self, message: str, stored: Shape = ()) -> None:
         super().__init__(message)
         self.stored = stored
 

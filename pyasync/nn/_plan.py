@@ -42,8 +42,6 @@ class Plan:
         plan = copy.copy(self)
         plan.neurons, plan.links = list(self.neurons), list(self.links)
         plan.template = copy.copy(self.template)
-        plan.template._populations = dict(self.template._populations)
-        plan.template._connections = list(self.template._connections)
         return plan
 
     def shape_of(self, source: str) -> Shape:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync._checks import finite, numbers
-from pyasync._copy import copied
+from pyasync._copy import ReadOnly, copied
 from pyasync.errors import NetworkError, expected
 
 Shape = tuple[int, ...]
@@ -19,7 +19,7 @@ MOST_NEURONS = 2**31 - 1
 Array = npt.NDArray[Any]
 
 
-class Projection(ABC):
+class Projection(ReadOnly, ABC):
     """Base class of all projections."""
 
     kind: ClassVar[str]
