@@ -59,7 +59,7 @@ class LIF(ReadOnly):
             accepted = "an integer below 2**32"
             raise NetworkError(expected("sync_threshold", self.sync_threshold, accepted))
         for parameter in ("tau_mem", "v_threshold"):
-            if not isinstance(getattr(self, parameter), (int, float)):
+            if type(getattr(self, parameter)) not in (int, float):
                 values = self._values(parameter)
                 object.__setattr__(self, parameter, values if values.ndim else values.item())
         tau_mem = self._values("tau_mem")

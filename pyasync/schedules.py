@@ -35,6 +35,12 @@ class Schedule(ABC):
         """What the engine is given: the schedule's name, then its parameters."""
 
 
+def _keep_integer(schedule: Schedule, argument: str, minimum: int = 0) -> None:
+    """Check an argument, and keep an int whatever it was: JSON knows no integer of NumPy's."""
+    number = integer(ScheduleError, argument, getattr(schedule, argument), minimum)
+    object.__setattr__(schedule, argument, number)
+
+
 @dataclass(frozen=True)
 class Layered(Schedule):
     """Population by population, each once per timestep: the layer-synchronised baseline.
@@ -68,7 +74,7 @@ class _Grouped(Schedule):
     forward_group_size: int = 8
 
     def __post_init__(self) -> None:
-        integer(ScheduleError, "forward_group_size", self.forward_group_size, 1)
+        _keep_integer(self, "forward_group_size", 1)
 
     def parts(self, seed: int, n_neurons: int) -> tuple[Any, ...]:
         return (self.name, self._group_size)
@@ -80,7 +86,7 @@ class _Grouped(Schedule):
 
 def _bounded(number: int) -> int:
     # No sample has 2**32 pending spikes or neurons, so larger means "all" on every platform.
-    return min(int(number), 2**32 - 1)
+    return min(number, 2**32 - 1)
 
 
 @dataclass(frozen=True)
@@ -90,10 +96,10 @@ class _Seeded(_Grouped):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.seed is not None:
-            integer(ScheduleError, "seed", self.seed)
+            _keep_integer(self, "seed")
 
     def _seed(self, seed: int) -> int:
-        return seed if self.seed is None else int(self.seed)
+        return seed if self.seed is None else self.seed
 
 
 @dataclass(frozen=True)
@@ -146,13 +152,14 @@ class Momentum(_Grouped):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        amount(ScheduleError, "noise", self.noise)
+        noise = amount(ScheduleError, "noise", self.noise)
+        object.__setattr__(self, "noise", noise)
         if self.seed is not None:
-            integer(ScheduleError, "seed", self.seed)
+            _keep_integer(self, "seed")
 
     def parts(self, seed: int, n_neurons: int) -> tuple[Any, ...]:
-        own = seed if self.seed is None else int(self.seed)
-        return (self.name, self._group_size, float(self.noise), own)
+        own = seed if self.seed is None else self.seed
+        return (self.name, self._group_size, self.noise, own)
 
 
 @dataclass(frozen=True)
@@ -349,8 +356,8 @@ class FreeRunning(Schedule):
     def __post_init__(self) -> None:
         for argument, number in (("threads", self.threads), ("shards", self.shards)):
             if number is not None:
-                integer(ScheduleError, argument, number, 1)
-        integer(ScheduleError, "forward_group_size", self.forward_group_size, 1)
+                _keep_integer(self, argument, 1)
+        _keep_integer(self, "forward_group_size", 1)
         choice(ScheduleError, "parallel", self.parallel, ("auto", "samples", "shards"))
 
     def parts(self, seed: int, n_neurons: int) -> tuple[Any, ...]:

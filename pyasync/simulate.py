@@ -158,7 +158,7 @@ def simulate(
         **{f"keep_{name}": name in keep for name in KEEP},
     }
     if isinstance(schedule, FreeRunning) and schedule.threads is not None:
-        options["threads"] = int(schedule.threads)
+        options["threads"] = schedule.threads
     parts = schedule.parts(int(seed), network.n_neurons)
     built = network.build()
     with Progress("simulate", n_samples, "samples", shown=progress) as bar:

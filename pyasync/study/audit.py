@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync import measures
-from pyasync._checks import callback
+from pyasync._checks import callback, integer, real
 from pyasync._progress import Progress
 from pyasync.errors import InputError, ScheduleError, expected
 from pyasync.events import SpikeBatch
 from pyasync.network import Network
-from pyasync.schedules import FreeRunning, Layered, Schedule
+from pyasync.schedules import FreeRunning, Layered, Replay, Schedule
 from pyasync.simulate import simulate
 from pyasync.study.plan import NAMES, run_label, runs_of
 from pyasync.study.report import AuditReport, AuditRow, Example
@@ -101,6 +101,9 @@ def audit(
         accepted = "a pyasync.Network (`model.network()` of a model of pyasync.nn)"
         raise InputError(expected("network", type(network).__name__, accepted))
     callback(InputError, "finished", finished)
+    # As plain numbers, because the report says them in JSON.
+    seed = integer(InputError, "seed", seed)
+    dt = None if dt is None else real(InputError, "dt", dt, "seconds, finite and above 0")
     batch = x if isinstance(x, SpikeBatch) else SpikeBatch.from_dense(x, dt)
     if len(batch) == 0:
         raise InputError(expected("x", repr(batch), "at least one sample"))
@@ -163,6 +166,8 @@ def _runs(
     accepted = f"names ({', '.join(NAMES)}) or schedules such as pa.Random(8), at least one"
     asked = ("random", "momentum", "fifo", "free") if schedules is None else schedules
     runs = runs_of(asked, forward_group_sizes, accepted, own=True)
+    if any(isinstance(each, Replay) for each in runs):
+        raise ScheduleError(expected("schedules", "a Replay, which is of one run", accepted))
     baseline = [each for each in runs if isinstance(each, Layered)] or [Layered()]
     asynchronous = [each for each in runs if not isinstance(each, Layered)]
     if not asynchronous:

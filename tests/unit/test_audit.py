@@ -409,3 +409,23 @@ def test_usual_slips_of_callers_are_named() -> None:
     )
     assert others == [one] * 4
     assert [row.run for row in one] == ["layered", "fifo, F = 2", "lifo, F = 2"]
+
+
+def test_numbers_of_numpys_are_written_too(tmp_path: Path) -> None:
+    x, y = samples()
+    timed = pa.SpikeBatch(x.channel, x.offsets, x.n_timesteps, x.input_shape)
+    schedules = [pa.Fifo(np.int64(2)), "lifo"]
+    report = audit(
+        network(), timed, y, schedules, np.array([1, 2]), dt=np.float32(0.5), seed=np.int64(3)
+    )
+    report.save_json(tmp_path / "audit.json")
+    content = json.loads((tmp_path / "audit.json").read_text(encoding="utf-8"))
+    assert (content["seed"], content["dt"], content["rows"][1]["forward_group_size"]) == (3, 0.5, 2)
+
+
+def test_a_replay_is_refused_before_any_run() -> None:
+    x, y = samples()
+    trace = pa.simulate(network(), x, pa.Fifo(1), record=True).trace
+    assert trace is not None
+    with pytest.raises(pa.ScheduleError, match=r"^schedules: got a Replay, which is of one run"):
+        audit(network(), x, y, [pa.Replay(trace)])

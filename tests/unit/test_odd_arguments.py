@@ -211,3 +211,18 @@ def test_what_a_trace_is_built_from_and_like_is_named() -> None:
     like: Any = None
     refused(lambda: pa.Trace.from_steps(columns, like), "like: got None", pa.TraceError)
     refused(lambda: pa.Trace.from_steps(tuple(columns), trace), "steps: got", pa.TraceError)
+
+
+@pytest.mark.parametrize("number", [np.int64(3), np.uint8(3), np.array(3)])
+def test_numbers_of_numpys_are_plain_ones_in_a_schedule(number: Any) -> None:
+    for schedule, plain in (
+        (pa.Random(number, seed=number), pa.Random(3, seed=3)),
+        (pa.Momentum(number, np.float32(0.5), number), pa.Momentum(3, 0.5, 3)),
+        (pa.Priority(number, [1.0]), pa.Priority(3, [1.0])),
+        (pa.FreeRunning(number, number, number), pa.FreeRunning(3, 3, 3)),
+    ):
+        assert (schedule, repr(schedule), hash(schedule)) == (plain, repr(plain), hash(plain))
+    custom = pa.Custom(number, lambda pending, n, rng: range(n), seed=number)
+    assert type(custom.forward_group_size) is type(custom.seed) is int
+    lif = pa.LIF(np.float64(0.5), np.float32(0.25))
+    assert repr(lif) == repr(pa.LIF(0.5, 0.25))
