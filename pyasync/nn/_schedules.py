@@ -80,7 +80,10 @@ class RandomSchedules:
         >>> schedules.draw(torch.Generator().manual_seed(0))
         Fifo(forward_group_size=4)
         """
-        which, where = torch.rand(2, dtype=torch.float64, generator=generator).tolist()
+        # Not on a default device, which is another than the generator's.
+        device = "cpu" if generator is None else generator.device
+        draws = torch.rand(2, dtype=torch.float64, generator=generator, device=device)
+        which, where = draws.tolist()
         schedule = self.schedules[int(which * len(self.schedules))]
         if not hasattr(schedule, "forward_group_size"):
             return schedule

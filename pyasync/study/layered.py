@@ -111,18 +111,20 @@ def train_layered(
     input_dropout = checked("input_dropout", input_dropout)
     neuron = LIF(tau_mem=tau_mem, v_threshold=v_threshold)
     torch = needed("torch", "training needs it")
-    chance = torch.Generator().manual_seed(seed)
-    weights = [_glorot(torch, rows, columns, chance) for columns, rows in pairwise(sizes)]
-    network = _network(weights, neuron, x)
-    beta = float(network.decay(seconds_of("dt", x.dt))[0])
-    optimiser = torch.optim.Adam(weights, lr=learning_rate)
-    targets = torch.as_tensor(labels)
     work = Progress("training, layered", epochs * len(x), "samples", shown=progress)
-    with torch_threads(torch, threads), work as bar:
+    # Whatever the defaults of PyTorch are.
+    with torch.device("cpu"), torch.enable_grad(), torch_threads(torch, threads), work as bar:
+        chance = torch.Generator("cpu").manual_seed(seed)
+        weights = [_glorot(torch, rows, columns, chance) for columns, rows in pairwise(sizes)]
+        network = _network(weights, neuron, x)
+        beta = float(network.decay(seconds_of("dt", x.dt))[0])
+        optimiser = torch.optim.Adam(weights, lr=learning_rate)
+        targets = torch.as_tensor(labels)
         for _ in range(epochs):
             for picked in torch.randperm(len(x), generator=chance).split(batch_size):
                 batch = x[picked.numpy()]
-                kept = torch.rand(batch.n_events, generator=chance) >= input_dropout
+                drawn = torch.rand(batch.n_events, generator=chance, dtype=torch.float32)
+                kept = drawn >= input_dropout
                 spikes = torch.from_numpy(_dense(batch, kept.numpy(), 1 / (1 - input_dropout)))
                 output = run_layered(weights, spikes, beta, v_threshold)
                 target = targets[picked].repeat_interleave(x.n_timesteps)
@@ -179,7 +181,7 @@ def torch_threads(torch: Any, threads: int) -> Iterator[None]:
 
 
 def _glorot(torch: Any, rows: int, columns: int, chance: Any) -> Any:
-    weight = torch.empty(rows, columns, requires_grad=True)
+    weight = torch.empty(rows, columns, dtype=torch.float32, requires_grad=True)
     torch.nn.init.xavier_uniform_(weight, generator=chance)
     return weight
 

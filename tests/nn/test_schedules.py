@@ -83,3 +83,11 @@ def test_a_model_draws_in_training_and_has_one_in_evaluation(make: Any, x: Any) 
 def test_a_bad_argument_is_named(call: Any, says: str) -> None:
     with pytest.raises(pa.ScheduleError, match=rf"^{says}"):
         call()
+
+
+def test_a_default_device_changes_no_draw() -> None:
+    schedules = pa.nn.RandomSchedules([pa.Random, pa.Fifo], F=(1, 64))
+    expected = schedules.draw(torch.Generator().manual_seed(0))
+    with torch.device("meta"):  # as "cuda", which not every machine has
+        assert schedules.draw(torch.Generator().manual_seed(0)) == expected
+        assert isinstance(schedules.draw(), pa.Schedule)

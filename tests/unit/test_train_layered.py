@@ -196,3 +196,24 @@ def test_without_torch_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(pa.MissingDependencyError, match=r"pip install torch"):
         train_layered(*patterns())
+
+
+@pytest.mark.parametrize("default", ["device", "dtype", "no_grad"])
+def test_defaults_of_pytorch_change_nothing(default: str) -> None:
+    x, y = patterns()
+    expected = train_layered(x, y, hidden=[5], epochs=1)
+    device, dtype = torch.get_default_device(), torch.get_default_dtype()
+    try:
+        if default == "device":
+            torch.set_default_device("meta")  # as "cuda", which not every machine has
+        elif default == "dtype":
+            torch.set_default_dtype(torch.float64)
+        with torch.set_grad_enabled(default != "no_grad"):
+            trained = train_layered(x, y, hidden=[5], epochs=1)
+    finally:
+        torch.set_default_device(device)
+        torch.set_default_dtype(dtype)
+    assert trained.dtype == np.float32
+    for one, other in zip(trained.projections, expected.projections, strict=True):
+        for name, array in one.projection.arrays().items():
+            np.testing.assert_array_equal(array, other.projection.arrays()[name])
