@@ -237,6 +237,9 @@ class Network:
             ("source", source, ["input", *self._populations]),
             ("target", target, list(self._populations)),
         ):
+            if not names:
+                accepted = "a population, of which there is none yet: add one"
+                raise NetworkError(expected(argument, shown(name), accepted))
             choice(NetworkError, argument, name, names)
         source_shape = self._shape_of(source)
         shape = projection.output_shape(source_shape)

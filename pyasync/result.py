@@ -249,7 +249,9 @@ class Result:
         array([0, 1])
         """
         if "counts" in self._keep:
-            return measures.decide(self.counts.sum(axis=0))
+            # The sum of more than 2**24 spikes would be no float32.
+            wide = np.float64 if self.spikes.max(initial=0) > 2**24 else np.float32
+            return measures.decide(self.counts.sum(axis=0, dtype=wide))
         return measures.decide(self.output_spikes().totals())
 
     def anytime_grid(self) -> npt.NDArray[np.int64]:

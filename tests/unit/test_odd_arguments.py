@@ -226,3 +226,16 @@ def test_numbers_of_numpys_are_plain_ones_in_a_schedule(number: Any) -> None:
     assert type(custom.forward_group_size) is type(custom.seed) is int
     lif = pa.LIF(np.float64(0.5), np.float32(0.25))
     assert repr(lif) == repr(pa.LIF(0.5, 0.25))
+
+
+def test_a_projection_before_any_population_says_what_is_missing() -> None:
+    network = pa.Network(2)
+    says = "target: got 'a'; accepted: a population, of which there is none yet"
+    refused(lambda: network.connect("input", "a", pa.OneToOne(1.0)), says, pa.NetworkError)
+
+
+def test_more_spikes_than_float32_can_count_decide_rightly() -> None:
+    result = run(np.ones((3, 1, 2)))
+    result.counts[:, 0] = [[2**24, 2**24], [0, 1], [0, 0]]
+    result.spikes[:] = 2**25 + 1
+    assert result.decisions().tolist() == [1]
