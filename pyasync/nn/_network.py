@@ -183,6 +183,8 @@ class AsyncNetwork(AsyncModule):
             raise NetworkError(expected("network", type(network).__name__, "a pyasync.Network"))
         dtype = torch.float64 if network.dtype == "float64" else torch.float32
         model = cls(input_shape=network.input_shape, **options)
+        # Filled at once: each `add` and `connect` looks at all that is there already.
+        shapes = {"input": network.input_shape}
         for population in network.populations:
             lif = LIF.from_neuron(
                 population.neuron,
@@ -190,11 +192,14 @@ class AsyncNetwork(AsyncModule):
                 learn_threshold=learn_threshold,
                 dtype=dtype,
             )
-            model.add(population.name, population.shape, lif)
+            shapes[population.name] = population.shape
+            model._populations.append((population.name, population.shape))
+            model.neurons.append(lif)
         for link in network.projections:
-            module = _module(link.projection, model._plan().shape_of(link.source))
-            model.connect(link.source, link.target, module.to(dtype))
-        model.output = network.output
+            model._links.append((link.source, link.target))
+            model.projections.append(_module(link.projection, shapes[link.source]).to(dtype))
+        model._output = network.output
+        model._plan()
         return model.to(dtype)
 
     def _signature(self) -> list[Any]:

@@ -286,3 +286,24 @@ def test_numpys_truth_values_are_options_too() -> None:
     assert type(model.batch_first) is bool
     with pytest.raises(pa.InputError, match=r"^batch_first: got 'yes'"):
         model.batch_first = "yes"  # type: ignore[assignment]
+
+
+def test_a_network_of_many_populations_is_read_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking at all that is there for each population and projection took minutes."""
+    network = pa.Network(2)
+    for n in range(50):
+        network.add(f"{n}", 2)
+        network.connect("input" if n == 0 else f"{n - 1}", f"{n}", pa.Linear(np.eye(2)))
+    network.output = "7"
+    looks = 0
+    signature = pa.nn.AsyncNetwork._signature
+
+    def counted(model: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        return signature(model)
+
+    monkeypatch.setattr(pa.nn.AsyncNetwork, "_signature", counted)
+    model = pa.nn.AsyncNetwork.from_network(network, **HOW)
+    assert (model.output, len(model.neurons), len(model.projections)) == ("7", 50, 50)
+    assert looks < 5
