@@ -167,7 +167,7 @@ def timesteps_of(argument: str, t: npt.NDArray[Any], ticks: Fraction) -> npt.NDA
     if t.size and t.min() < 0:
         raise InputError(expected(argument, f"t={t.min()}", "t of at least 0"))
     step: npt.NDArray[Any]
-    largest = max(int(t.max(initial=0)) * ticks.denominator, ticks.numerator)
+    largest = max(int(t.max(initial=1)) * ticks.denominator, ticks.numerator)
     if t.dtype.kind != "f" and largest < 2**64:
         times = t.astype(np.uint64) * np.uint64(ticks.denominator)
         step = np.minimum(times // np.uint64(ticks.numerator), _LATEST)

@@ -1,4 +1,4 @@
-"""Reading files, and writing them: whole or not at all."""
+"""Paths as they are given, files that are read, and files that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,7 +7,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pyasync._checks import shown
 from pyasync.errors import FileError, expected
+
+
+def path_of(argument: str, given: str | os.PathLike[str]) -> Path:
+    """Return `given` as a Path.
+
+    Raises
+    ------
+    FileError
+        If it is no path: neither text nor of a type that stands for a path, or with a byte of 0.
+    """
+    try:
+        path = Path(given)
+    except TypeError as cause:
+        raise FileError(expected(argument, shown(given), "a path")) from cause
+    if "\0" in str(path):
+        raise FileError(expected(argument, shown(given), "a path, without a byte of 0"))
+    return path
 
 
 @contextmanager
@@ -34,8 +52,8 @@ def drafted(
         If the file cannot be written.
     """
     draft: Path | None = None
+    given = path_of(argument, path)
     try:
-        given = Path(path)
         if given.exists() and not given.is_file() and not given.is_dir():
             yield given
             return
@@ -75,6 +93,6 @@ def read_whole(path: str | os.PathLike[str], accepted: str, argument: str = "pat
         If it cannot be read; it says what is `accepted`, and calls the path `argument`.
     """
     try:
-        return Path(path).read_bytes()
+        return path_of(argument, path).read_bytes()
     except OSError as error:
         raise FileError(expected(argument, f"{path} ({error.strerror})", accepted)) from error

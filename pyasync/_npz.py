@@ -6,13 +6,12 @@ import os
 import tokenize
 import zipfile
 import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pyasync._files import drafted
+from pyasync._files import drafted, path_of
 from pyasync.errors import FileError, expected
 
 # What zipfile and NumPy raise for a file that is cut, altered or no npz at all.
@@ -32,7 +31,7 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, npt.NDArray[Any]]:
     """Read every array of an npz file; objects that would need unpickling are refused."""
     try:
         # np.load leaves a file open that it opened itself and could not read.
-        with Path(path).open("rb") as file:
+        with path_of("path", path).open("rb") as file:
             archive = np.load(file, allow_pickle=False)
             if isinstance(archive, np.ndarray):
                 raise FileError(expected("path", f"{path} (a single array)", "an npz file"))

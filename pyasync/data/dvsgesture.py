@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pyasync._checks import choice
+from pyasync._checks import choice, flag
 from pyasync._events import by_segment, check_segments, count_of, seconds_of, ticks_of, timesteps_of
-from pyasync._files import read_whole
+from pyasync._files import path_of, read_whole
 from pyasync._progress import Progress
 from pyasync.errors import FileError, InputError, expected
 from pyasync.events import SpikeBatch
@@ -106,11 +106,12 @@ def dvsgesture(
     (SpikeBatch(1 sample, 75 timesteps of 20 ms, input shape (2, 32, 32), 1 event), array([7]))
     """
     choice(InputError, "split", split, ("train", "test"))
+    binary = flag(InputError, "binary", binary)
     seconds_of("dt", dt)
     count_of("n_timesteps", n_timesteps)
     if SENSOR % count_of("size", size):
         raise InputError(expected("size", size, f"a divisor of {SENSOR}"))
-    files = _files(Path(path), split)
+    files = _files(path_of("path", path), split)
     labelled = [_intervals(file.with_name(f"{file.stem}_labels.csv")) for file in files]
     labels = [gesture - 1 for intervals in labelled for gesture, _, _ in intervals]
     check_segments(n_timesteps, len(labels))
@@ -126,7 +127,7 @@ def dvsgesture(
 
 def _files(path: Path, split: str) -> list[Path]:
     accepted = "a directory with userNN_<lighting>.aedat in it, as DVS Gesture is distributed"
-    folder = path / "DvsGesture" if (path / "DvsGesture").is_dir() else path
+    folder = path / "DvsGesture" if os.path.isdir(path / "DvsGesture") else path
     listed = folder / f"trials_to_{split}.txt"
     try:
         if listed.is_file():

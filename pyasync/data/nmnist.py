@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pyasync._checks import choice
+from pyasync._checks import choice, flag
 from pyasync._events import by_segment, check_segments, count_of, seconds_of, ticks_of, timesteps_of
-from pyasync._files import read_whole
+from pyasync._files import path_of, read_whole
 from pyasync._progress import Progress
 from pyasync.errors import FileError, InputError, expected
 from pyasync.events import SpikeBatch
@@ -78,9 +78,10 @@ def nmnist(
     (SpikeBatch(1 sample, 10 timesteps of 10 ms, input shape (2, 34, 34), 1 event), array([7]))
     """
     choice(InputError, "split", split, ("train", "test"))
+    binary = flag(InputError, "binary", binary)
     ticks = ticks_of(seconds_of("dt", dt), 1e-6)
     count_of("n_timesteps", n_timesteps)
-    files = _files(Path(directory), split)
+    files = _files(path_of("directory", directory), split)
     check_segments(n_timesteps, len(files))
     batches = []
     with Progress(f"reading N-MNIST, {split}", len(files), "files", shown=progress) as bar:

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyasync._checks import choice
+from pyasync._checks import choice, flag
 from pyasync._events import by_segment, check_segments, count_of, seconds_of, ticks_of, timesteps_of
+from pyasync._files import path_of
 from pyasync._optional import needed
 from pyasync._progress import Progress
 from pyasync.errors import FileError, InputError, expected
@@ -102,11 +103,12 @@ def shd(
     (SpikeBatch(1 sample, 100 timesteps of 10 ms, input shape (700,), 2 events), array([13]))
     """
     choice(InputError, "split", split, _SPLITS)
+    binary = flag(InputError, "binary", binary)
     seconds_of("dt", dt)
     count_of("n_timesteps", n_timesteps)
     if UNITS % count_of("channels", channels):
         raise InputError(expected("channels", channels, f"a divisor of {UNITS}"))
-    file = _file(Path(path), split)
+    file = _file(path_of("path", path), split)
     batches = []
     with _opened(file) as content:
         times, units, labels = _arrays(file, content)
@@ -123,13 +125,13 @@ def shd(
 
 def _file(path: Path, split: str) -> Path:
     """The file to read; one that names the other split is not read by mistake."""
-    if not path.is_dir():
+    if not os.path.isdir(path):
         other = _SPLITS[1 - _SPLITS.index(split)]
         if path.name in (f"shd_{other}.h5", f"shd_{other}.h5.gz"):
             raise InputError(expected("split", repr(split), f"{other!r}, which {path} is"))
         return path
     for name in (f"shd_{split}.h5", f"shd_{split}.h5.gz"):
-        if (path / name).is_file():
+        if os.path.isfile(path / name):
             return path / name
     accepted = f"a directory with shd_{split}.h5 or shd_{split}.h5.gz in it"
     raise FileError(expected("path", f"{path} without such a file", accepted))

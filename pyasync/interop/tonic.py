@@ -81,7 +81,11 @@ def from_tonic(
         accepted = "(width, height, polarities), as the data set does not say it"
         raise InputError(expected("sensor_size", "None", accepted))
     reader = _Reader(size, dt, n_timesteps, time_unit)
-    n_samples = len(dataset)
+    try:
+        n_samples = len(dataset)
+    except TypeError as cause:
+        given, accepted = type(dataset).__name__, "a data set of pairs (events, label)"
+        raise InputError(expected("dataset", given, accepted)) from cause
     if n_samples == 0:
         raise InputError(expected("dataset", "no samples", "one sample or more"))
     labels = np.zeros(n_samples, np.int64)

@@ -25,7 +25,8 @@ def checked(name: str, given: Any) -> Any:
     """The value of a recipe's field, in the type of the field; InputError where it is none."""
     match name:
         case "hidden":
-            if isinstance(given, (str, bytes)) or not isinstance(given, (Sequence, np.ndarray)):
+            given = _plain(given)
+            if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
                 raise InputError(expected(name, shown(given), "a sequence of integers"))
             return tuple(integer(InputError, name, size, 1) for size in given)
         case "forward_group_size":
@@ -74,9 +75,15 @@ def checked(name: str, given: Any) -> Any:
             return real(InputError, name, given, accepted, most=MOST)
 
 
+def _plain(given: Any) -> Any:
+    """An array as a list, or as a number where it has no axis."""
+    return given.tolist() if isinstance(given, np.ndarray) else given
+
+
 def _one_or_two(name: str, given: Any, minimum: int) -> int | tuple[int, int]:
     accepted = f"an integer of {minimum} or more, or two"
-    if isinstance(given, (tuple, list, np.ndarray)) and len(given) == 2:
+    given = _plain(given)
+    if isinstance(given, (tuple, list)) and len(given) == 2:
         first, second = (integer(InputError, name, each, minimum, accepted) for each in given)
         return first, second
     return integer(InputError, name, given, minimum, accepted)

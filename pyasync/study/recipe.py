@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+from pyasync._files import path_of
 from pyasync.errors import FileError, InputError, MissingDependencyError, expected
 from pyasync.study._recipe_values import checked
 
@@ -274,6 +275,7 @@ class Recipe:
 def values_of_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The values that a TOML file gives, as `Recipe.from_toml` takes them, and refuses them."""
     accepted = "a TOML file of recipe values, such as epochs = 20"
+    path = path_of("path", path)
     try:
         values = read_toml(path)
         Recipe.from_dict(values)

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyasync._files import write_whole
+from pyasync._files import path_of, write_whole
 from pyasync.errors import FileError, expected
 from pyasync.network import Network
 from pyasync.study.plan import Job
@@ -51,7 +51,7 @@ class Storage:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(folder)
+        self.folder = path_of("folder", folder)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -8,10 +8,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyasync._files import write_whole
+from pyasync._files import path_of, write_whole
 from pyasync._wording import counted
 from pyasync.study.certainty import SURE
 from pyasync.study.grid import Grid
@@ -139,7 +138,7 @@ def save(
     report: StudyReport, folder: str | os.PathLike[str], *, figures: bool, prefix: str
 ) -> list[str]:
     """Write JSON, figures and pages; see `StudyReport.save`."""
-    place = Path(folder)
+    place = path_of("folder", folder)
     report.save_json(place / f"{prefix}study.json")
     if figures:
         from pyasync.study.study_figure import DRAWINGS

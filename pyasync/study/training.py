@@ -10,12 +10,12 @@ import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy.typing as npt
 import torch
 
 from pyasync._checks import real
+from pyasync._files import path_of
 from pyasync._progress import Progress
 from pyasync.errors import InputError, expected
 from pyasync.events import SpikeBatch
@@ -148,11 +148,12 @@ def train(
     held_out = None if validation is None else _held_out(validation, x, classes)
     accepted = "seconds, finite and 0 or more"
     every = real(InputError, "checkpoint_seconds", checkpoint_seconds, accepted, positive=False)
-    alone = nullcontext() if checkpoint is None else held(checkpoint)
+    kept = None if checkpoint is None else path_of("checkpoint", checkpoint)
+    alone = nullcontext() if kept is None else held(kept)
     with torch_threads(torch, 1), torch.enable_grad(), alone:
         loop = Loop(recipe, (x, labels), classes, held_out, threads)
-        if checkpoint is not None:
-            loop.keep_at(Path(checkpoint), every)
+        if kept is not None:
+            loop.keep_at(kept, every)
         if on_epoch is not None:
             for epoch in loop.history:
                 on_epoch(epoch)

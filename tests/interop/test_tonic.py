@@ -133,6 +133,7 @@ def test_a_bad_sample_is_named(sample: Any, says: str) -> None:
         ({"time_unit": -1e-6}, "time_unit: got -1e-06"),
         ({"sensor_size": (8, 1)}, r"sensor_size: got \(8, 1\)"),
         ({"dataset": []}, "dataset: got no samples"),
+        ({"dataset": None}, "dataset: got NoneType; accepted: a data set of pairs"),
     ],
 )
 def test_a_bad_argument_is_named_before_anything_is_read(change: Any, says: str) -> None:

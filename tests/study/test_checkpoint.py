@@ -197,6 +197,11 @@ def test_one_flipped_bit_in_a_checkpoint_is_found(tmp_path) -> None:
         train(QUICK.replace(epochs=2), X, Y, checkpoint=path)
 
 
+def test_what_is_no_path_is_no_checkpoint() -> None:
+    with pytest.raises(pa.FileError, match=r"^checkpoint: got 3; accepted: a path"):
+        train(QUICK, X, Y, checkpoint=3)  # type: ignore[arg-type]
+
+
 def test_a_second_training_to_the_same_checkpoint_is_refused_while_the_first_one_runs(
     tmp_path,
 ) -> None:

@@ -111,6 +111,8 @@ BAD = [
     ("spike_target", -1),
     ("shift_channels", -1),
     ("shift_channels", (1, 2, 3)),
+    ("shift_channels", np.array(2.5)),
+    ("hidden", np.array(64)),
     ("shift_timesteps", 0.5),
     ("seed", -1),
     ("seed", 2**64),

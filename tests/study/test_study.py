@@ -345,6 +345,8 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(pa.FileError, match=r"^folder: got .*file"):
         toy_study(folder=tmp_path / "file" / "networks")
+    with pytest.raises(pa.FileError, match=r"^folder: got 3; accepted: a path"):
+        toy_study(folder=3)  # type: ignore[arg-type]
 
 
 def test_without_test_samples_every_fifth_of_each_class_is_one() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -126,6 +128,28 @@ def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
     for save in (trace().save, network().save):
         with pytest.raises(FileError, match="folder"):
             save(tmp_path / "no" / "folder" / "file")
+
+
+@pytest.mark.parametrize("path", [None, 3, b"file", ["file"], np.array(["file"]), "a\0file"])
+@pytest.mark.parametrize(
+    ("argument", "call"),
+    [
+        ("path", pa.Trace.load),
+        ("path", pa.Network.load),
+        ("path", pa.SpikeBatch.load),
+        ("path", pa.data.npz),
+        ("directory", pa.data.nmnist),
+        ("path", pa.data.shd),
+        ("path", pa.data.dvsgesture),
+        ("path", pa.study.Recipe.from_toml),
+        ("path", lambda path: trace().save(path)),
+        ("path", lambda path: network().save(path)),
+        ("path", lambda path: pa.SpikeBatch.from_dense(X).save(path)),
+    ],
+)
+def test_what_is_no_path_is_named(argument: str, call: Callable[[Any], Any], path: Any) -> None:
+    with pytest.raises(FileError, match=rf"^{argument}: got .*; accepted: a path"):
+        call(path)
 
 
 def test_a_trace_of_another_network_is_refused() -> None:

@@ -25,6 +25,20 @@ def stream(batches: Any, **options: Any) -> list[pa.Result]:
     return list(pa.simulate_stream(NETWORK, batches, **{"dt": 1e-3, **options}))
 
 
+@pytest.mark.parametrize("load", [pa.data.nmnist, pa.data.shd, pa.data.dvsgesture])
+def test_a_loader_names_what_is_no_split_and_no_flag(load: Callable[..., Any]) -> None:
+    for split in ("validation", None, np.array(["train", "test"]), np.zeros((1, 0))):
+        refused(lambda split=split: load(".", split), "split: got .*; accepted: 'train', 'test'")
+    for given in ("no", 1, None):
+        refused(lambda given=given: load(".", binary=given), "binary: got .*; accepted: True or Fa")
+
+
+def test_a_time_unit_far_above_the_timestep_is_none_to_stumble_over() -> None:
+    events = np.zeros(2, [("t", "i8"), ("x", "i4")])
+    batch = pa.SpikeBatch.from_events([events], (1, 1, 1), dt=1e-3, time_unit=2.0**70)
+    assert (batch.n_timesteps, batch.n_events) == (1, 1)
+
+
 def masked(values: Any) -> Any:
     return np.ma.masked_array(values, mask=np.ones(np.shape(values), bool))
 
