@@ -68,7 +68,9 @@ TimeUnit: TypeAlias = Annotated[
 ]
 Label: TypeAlias = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Name of its array of classes.  \\[default: label or y]"),
+    typer.Option(
+        metavar="NAME", help="Name of its array of classes.  \\[default: label, labels or y]"
+    ),
 ]
 BatchFirst: TypeAlias = Annotated[
     bool | None,

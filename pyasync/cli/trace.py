@@ -51,11 +51,14 @@ def validate(
     network: Annotated[
         Path, typer.Option(metavar="NETWORK.safetensors", help="The network that was run.")
     ],
+    json: options.JsonFile = None,
 ) -> None:
     """Prove from the network's structure that the recorded order was possible."""
+    check_targets((file, network), json=json)
     trace = read_trace(file)
     trace.validate(load_network(network))
     print(f"valid: {trace.n_emitted} emitted spikes in {len(trace)} samples")
+    write_json(json, {"valid": True, **_facts(trace, file)})
 
 
 @app.command()

@@ -78,6 +78,9 @@ class AsyncNetwork(AsyncModule):
         input_shape: int | Sequence[int] | None = None,
         **options: Unpack[Options],
     ) -> None:
+        if isinstance(n_inputs, Network):
+            accepted = "an integer; pa.nn.AsyncNetwork.from_network makes a model of a Network"
+            raise NetworkError(expected("n_inputs", repr(n_inputs), accepted))
         super().__init__(**options)
         self._input_shape: Shape = Network(n_inputs, input_shape=input_shape).input_shape
         self._populations: list[tuple[str, Shape]] = []

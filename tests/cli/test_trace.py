@@ -54,6 +54,18 @@ def test_validate_accepts_the_network_that_was_run(recorded, files, capsys) -> N
     assert capsys.readouterr().out.startswith("valid: ")
 
 
+def test_validate_writes_what_it_proved_and_nothing_where_it_did_not(recorded, files) -> None:
+    command = ["trace", "validate", "run.trace", "--json", "out.json", "--network"]
+    assert main([*command, str(files.network)]) == 0
+    written = json.loads(Path("out.json").read_text())
+    assert written["valid"] is True
+    assert written["samples"] == len(pa.Trace.load("run.trace"))
+    Path("out.json").unlink()
+    pa.Network.sequential([pa.Linear(np.ones((5, 40)))]).save("other.safetensors")
+    assert main([*command, "other.safetensors"]) == 1
+    assert not Path("out.json").exists()
+
+
 def test_validate_refuses_a_network_that_could_not_have_fired_so(recorded, capsys) -> None:
     deaf = pa.Network.sequential(
         [pa.Linear(np.zeros(shape, np.float32)) for shape in [(30, 40), (5, 30)]],

@@ -204,6 +204,10 @@ def net() -> pa.nn.AsyncNetwork:
     [
         (lambda: pa.nn.AsyncNetwork(**HOW), "n_inputs: got None"),
         (lambda: pa.nn.AsyncNetwork(0, **HOW), "n_inputs: got 0"),
+        (
+            lambda: pa.nn.AsyncNetwork(pa.Network.sequential([pa.Linear(np.eye(2))]), **HOW),
+            r"n_inputs: got Network\(.*; accepted: an integer; pa.nn.AsyncNetwork.from_network",
+        ),
         (lambda: net().add("a", 2), "name: got 'a'"),
         (lambda: net().add("input", 2), "name: got 'input'"),
         (lambda: net().add("b", 0), "shape: got 0"),
