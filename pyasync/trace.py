@@ -292,8 +292,8 @@ class Trace:
         -------
         structured array, fields sample, timestep, shard, order, neuron
             `order` numbers a sample's deliveries of one shard; `neuron` is -1 for a timestep's
-            input group (biases and, with `input_mode="at_once"`, input spikes), and -1 - channel
-            for a scheduled input spike.
+            input group (biases and, with `input_mode="at_once"`, input spikes), which is the first
+            delivery of each shard in a timestep, and -1 - channel for a scheduled input spike.
 
         Examples
         --------
