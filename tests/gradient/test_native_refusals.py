@@ -98,6 +98,30 @@ def test_a_trace_of_another_network_is_refused(other: Callable[[], pa.Network]) 
         native_gradient(network, x, trace, ONES.astype(network.dtype), dt=0.01)
 
 
+@pytest.mark.parametrize("schedule", [pa.Fifo(2), pa.Layered()], ids=str)
+@pytest.mark.parametrize("want_neuron", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_spike_below_the_threshold_is_refused_whatever_is_asked_for(
+    schedule: pa.Schedule, want_neuron: bool, dtype: str
+) -> None:
+    rng = np.random.default_rng(0)
+    weights = rng.normal(0.4, 0.6, (4, 3)), rng.normal(0.4, 0.6, (2, 4))
+    x = rng.random((5, 3, 3)) < 0.5
+    low, high = (
+        pa.Network.sequential(
+            [pa.Linear(w) for w in weights],
+            [pa.LIF(v_threshold=hidden), pa.LIF(v_threshold=0.3)],
+            dtype=dtype,
+        )
+        for hidden in (0.3, 50.0)
+    )
+    trace = pa.simulate(low, x, schedule, dt=0.01, record=True).trace
+    asked = {"grad_counts": ONES.astype(dtype), "dt": 0.01, "want_neuron": want_neuron}
+    native_gradient(low, x, trace, **asked)
+    with pytest.raises(pa.PyasyncError, match=r"got neuron \d firing, which here does not"):
+        native_gradient(high, x, trace, **asked)
+
+
 @given(gradient_cases(max_samples=2), gradient_cases(max_samples=2))
 def test_any_trace_with_any_network_gives_numbers_or_a_named_error(
     g: GradientCase, other: GradientCase
