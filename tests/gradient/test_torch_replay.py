@@ -115,6 +115,36 @@ def test_a_busy_free_run_is_replayed(scope: str) -> None:
     assert_is_native(g, network, trace)
 
 
+@pytest.mark.parametrize("shards", [2, 3, 5])
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_free_run_of_convolutions_is_replayed_wherever_shards_cut_them(
+    scope: str, shards: int
+) -> None:
+    rng = np.random.default_rng(0)
+
+    def conv(source: str, target: str, n_in: int, n_out: int) -> Projection:
+        given = {"weight": rng.normal(0.2, 0.4, (n_out, n_in, 2, 2)), "groups": 1}
+        given |= {"bias": rng.normal(0.1, 0.1, n_out), "stride": 1, "padding": 0, "dilation": 1}
+        return Projection(source, target, "Conv2d", given)
+
+    net = Network(
+        (2, 4, 4),
+        (
+            Population("a", (4, 3, 3), {"v_threshold": 0.5}),
+            Population("b", (6, 2, 2), {"v_threshold": 0.4}),
+        ),
+        (conv("input", "a", 2, 4), conv("a", "b", 4, 6)),
+        "float64",
+    )
+    case = Case(net, rng.random((3, 2, 32)) < 0.3, Schedule("Fifo", 2))
+    shapes = ((3, 2, 24), (2, 60), (2, 60))
+    g = GradientCase(case, *(rng.normal(0, 1, shape) for shape in shapes), scope=scope)
+    network = build(net)
+    trace = run(case, network, schedule=pa.FreeRunning(1, 2, shards, "shards")).trace
+    assert trace.n_shards == shards
+    assert_is_native(g, network, trace)
+
+
 @given(gradient_cases(max_samples=3))
 def test_a_spike_batch_gives_the_gradients_of_the_dense_input(g: GradientCase) -> None:
     network, trace = recorded(g)
