@@ -320,3 +320,15 @@ def test_replay_of_a_diverging_run_names_the_first_difference(case: Case) -> Non
     )
     with pytest.raises(pa.ReplayError, match=r"sample 0|sample \d+"):
         run(case, build(replace(case.net, populations=silent)), schedule=pa.Replay(original.trace))
+
+
+def test_a_replay_takes_no_group_out_of_arrival_order() -> None:
+    network = pa.Network.sequential([pa.Linear(np.eye(2) * 2), pa.Linear(np.eye(2) * 2)])
+    x = np.ones((2, 1, 2))
+    trace = pa.simulate(network, x, pa.Fifo(2), dt=0.01, record=True).trace
+    steps = Draft.of(trace)
+    assert steps.emitted[0] < steps.emitted[1]
+    steps.emitted[:2] = steps.emitted[1::-1]
+    swapped = pa.Trace.from_steps(pa.TraceSteps(**vars(steps)), like=trace)
+    with pytest.raises(pa.TraceError, match="out of arrival order"):
+        pa.simulate(network, x, pa.Replay(swapped), dt=0.01)
