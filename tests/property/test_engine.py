@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from compare import assert_equals_oracle, build, run, run_oracle
@@ -123,3 +125,7 @@ def test_a_stop_that_finds_nothing_to_stop_is_none() -> None:
     case = Case(net, np.ones((1, 1, 1)), Schedule("Fifo", 1), stop)
     assert run(case, build(net)).reached_quiescence.all()
     check(case)
+    earlier = run(replace(case, x=np.ones((2, 1, 1))), build(net))
+    assert not earlier.reached_quiescence.any()
+    assert earlier.trace is not None
+    earlier.trace.validate(build(net))
