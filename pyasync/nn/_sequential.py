@@ -116,7 +116,7 @@ class AsyncSequential(AsyncModule):
     def _build(self, leaves: list[nn.Module]) -> Plan:
         plan, source, between = Plan(self._input_shape), "input", list[nn.Module]()
         count = sum(isinstance(each, LIF) for each in leaves)
-        names = self._names or [str(n + 1) for n in range(count)]
+        names = [str(n + 1) for n in range(count)] if self._names is None else self._names
         if len(names) != count:
             given, accepted = f"{len(names)} of them", f"{count}, one a LIF"
             raise NetworkError(expected("names", given, accepted))

@@ -242,6 +242,10 @@ def net() -> pa.nn.AsyncNetwork:
             "names: got 2 of them; accepted: 1",
         ),
         (
+            lambda: pa.nn.AsyncSequential(nn.Linear(4, 3), pa.nn.LIF(), names=[], **HOW),
+            "names: got 0 of them; accepted: 1",
+        ),
+        (
             lambda: pa.nn.AsyncSequential(nn.Linear(4, 3), pa.nn.LIF(), names=np.array(2), **HOW),
             r"names: got array\(2\)",
         ),
