@@ -282,6 +282,19 @@ def test_a_spike_without_a_cause_is_rejected(case: Case, seed: int) -> None:
     rejects(trace, mutated, network)
 
 
+def test_an_event_is_no_cause_of_a_spike_in_a_later_step() -> None:
+    """Only the first spike of two has a synapse; the trace says that the second one's step fired."""
+    network = pa.Network.sequential([pa.Linear(np.eye(2)), pa.Linear(np.array([[2.0, 0.0]]))])
+    x = np.full((1, 1, 2), 2.0)
+    trace = pa.simulate(network, x, pa.Fifo(1), dt=1e-3, record=True).trace
+    trace.validate(network)
+    columns = trace.to_steps()
+    assert columns.steps["n_fired"].tolist() == [2, 1, 0, 0]
+    columns.steps["n_fired"][1:3] = 0, 1
+    with pytest.raises(pa.TraceError, match="step 2: got neuron 2 firing"):
+        pa.Trace.from_steps(columns, like=trace).validate(network)
+
+
 @given(cases(kinds=ASYNCHRONOUS), networks())
 def test_a_trace_of_another_network_is_rejected(case: Case, other: Network) -> None:
     assume((case.net.n_neurons, case.net.input_shape) != (other.n_neurons, other.input_shape))
