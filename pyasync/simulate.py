@@ -71,6 +71,8 @@ def simulate(
         Input spikes of a timestep arrive as one group, or wait and are scheduled like any other.
     max_forward_steps : int
         Guard: a timestep that has not become quiescent after so many forward steps is stopped.
+        Where neurons of `refractory="none"` may fire without end, a small multiple of their number
+        stops it before it takes long, or a recording fills the memory.
     max_spikes : int, optional
         Stop a sample that has fired so many spikes.
     stop_on_output : {"timestep", "sample"}, optional

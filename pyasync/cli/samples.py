@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,6 +84,8 @@ def read_samples(
                 npz["input_shape"] = network_shape
             npz["batch_first"] = bool(npz["batch_first"])
             x, labels = pa.data.npz(path, **times, **npz)
+    if network_shape is not None and x.n_inputs != math.prod(network_shape):
+        raise _of_other_shape(data, x.input_shape, network_shape)
     if x.dt is None:
         accepted = f"the length of a timestep in seconds, which {data} does not say"
         raise InputError(expected("--dt", "None", accepted))
@@ -107,13 +110,18 @@ def _naming_options(data: str, network_shape: tuple[int, ...] | None) -> Iterato
         yield
     except InputError as error:
         if network_shape is not None and isinstance(error, DifferentShapeError):
-            given = f"{data} of input shape {error.stored}"
-            accepted = f"samples of the network's input shape {network_shape}"
-            raise InputError(expected("--data", given, accepted)) from error
+            raise _of_other_shape(data, error.stored, network_shape) from error
         argument, _, rest = str(error).partition(":")
         if argument not in _OPTIONS:
             raise
         raise InputError(f"{_OPTIONS[argument]}:{rest}") from error
+
+
+def _of_other_shape(
+    data: str, given: tuple[int, ...], network_shape: tuple[int, ...]
+) -> InputError:
+    accepted = f"samples of the network's input shape {network_shape}"
+    return InputError(expected("--data", f"{data} of input shape {given}", accepted))
 
 
 def read_digits(

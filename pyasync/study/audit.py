@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync import measures
-from pyasync._checks import callback, integer, real
+from pyasync._checks import callback, integer
+from pyasync._input import read_input
 from pyasync._progress import Progress
 from pyasync.errors import InputError, ScheduleError, expected
 from pyasync.events import SpikeBatch
@@ -103,10 +104,9 @@ def audit(
     callback(InputError, "finished", finished)
     # As plain numbers, because the report says them in JSON.
     seed = integer(InputError, "seed", seed)
-    dt = None if dt is None else real(InputError, "dt", dt, "seconds, finite and above 0")
     batch = x if isinstance(x, SpikeBatch) else SpikeBatch.from_dense(x, dt)
-    if len(batch) == 0:
-        raise InputError(expected("x", repr(batch), "at least one sample"))
+    # Before the labels: those of other data may seem wrong for this network.
+    *_, dt = read_input(network, batch, dt, batch_first=False)
     labels = measures.labels(y, len(batch), len(network.output_ids))
     runs = _runs(schedules, forward_group_sizes)
     shown = runs[min(2, len(runs) - 1)] if schedules is None else runs[min(1, len(runs) - 1)]

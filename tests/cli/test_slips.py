@@ -185,6 +185,12 @@ def test_an_option_that_would_be_ignored_is_refused(files, capsys, option, says)
     fails(capsys, command, says.format(data=files.data), status=2)
 
 
+@pytest.mark.parametrize("command", ["simulate", "audit"])
+def test_digits_for_another_network_are_refused_before_their_labels(files, capsys, command) -> None:
+    says = "--data: got digits of input shape (2, 34, 34); accepted: samples of the network's input"
+    fails(capsys, [command, str(files.network), "--data", "digits"], says)
+
+
 @pytest.mark.parametrize("data", ["digits", "folder"])
 @pytest.mark.parametrize(
     "option",

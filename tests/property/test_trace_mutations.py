@@ -283,7 +283,7 @@ def test_a_spike_without_a_cause_is_rejected(case: Case, seed: int) -> None:
 
 
 def test_an_event_is_no_cause_of_a_spike_in_a_later_step() -> None:
-    """Only the first spike of two has a synapse; the trace says that the second one's step fired."""
+    """Only the first spike has a synapse; the trace says that the step of the second one fired."""
     network = pa.Network.sequential([pa.Linear(np.eye(2)), pa.Linear(np.array([[2.0, 0.0]]))])
     x = np.full((1, 1, 2), 2.0)
     trace = pa.simulate(network, x, pa.Fifo(1), dt=1e-3, record=True).trace

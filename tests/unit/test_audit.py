@@ -173,7 +173,7 @@ def test_a_recurrent_network_is_audited_too() -> None:
         ({"y": [0, 1]}, pa.InputError, "y: got"),
         ({"y": [N_CLASSES] * N_SAMPLES}, pa.InputError, "y: got 4"),
         ({"y": [0.5] * N_SAMPLES}, pa.InputError, "y: got"),
-        ({"x": samples()[0][:0], "y": []}, pa.InputError, "x: got SpikeBatch.0 samples"),
+        ({"x": samples()[0][:0], "y": []}, pa.InputError, "x: got an empty SpikeBatch"),
         ({"x": np.zeros((2, N_SAMPLES, 30))}, pa.InputError, "dt: got None"),
         ({"dt": 1e-3}, pa.InputError, "dt: got 0.001"),
         ({"schedules": ["rnd"]}, pa.ScheduleError, "schedules: got 'rnd'.*random, momentum, fifo"),
@@ -429,3 +429,9 @@ def test_a_replay_is_refused_before_any_run() -> None:
     assert trace is not None
     with pytest.raises(pa.ScheduleError, match=r"^schedules: got a Replay, which is of one run"):
         audit(network(), x, y, [pa.Replay(trace)])
+
+
+def test_data_of_another_network_are_refused_before_their_labels() -> None:
+    x = pa.SpikeBatch.from_dense(np.ones((2, 3, 7)), dt=10e-3)
+    with pytest.raises(pa.InputError, match=r"^x: got a SpikeBatch of input shape \(7,\)"):
+        audit(network(), x, [N_CLASSES] * 3)
