@@ -214,6 +214,24 @@ def as_trained(recipe: Recipe) -> Schedule:
     return schedule_named("random" if recipe.schedule == "mixed" else recipe.schedule, size)
 
 
+def kind_label(schedule: Schedule) -> str:
+    """A schedule's name, with the noise and the seed that it has of its own.
+
+    Examples
+    --------
+    >>> import pyasync as pa
+    >>> from pyasync.study.plan import kind_label
+    >>> kind_label(pa.Random(8)), kind_label(pa.Momentum(8, noise=0.1, seed=3))
+    ('random', 'momentum, noise = 0.1, seed = 3')
+    """
+    own = {
+        "noise": getattr(schedule, "noise", 0.0) or None,
+        "seed": getattr(schedule, "seed", None),
+    }
+    said = [f"{name} = {value}" for name, value in own.items() if value is not None]
+    return ", ".join([schedule.name, *said])
+
+
 def run_label(schedule: Schedule) -> str:
     """A schedule and its F, as people read it.
 
@@ -224,7 +242,7 @@ def run_label(schedule: Schedule) -> str:
     >>> run_label(pa.Random(8)), run_label(pa.Layered())
     ('random, F = 8', 'layered')
     """
-    return ordered(schedule.name, getattr(schedule, "forward_group_size", None))
+    return ordered(kind_label(schedule), getattr(schedule, "forward_group_size", None))
 
 
 def recipe_title(name: str, recipe: Recipe) -> str:

@@ -27,7 +27,7 @@ class AuditRow:
     Attributes
     ----------
     schedule : str
-        The schedule's name.
+        The schedule's name, with the noise and the seed that it has of its own.
     forward_group_size : int or None
         F; None under layered.
     accuracy, accuracy_error : float
@@ -172,7 +172,7 @@ class AuditReport:
         >>> report.to_structured()[["schedule", "forward_group_size", "accuracy"]].tolist()
         [('layered', 0, 1.0), ('fifo', 4, 1.0)]
         """
-        kinds = {"schedule": "U32", "forward_group_size": np.int64, "runs": np.int64}
+        kinds = {"schedule": "U64", "forward_group_size": np.int64, "runs": np.int64}
         names = list(AuditRow.__dataclass_fields__)
         cells = [tuple(getattr(row, name) or 0 for name in names) for row in self.rows]
         return np.array(cells, [(name, kinds.get(name, np.float64)) for name in names])

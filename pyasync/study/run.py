@@ -16,7 +16,7 @@ from pyasync.network import Network
 from pyasync.result import Result
 from pyasync.schedules import FreeRunning, Schedule
 from pyasync.simulate import simulate
-from pyasync.study.plan import run_label
+from pyasync.study.plan import kind_label, run_label
 from pyasync.study.report import AuditRow
 
 _AT_ONCE = 500
@@ -76,7 +76,7 @@ class Run:
             for part, y in zip(self.parts, self._split(labels), strict=True)
         ]
         return AuditRow(
-            schedule=self.schedule.name,
+            schedule=kind_label(self.schedule),
             forward_group_size=getattr(self.schedule, "forward_group_size", None),
             accuracy=float(correct.mean()),
             accuracy_error=math.sqrt(correct.mean() * (1 - correct.mean()) / len(correct)),

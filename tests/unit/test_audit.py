@@ -138,7 +138,8 @@ def test_groups_that_hold_all_pending_spikes_change_nothing() -> None:
 def test_schedules_may_be_given_by_name_or_as_they_are() -> None:
     own = [pa.Momentum(3, noise=0.1), "lifo", pa.Layered(feedback=None)]
     report = audit(network(), *samples(), own, [2])
-    assert [row.run for row in report.rows] == ["layered", "momentum, F = 3", "lifo, F = 2"]
+    runs = ["layered", "momentum, noise = 0.1, F = 3", "lifo, F = 2"]
+    assert [row.run for row in report.rows] == runs
     assert audit(network(), *samples(), "fifo", [2]).rows[1].run == "fifo, F = 2"  # type: ignore[arg-type]
 
 
@@ -435,3 +436,14 @@ def test_data_of_another_network_are_refused_before_their_labels() -> None:
     x = pa.SpikeBatch.from_dense(np.ones((2, 3, 7)), dt=10e-3)
     with pytest.raises(pa.InputError, match=r"^x: got a SpikeBatch of input shape \(7,\)"):
         audit(network(), x, [N_CLASSES] * 3)
+
+
+def test_rows_of_one_schedule_with_other_noise_or_seed_differ_by_their_names() -> None:
+    schedules = [pa.Momentum(2), pa.Momentum(2, noise=0.5), pa.Random(2, seed=1), pa.Random(2, 2)]
+    report = audit(network(), *samples(), schedules)
+    assert [row.run for row in report.rows[1:]] == [
+        "momentum, F = 2",
+        "momentum, noise = 0.5, F = 2",
+        "random, seed = 1, F = 2",
+        "random, seed = 2, F = 2",
+    ]
