@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from pyasync.errors import InputError
 Samples = tuple[pa.SpikeBatch, npt.NDArray[np.int64]]
 
 
+@options.with_options(options.OF_RUN)
 def audit(
     network: Annotated[
         Path | None, typer.Argument(metavar="[NETWORK.safetensors|.nir]", show_default=False)
@@ -51,18 +52,6 @@ def audit(
     save_network: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keep the trained network there.")
     ] = None,
-    source_dt: options.SourceDt = None,
-    integration: options.Integration = None,
-    reset: options.Reset = None,
-    format: options.Format = None,
-    dt: options.Dt = None,
-    timesteps: options.Timesteps = None,
-    channel: options.Channel = "channel",
-    time: options.Time = None,
-    time_unit: options.TimeUnit = None,
-    label: options.Label = None,
-    batch_first: options.BatchFirst = None,
-    split: options.Split = None,
     samples: options.Samples = None,
     seed: options.Seed = 0,
     threads: options.Threads = None,
@@ -70,6 +59,7 @@ def audit(
     figure: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw a figure: .png, .svg or .pdf.")
     ] = None,
+    **how: Any,
 ) -> None:
     """Compare a trained network under every schedule with layered execution.
 
@@ -83,20 +73,7 @@ def audit(
     if network is None and data is not None:
         raise typer.BadParameter("--data needs a NETWORK.safetensors or .nir")
     if network is None:
-        ignored = {
-            "--source-dt": source_dt,
-            "--integration": integration,
-            "--reset": reset,
-            "--format": format,
-            "--dt": dt,
-            "--timesteps": timesteps,
-            "--channel": options.own_channel(channel),
-            "--time": time,
-            "--time-unit": time_unit,
-            "--label": label,
-            "--batch-first": batch_first,
-            "--split": split,
-        }
+        ignored = {options.flag(name): value for name, value in how.items()}
         options.refuse(ignored, "without NETWORK, which is trained and run on the built-in digits")
     check_targets((network, data), json=json, figure=figure, save_network=save_network)
     check_network_target(save_network)
@@ -108,21 +85,7 @@ def audit(
         if save_network is not None:
             trained.save(save_network)
     else:
-        trained, x, labels = read_run(
-            network,
-            data,
-            format,
-            split,
-            nir={"source_dt": source_dt, "integration": integration, "reset": reset},
-            dt=dt,
-            n_timesteps=timesteps,
-            channel=channel,
-            time=time,
-            time_unit=time_unit,
-            label=label,
-            batch_first=batch_first,
-            samples=samples,
-        )
+        trained, x, labels = read_run(network, data, samples=samples, **how)
         if labels is None:
             raise without_labels(data)
         y = labels

@@ -13,19 +13,21 @@ import typer
 
 from pyasync import Network, SpikeBatch, Trace
 from pyasync._files import write_whole
-from pyasync.cli.options import flag
+from pyasync.cli.options import OF_NIR, flag
 from pyasync.cli.samples import kind_of, read_samples
 from pyasync.errors import InputError, TraceError, expected
 from pyasync.interop.nir import from_nir, read_graph
 
 
 def read_run(
-    path: Path, data: str, format: str | None, split: str | None, *, nir: dict[str, Any], **how: Any
+    path: Path, data: str, *, format: str | None, split: str | None, **how: Any
 ) -> tuple[Network, SpikeBatch, npt.NDArray[np.int64] | None]:
     """Read a network, and samples for it with their labels, if there are any.
 
-    `nir` has what `from_nir` needs to know of a file that ends in .nir; `how` is `read_samples`'.
+    `how` has the values of `OF_NIR`, which are for a file that ends in .nir, and the arguments of
+    `read_samples`.
     """
+    nir = {name: how.pop(name) for name in OF_NIR}
     if split is not None and kind_of(data, format) == "npz":
         raise typer.BadParameter(f"--split has no effect on {data}, which has one part")
     given = {name: value for name, value in nir.items() if value is not None}

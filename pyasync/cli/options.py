@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import typer
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_NIR, _DATA = "Reading a .nir", "Reading the data"
 
 
 def flag(name: str) -> str:
     """The option of a parameter: --dt of dt, --save-network of save_network."""
-    return "--" + name.replace("_", "-")
+    return "--timesteps" if name == "n_timesteps" else "--" + name.replace("_", "-")
 
 
 def refuse(given: Mapping[str, Any], where: str) -> None:
@@ -21,9 +25,20 @@ def refuse(given: Mapping[str, Any], where: str) -> None:
             raise typer.BadParameter(f"{option} has no effect {where}")
 
 
-def own_channel(name: str) -> str | None:
-    """The value of --channel, None where it is the default."""
-    return None if name == "channel" else name
+def with_options(options: Mapping[str, Any]) -> Callable[[Command], Command]:
+    """Give a command, by way of its `**values`, options by name; None where one is not given."""
+
+    def given(command: Command) -> Command:
+        signature = inspect.signature(command, eval_str=True)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        more = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+            for name, kind in options.items()
+        ]
+        command.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]
+        return command
+
+    return given
 
 
 ScheduleName: TypeAlias = Literal["layered", "random", "momentum", "fifo", "lifo"]
@@ -33,15 +48,21 @@ AnyNetworkFile: TypeAlias = Annotated[
 ]
 SourceDt: TypeAlias = Annotated[
     float | None,
-    typer.Option(help="Timestep in seconds for which a .nir was written (snnTorch: 1e-4)."),
+    typer.Option(
+        help="Timestep in seconds for which a .nir was written (snnTorch: 1e-4).",
+        rich_help_panel=_NIR,
+    ),
 ]
 Integration: TypeAlias = Annotated[
     Literal["euler", "exponential"] | None,
-    typer.Option(help="What a .nir's framework makes of its equations.  \\[default: euler]"),
+    typer.Option(
+        help="What a .nir's framework makes of its equations.  \\[default: euler]",
+        rich_help_panel=_NIR,
+    ),
 ]
 Reset: TypeAlias = Annotated[
     Literal["zero", "subtract", "none"] | None,
-    typer.Option(help="How neurons of a .nir are reset.  \\[default: zero]"),
+    typer.Option(help="How neurons of a .nir are reset.  \\[default: zero]", rich_help_panel=_NIR),
 ]
 DataPath: TypeAlias = Annotated[
     str,
@@ -49,36 +70,64 @@ DataPath: TypeAlias = Annotated[
 ]
 Format: TypeAlias = Annotated[
     Literal["npz", "nmnist", "shd", "dvsgesture"] | None,
-    typer.Option(help="Of the data.  \\[default: npz for a file, nmnist for a directory]"),
+    typer.Option(
+        help="Of the data.  \\[default: npz for a file, nmnist for a directory]",
+        rich_help_panel=_DATA,
+    ),
 ]
 Dt: TypeAlias = Annotated[
-    float | None, typer.Option(help="Length of a timestep in seconds, where the data has none.")
+    float | None,
+    typer.Option(
+        help="Length of a timestep in seconds, where the data has none.", rich_help_panel=_DATA
+    ),
 ]
 Timesteps: TypeAlias = Annotated[
-    int | None, typer.Option(help="Timesteps of a sample, where the data does not say.")
+    int | None,
+    typer.Option(
+        "--timesteps",
+        help="Timesteps of a sample, where the data does not say.",
+        rich_help_panel=_DATA,
+    ),
 ]
 Channel: TypeAlias = Annotated[
-    str, typer.Option(metavar="NAME", help="Name of the file's array of channels.")
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Name of the file's array of channels.  \\[default: channel]",
+        rich_help_panel=_DATA,
+    ),
 ]
 Time: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Name of its array of times, to be binned.")
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Name of its array of times, to be binned.", rich_help_panel=_DATA
+    ),
 ]
 TimeUnit: TypeAlias = Annotated[
-    float | None, typer.Option(help="Seconds that a time of 1 stands for.")
+    float | None, typer.Option(help="Seconds that a time of 1 stands for.", rich_help_panel=_DATA)
 ]
 Label: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="Name of its array of classes.  \\[default: label, labels or y]"
+        metavar="NAME",
+        help="Name of its array of classes.  \\[default: label, labels or y]",
+        rich_help_panel=_DATA,
     ),
 ]
 BatchFirst: TypeAlias = Annotated[
     bool | None,
-    typer.Option("--batch-first", help="Its dense array has the samples as the first axis."),
+    typer.Option(
+        "--batch-first",
+        help="Its dense array has the samples as the first axis.",
+        rich_help_panel=_DATA,
+    ),
 ]
 Split: TypeAlias = Annotated[
     Literal["train", "test"] | None,
-    typer.Option(help="Which part of a directory, or of the digits.  \\[default: test]"),
+    typer.Option(
+        help="Which part of a directory, or of the digits.  \\[default: test]",
+        rich_help_panel=_DATA,
+    ),
 ]
 Samples: TypeAlias = Annotated[int | None, typer.Option(help="Use the first so many samples only.")]
 Seed: TypeAlias = Annotated[int, typer.Option(help="Seed of everything random.")]
@@ -88,3 +137,18 @@ Threads: TypeAlias = Annotated[
 JsonFile: TypeAlias = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write the results there as JSON.")
 ]
+
+#: How a .nir file is read.
+OF_NIR = {"source_dt": SourceDt, "integration": Integration, "reset": Reset}
+#: How samples are read.
+OF_SAMPLES = {
+    "dt": Dt,
+    "n_timesteps": Timesteps,
+    "channel": Channel,
+    "time": Time,
+    "time_unit": TimeUnit,
+    "label": Label,
+    "batch_first": BatchFirst,
+}
+#: How a network is read, and samples for it.
+OF_RUN = {**OF_NIR, "format": Format, **OF_SAMPLES, "split": Split}

@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -16,32 +15,19 @@ from pyasync.errors import InputError, expected
 from pyasync.study import Recipe
 from pyasync.study.recipe import values_of_toml
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 PANEL = "Recipe"
 # Values of several numbers, written 64,64,64 on a command line.
 NUMBERS = ("hidden", "forward_group_size", "shift_channels")
 SHORT = {"forward_group_size": "-F"}
 
 
-def with_recipe(command: Command) -> Command:
-    """Give a command, by way of its `**values`, an option for every value of a recipe.
-
-    An option that is not given is None.
-    """
-    signature = inspect.signature(command, eval_str=True)
-    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+def recipe_options() -> dict[str, Any]:
+    """An option for every value of a recipe, by name."""
     hints, described = get_type_hints(Recipe), _descriptions()
-    options = [
-        inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=_annotation(field, hints[field.name], described.get(field.name, "")),
-        )
+    return {
+        field.name: _annotation(field, hints[field.name], described.get(field.name, ""))
         for field in dataclasses.fields(Recipe)
-    ]
-    command.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
-    return command
+    }
 
 
 def changes_of(config: Path | None, values: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import typer
 
 import pyasync as pa
 from pyasync._checks import integer
-from pyasync.cli.options import flag, own_channel
+from pyasync.cli.options import OF_SAMPLES, flag
 from pyasync.data.npz import LABELS, DifferentShapeError
 from pyasync.errors import FileError, InputError, expected
 from pyasync.study.presets import Preset
@@ -22,15 +22,7 @@ from pyasync.study.presets import Preset
 DIGITS = "digits"
 Labels = npt.NDArray[np.int64]
 # What the readers call what an option says.
-_OPTIONS = {
-    "dt": "--dt",
-    "n_timesteps": "--timesteps",
-    "channel": "--channel",
-    "time": "--time",
-    "time_unit": "--time-unit",
-    "batch_first": "--batch-first",
-    "input_shape": "--input-shape",
-}
+_NAMES = (*OF_SAMPLES, "input_shape")
 
 
 def kind_of(data: str, format: str | None) -> str:
@@ -64,7 +56,7 @@ def read_samples(
     if kind != "npz":
         refuse_npz(data, npz)
     if kind != DIGITS and n_timesteps is not None:
-        integer(InputError, _OPTIONS["n_timesteps"], n_timesteps, 1)
+        integer(InputError, flag("n_timesteps"), n_timesteps, 1)
     given = {"dt": dt, "n_timesteps": n_timesteps}
     times: Any = {name: value for name, value in given.items() if value is not None}
     cut: Any = times if preset is None else preset.times | times
@@ -82,8 +74,8 @@ def read_samples(
         else:
             if network_shape is not None:
                 npz["input_shape"] = network_shape
-            npz["batch_first"] = bool(npz["batch_first"])
-            x, labels = pa.data.npz(path, **times, **npz)
+            own = {name: value for name, value in npz.items() if value is not None}
+            x, labels = pa.data.npz(path, **times, **own)
     if network_shape is not None and x.n_inputs != math.prod(network_shape):
         raise _of_other_shape(data, x.input_shape, network_shape)
     if x.dt is None:
@@ -98,7 +90,7 @@ def read_samples(
 def refuse_npz(data: str, options: Mapping[str, Any]) -> None:
     """Refuse options that say how to read an npz file, for data of another kind."""
     for name, value in options.items():
-        if (own_channel(value) if name == "channel" else value) is not None:
+        if value is not None:
             option = flag(name)
             raise typer.BadParameter(f"{option} is for npz files, and has no effect on {data}")
 
@@ -112,9 +104,9 @@ def _naming_options(data: str, network_shape: tuple[int, ...] | None) -> Iterato
         if network_shape is not None and isinstance(error, DifferentShapeError):
             raise _of_other_shape(data, error.stored, network_shape) from error
         argument, _, rest = str(error).partition(":")
-        if argument not in _OPTIONS:
+        if argument not in _NAMES:
             raise
-        raise InputError(f"{_OPTIONS[argument]}:{rest}") from error
+        raise InputError(f"{flag(argument)}:{rest}") from error
 
 
 def _of_other_shape(

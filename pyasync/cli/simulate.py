@@ -32,6 +32,7 @@ MEASURES = {
 }
 
 
+@options.with_options(options.OF_RUN)
 def simulate(
     network: options.AnyNetworkFile,
     data: options.DataPath,
@@ -63,18 +64,6 @@ def simulate(
     on_stop: Annotated[
         Literal["discard", "carry"], typer.Option(help="Pending spikes of a stopped timestep.")
     ] = "discard",
-    source_dt: options.SourceDt = None,
-    integration: options.Integration = None,
-    reset: options.Reset = None,
-    format: options.Format = None,
-    dt: options.Dt = None,
-    timesteps: options.Timesteps = None,
-    channel: options.Channel = "channel",
-    time: options.Time = None,
-    time_unit: options.TimeUnit = None,
-    label: options.Label = None,
-    batch_first: options.BatchFirst = None,
-    split: options.Split = None,
     samples: options.Samples = None,
     batch_size: Annotated[int, typer.Option(help="Samples at a time.")] = 256,
     seed: options.Seed = 0,
@@ -83,6 +72,7 @@ def simulate(
         Path | None, typer.Option(metavar="FILE", help="Record the order of the spikes there.")
     ] = None,
     json: options.JsonFile = None,
+    **how: Any,
 ) -> None:
     """Run a network on data under one schedule and show what it does.
 
@@ -99,21 +89,7 @@ def simulate(
     if stop_on_output is None:
         options.refuse({"--extra-steps": extra_steps}, "without --stop-on-output")
     check_targets((network, data, replay), json=json, trace=trace)
-    loaded, x, labels = read_run(
-        network,
-        data,
-        format,
-        split,
-        nir={"source_dt": source_dt, "integration": integration, "reset": reset},
-        dt=dt,
-        n_timesteps=timesteps,
-        channel=channel,
-        time=time,
-        time_unit=time_unit,
-        label=label,
-        batch_first=batch_first,
-        samples=samples,
-    )
+    loaded, x, labels = read_run(network, data, samples=samples, **how)
     integer(InputError, "batch_size", batch_size, 1)
     if len(x) == 0:
         raise InputError(expected("data", f"{data} without samples", "one sample or more"))

@@ -28,6 +28,7 @@ from pyasync.study.study_page import FIGURES, PAGES
 _PRICES = EnergyModel()
 
 
+@options.with_options(options.OF_SAMPLES)
 def study(
     source: Annotated[
         str,
@@ -95,13 +96,6 @@ def study(
     energy_spike: Annotated[
         float, typer.Option(metavar="JOULES", help="Price of a spike.")
     ] = _PRICES.spike,
-    dt: options.Dt = None,
-    timesteps: options.Timesteps = None,
-    channel: options.Channel = "channel",
-    time: options.Time = None,
-    time_unit: options.TimeUnit = None,
-    label: options.Label = None,
-    batch_first: options.BatchFirst = None,
     input_shape: Annotated[
         str | None,
         typer.Option(metavar="N[,N…]", help="Shape of a timestep, where the file does not say."),
@@ -123,6 +117,7 @@ def study(
         ),
     ] = None,
     json: options.JsonFile = None,
+    **how: Any,
 ) -> None:
     """Train with and without layer synchronisation, and run both under every schedule.
 
@@ -140,16 +135,7 @@ def study(
     numbers = PRESETS.get(source, PRESETS["npz"]) if preset is None else preset_named(preset)
     # Checked with any dt before the data are read, which may take a minute.
     _recipes(numbers, 1e-3, train, config, epochs)
-    how = {
-        "dt": dt,
-        "n_timesteps": timesteps,
-        "channel": channel,
-        "time": time,
-        "time_unit": time_unit,
-        "label": label,
-        "batch_first": batch_first,
-        "input_shape": None if input_shape is None else integers("input_shape", input_shape),
-    }
+    how["input_shape"] = None if input_shape is None else integers("input_shape", input_shape)
     whole = read(source, data, test_data, numbers, how)
     chosen = whole.few(
         None if train_samples is None else integer(InputError, "train_samples", train_samples, 1),

@@ -14,14 +14,14 @@ import pyasync as pa
 from pyasync._wording import counted
 from pyasync.cli import options
 from pyasync.cli.files import write_json
-from pyasync.cli.recipe_options import changes_of, integers, with_recipe
+from pyasync.cli.recipe_options import changes_of, integers, recipe_options
 from pyasync.cli.samples import DIGITS, kind_of, read_labelled
 from pyasync.cli.targets import check_network_target, check_targets
 from pyasync.study import Recipe
 from pyasync.study.presets import PRESETS, preset_named
 
 
-@with_recipe
+@options.with_options(options.OF_SAMPLES | recipe_options())
 def train(
     data: Annotated[
         str,
@@ -65,17 +65,10 @@ def train(
     outputs: Annotated[
         int | None, typer.Option(help="Output neurons.  \\[default: the highest class plus one]")
     ] = None,
-    dt: options.Dt = None,
-    timesteps: options.Timesteps = None,
     input_shape: Annotated[
         str | None,
         typer.Option(metavar="N[,N…]", help="Shape of a timestep, where the file does not say."),
     ] = None,
-    channel: options.Channel = "channel",
-    time: options.Time = None,
-    time_unit: options.TimeUnit = None,
-    label: options.Label = None,
-    batch_first: options.BatchFirst = None,
     samples: options.Samples = None,
     threads: options.Threads = None,
     json: options.JsonFile = None,
@@ -86,6 +79,7 @@ def train(
     Ctrl-C stops within a second. With --checkpoint the same command then goes on where it was, and
     ends with the same bits as if it had never stopped.
     """
+    how = {name: values.pop(name) for name in options.OF_SAMPLES}
     start = None if preset is None else preset_named(preset)
     changes = changes_of(config, values)
     recipe = Recipe(**changes)
@@ -101,14 +95,8 @@ def train(
     from pyasync.study.training import train as run
 
     read: dict[str, Any] = {
-        "dt": dt,
-        "n_timesteps": timesteps,
+        **how,
         "input_shape": None if input_shape is None else integers("input_shape", input_shape),
-        "channel": channel,
-        "time": time,
-        "time_unit": time_unit,
-        "label": label,
-        "batch_first": batch_first,
         "samples": samples,
         "preset": start,
     }
@@ -157,21 +145,14 @@ def train(
         audited = data if validation is None else validation
         kind = kind_of(audited, format)
         # Recordings are cut as they were for the training, by a preset's timesteps too.
-        cut = (dt, timesteps) if kind in ("npz", DIGITS) else (x.dt, x.n_timesteps)
+        if kind not in ("npz", DIGITS):
+            how |= {"dt": x.dt, "n_timesteps": x.n_timesteps}
         if validation is None and kind != DIGITS and not Path(audited).is_dir():
             audited = "TEST.npz" if kind == "npz" else f"TEST{Path(audited).suffix}"
         command = ["pyasync", "audit", str(save_network), "--data", audited]
-        for option, value in {
-            "--format": format,
-            "--dt": cut[0],
-            "--timesteps": cut[1],
-            "--channel": options.own_channel(channel),
-            "--time": time,
-            "--time-unit": time_unit,
-            "--label": label,
-            "--batch-first": batch_first,
-        }.items():
-            command += [] if value is None else [option] if value is True else [option, str(value)]
+        for name, value in {"format": format, **how}.items():
+            given = [options.flag(name)] if value is True else [options.flag(name), str(value)]
+            command += [] if value is None else given
         print(f"to audit it: {shlex.join(command)}")
 
 
