@@ -132,9 +132,15 @@ def array(
 
 
 def numbers(
-    error: type[ArgumentError], argument: str, given: Any, accepted: str
-) -> npt.NDArray[np.floating[Any]]:
+    error: type[ArgumentError],
+    argument: str,
+    given: Any,
+    accepted: str,
+    dtype: npt.DTypeLike | None = None,
+) -> npt.NDArray[Any]:
     """Copy `given` to a read-only array of real numbers: float32 stays so, the rest is float64.
+
+    Or all is `dtype`, where that is given.
 
     What a network was built with can then not change behind its back.
     """
@@ -142,7 +148,8 @@ def numbers(
     if read.dtype.kind not in "biuf":
         given = f"an array of {read.dtype}"
         raise error(expected(argument, given, f"real numbers, {accepted}"))
-    copy = np.array(read, np.float32 if read.dtype == np.float32 else np.float64)
+    usual = np.float32 if read.dtype == np.float32 else np.float64
+    copy = np.array(read, usual if dtype is None else dtype)
     copy.flags.writeable = False
     return copy
 

@@ -74,10 +74,7 @@ class LIF(ReadOnly):
 
     def _values(self, parameter: str) -> npt.NDArray[np.float64]:
         accepted = "a number, or an array of the population's shape"
-        given = numbers(NetworkError, parameter, getattr(self, parameter), accepted)
-        array = given.astype(np.float64)
-        array.flags.writeable = False
-        return array
+        return numbers(NetworkError, parameter, getattr(self, parameter), accepted, np.float64)
 
     def values(self, parameter: str, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
         """Values of `tau_mem` or `v_threshold` for a population: one, or one a neuron (flat)."""

@@ -224,11 +224,10 @@ class Priority(ReadOnly, _Grouped):
     def __post_init__(self) -> None:
         super().__post_init__()
         accepted = "an array of real numbers, one a neuron"
-        values = numbers(ScheduleError, "values", self.values, accepted).astype(np.float64)
+        values = numbers(ScheduleError, "values", self.values, accepted, np.float64)
         if values.ndim != 1 or np.isnan(values).any():
             given = "NaN" if values.ndim == 1 else f"an array of shape {values.shape}"
             raise ScheduleError(expected("values", given, accepted))
-        values.flags.writeable = False
         object.__setattr__(self, "values", values)
 
     def __eq__(self, other: object) -> bool:
