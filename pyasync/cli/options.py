@@ -14,7 +14,7 @@ _NIR, _DATA = "Reading a .nir", "Reading the data"
 
 
 def flag(name: str) -> str:
-    """The option of a parameter: --dt of dt, --save-network of save_network."""
+    """The option of a parameter: --save-network of save_network, --timesteps of n_timesteps."""
     return "--timesteps" if name == "n_timesteps" else "--" + name.replace("_", "-")
 
 
@@ -122,6 +122,14 @@ BatchFirst: TypeAlias = Annotated[
         rich_help_panel=_DATA,
     ),
 ]
+InputShape: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N[,N…]",
+        help="Shape of a timestep, where the file does not say.",
+        rich_help_panel=_DATA,
+    ),
+]
 Split: TypeAlias = Annotated[
     Literal["train", "test"] | None,
     typer.Option(
@@ -150,5 +158,7 @@ OF_SAMPLES = {
     "label": Label,
     "batch_first": BatchFirst,
 }
+#: How samples are read where no network has a shape.
+OF_SHAPED_SAMPLES = {**OF_SAMPLES, "input_shape": InputShape}
 #: How a network is read, and samples for it.
 OF_RUN = {**OF_NIR, "format": Format, **OF_SAMPLES, "split": Split}

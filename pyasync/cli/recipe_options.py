@@ -50,6 +50,12 @@ def changes_of(config: Path | None, values: dict[str, Any]) -> dict[str, Any]:
     return changes | given
 
 
+def shape_of(how: dict[str, Any]) -> tuple[int, ...] | None:
+    """The input shape that was written for samples, or None."""
+    text = how["input_shape"]
+    return None if text is None else integers("input_shape", text)
+
+
 def integers(name: str, text: str) -> tuple[int, ...]:
     """Integers that are written with commas between them; () for no text."""
     try:

@@ -14,15 +14,13 @@ import typer
 
 import pyasync as pa
 from pyasync._checks import integer
-from pyasync.cli.options import OF_SAMPLES, flag
+from pyasync.cli.options import OF_SHAPED_SAMPLES, flag
 from pyasync.data.npz import LABELS, DifferentShapeError
 from pyasync.errors import FileError, InputError, expected
 from pyasync.study.presets import Preset
 
 DIGITS = "digits"
 Labels = npt.NDArray[np.int64]
-# What the readers call what an option says.
-_NAMES = (*OF_SAMPLES, "input_shape")
 
 
 def kind_of(data: str, format: str | None) -> str:
@@ -104,7 +102,7 @@ def _naming_options(data: str, network_shape: tuple[int, ...] | None) -> Iterato
         if network_shape is not None and isinstance(error, DifferentShapeError):
             raise _of_other_shape(data, error.stored, network_shape) from error
         argument, _, rest = str(error).partition(":")
-        if argument not in _NAMES:
+        if argument not in OF_SHAPED_SAMPLES:
             raise
         raise InputError(f"{flag(argument)}:{rest}") from error
 

@@ -12,7 +12,7 @@ import typer
 from pyasync._checks import integer
 from pyasync._wording import counted
 from pyasync.cli import options
-from pyasync.cli.recipe_options import integers
+from pyasync.cli.recipe_options import shape_of
 from pyasync.cli.study_samples import read
 from pyasync.cli.tables import show
 from pyasync.cli.targets import check_folder, check_installed, check_targets
@@ -28,7 +28,7 @@ from pyasync.study.study_page import FIGURES, PAGES
 _PRICES = EnergyModel()
 
 
-@options.with_options(options.OF_SAMPLES)
+@options.with_options(options.OF_SHAPED_SAMPLES)
 def study(
     source: Annotated[
         str,
@@ -96,10 +96,6 @@ def study(
     energy_spike: Annotated[
         float, typer.Option(metavar="JOULES", help="Price of a spike.")
     ] = _PRICES.spike,
-    input_shape: Annotated[
-        str | None,
-        typer.Option(metavar="N[,N…]", help="Shape of a timestep, where the file does not say."),
-    ] = None,
     samples: Annotated[
         int | None, typer.Option(help="Use so many test samples only, of all classes alike.")
     ] = None,
@@ -135,7 +131,7 @@ def study(
     numbers = PRESETS.get(source, PRESETS["npz"]) if preset is None else preset_named(preset)
     # Checked with any dt before the data are read, which may take a minute.
     _recipes(numbers, 1e-3, train, config, epochs)
-    how["input_shape"] = None if input_shape is None else integers("input_shape", input_shape)
+    how["input_shape"] = shape_of(how)
     whole = read(source, data, test_data, numbers, how)
     chosen = whole.few(
         None if train_samples is None else integer(InputError, "train_samples", train_samples, 1),

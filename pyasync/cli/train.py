@@ -14,14 +14,14 @@ import pyasync as pa
 from pyasync._wording import counted
 from pyasync.cli import options
 from pyasync.cli.files import write_json
-from pyasync.cli.recipe_options import changes_of, integers, recipe_options
+from pyasync.cli.recipe_options import changes_of, recipe_options, shape_of
 from pyasync.cli.samples import DIGITS, kind_of, read_labelled
 from pyasync.cli.targets import check_network_target, check_targets
 from pyasync.study import Recipe
 from pyasync.study.presets import PRESETS, preset_named
 
 
-@options.with_options(options.OF_SAMPLES | recipe_options())
+@options.with_options(options.OF_SHAPED_SAMPLES | recipe_options())
 def train(
     data: Annotated[
         str,
@@ -65,10 +65,6 @@ def train(
     outputs: Annotated[
         int | None, typer.Option(help="Output neurons.  \\[default: the highest class plus one]")
     ] = None,
-    input_shape: Annotated[
-        str | None,
-        typer.Option(metavar="N[,N…]", help="Shape of a timestep, where the file does not say."),
-    ] = None,
     samples: options.Samples = None,
     threads: options.Threads = None,
     json: options.JsonFile = None,
@@ -79,7 +75,7 @@ def train(
     Ctrl-C stops within a second. With --checkpoint the same command then goes on where it was, and
     ends with the same bits as if it had never stopped.
     """
-    how = {name: values.pop(name) for name in options.OF_SAMPLES}
+    how = {name: values.pop(name) for name in options.OF_SHAPED_SAMPLES}
     start = None if preset is None else preset_named(preset)
     changes = changes_of(config, values)
     recipe = Recipe(**changes)
@@ -96,7 +92,7 @@ def train(
 
     read: dict[str, Any] = {
         **how,
-        "input_shape": None if input_shape is None else integers("input_shape", input_shape),
+        "input_shape": shape_of(how),
         "samples": samples,
         "preset": start,
     }
@@ -150,9 +146,12 @@ def train(
         if validation is None and kind != DIGITS and not Path(audited).is_dir():
             audited = "TEST.npz" if kind == "npz" else f"TEST{Path(audited).suffix}"
         command = ["pyasync", "audit", str(save_network), "--data", audited]
-        for name, value in {"format": format, **how}.items():
-            given = [options.flag(name)] if value is True else [options.flag(name), str(value)]
-            command += [] if value is None else given
+        # Not the shape, which an audit takes from the network.
+        said = {"format": format, **{name: how[name] for name in options.OF_SAMPLES}}
+        for name, value in said.items():
+            if value is not None:
+                option = options.flag(name)
+                command += [option] if value is True else [option, str(value)]
         print(f"to audit it: {shlex.join(command)}")
 
 
