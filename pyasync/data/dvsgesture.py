@@ -127,6 +127,7 @@ def dvsgesture(
 
 def _files(path: Path, split: str) -> list[Path]:
     accepted = "a directory with userNN_<lighting>.aedat in it, as DVS Gesture is distributed"
+    # Not pathlib's, which raises for a name that is too long.
     folder = path / "DvsGesture" if os.path.isdir(path / "DvsGesture") else path
     listed = folder / f"trials_to_{split}.txt"
     try:

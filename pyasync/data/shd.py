@@ -125,6 +125,7 @@ def shd(
 
 def _file(path: Path, split: str) -> Path:
     """The file to read; one that names the other split is not read by mistake."""
+    # Not pathlib's, which raises for a name that is too long.
     if not os.path.isdir(path):
         other = _SPLITS[1 - _SPLITS.index(split)]
         if path.name in (f"shd_{other}.h5", f"shd_{other}.h5.gz"):
