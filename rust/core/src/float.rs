@@ -1,10 +1,11 @@
 //! The two number types that a network can compute in.
 
-use crate::kernels::Kernels;
+use crate::kernels::{ForwardKernels, ReverseKernels};
 
 /// `f32` or `f64`; sealed, because bits are promised for these two only.
 pub trait Float:
-    Kernels
+    ForwardKernels
+    + ReverseKernels
     + Copy
     + Default
     + PartialOrd

@@ -153,7 +153,7 @@ impl<T: Float> Kept<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::Kernels;
+    use crate::kernels::ReverseKernels;
     use crate::rng::Philox;
 
     /// Timesteps of random spikes: each channel spikes in one of `every` timesteps.

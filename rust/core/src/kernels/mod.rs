@@ -1,0 +1,31 @@
+//! The loops over whole rows and populations, compiled for several instruction sets and chosen at run time.
+//!
+//! Each works on different neurons side by side and never reorders one neuron's sum, so the instruction set cannot change a bit. Nothing here is fused into
+//! multiply-add: Rust never contracts floating-point expressions.
+
+mod forward;
+mod reverse;
+
+pub(crate) use forward::ForwardKernels;
+pub(crate) use reverse::ReverseKernels;
+
+/// Neurons compared with their thresholds, or entries with zero, at once.
+pub(crate) const LANES: usize = 32;
+
+/// Calls `visit` with the index of every byte that is 1 (the others are 0), in order.
+#[inline(always)] // into each kernel, to be compiled for its instruction set
+#[allow(clippy::inline_always)]
+pub(crate) fn for_each_set<const N: usize>(flags: &[u8; N], mut visit: impl FnMut(usize)) {
+    const { assert!(N <= 64 && N.is_multiple_of(8)) };
+    // One bit a lane, so that a single loop, and not one for every eight lanes, ends unpredictably.
+    let mut bits = 0_u64;
+    for (word, eight) in flags.as_chunks::<8>().0.iter().enumerate() {
+        // The product moves the lowest bit of byte k to bit 56 + k.
+        let gathered = u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+        bits |= gathered << (8 * word);
+    }
+    while bits != 0 {
+        visit(bits.trailing_zeros() as usize);
+        bits &= bits - 1;
+    }
+}
