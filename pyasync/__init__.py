@@ -47,7 +47,8 @@ from pyasync.schedules import (
     Schedule,
 )
 from pyasync.simulate import simulate, simulate_stream
-from pyasync.trace import Trace, TraceSteps
+from pyasync.trace import Trace
+from pyasync.trace_steps import TraceSteps
 
 if TYPE_CHECKING:
     from pyasync import nn as nn

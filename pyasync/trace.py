@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pyasync import _core
-from pyasync._checks import aligned, array, entries, samples_of, shown
-from pyasync._events import starts_of
+from pyasync._checks import entries, samples_of, shown
+from pyasync._deliveries import deliveries
 from pyasync._files import read_whole, write_whole
 from pyasync._wording import counted
 from pyasync.errors import ArgumentError, TraceError, expected
 from pyasync.network import Network
+from pyasync.trace_steps import TraceSteps, columns_of, with_columns
 
 EVENT = np.dtype(
     [
@@ -27,62 +28,6 @@ EVENT = np.dtype(
         ("v", np.float32),
     ]
 )
-DELIVERY = np.dtype(
-    [
-        ("sample", np.uint32),
-        ("timestep", np.uint32),
-        ("shard", np.uint32),
-        ("order", np.uint32),
-        ("neuron", np.int64),
-    ]
-)
-STEP = np.dtype(
-    [(name, np.uint32) for name in ("sample", "timestep", "step", "shard", "n_emitted", "n_fired")]
-)
-FIRED = np.dtype(
-    [("neuron", np.uint32), ("v", np.float32), ("skipped", np.bool_), ("lost", np.bool_)]
-)
-JOINED = np.dtype([(name, np.uint32) for name in ("sample", "timestep", "channel")])
-ENDING = np.dtype([(name, np.uint32) for name in ("sample", "timestep", "ending")])
-
-
-class TraceSteps(NamedTuple):
-    """A trace as columns: what `Trace.to_steps` gives and `Trace.from_steps` takes.
-
-    Attributes
-    ----------
-    steps : structured array, fields sample, timestep, step, shard, n_emitted, n_fired
-        One row per forward step; the first of a timestep, one for each shard, deliver its input.
-    emitted : uint32 [sum of n_emitted]
-        Arrival numbers of the emitted spikes, step by step. Spikes of a sample are numbered from 0
-        in the order in which they joined the pending ones.
-    fired : structured array, fields neuron, v, skipped, lost
-        The neurons that fired, step by step, ascending within a step. With dropouts: whether the
-        neuron skipped refractoriness, and whether its spike is lost (delivers nothing).
-    joined : structured array, fields sample, timestep, channel
-        Input spikes that joined the pending ones (`input_mode="scheduled"`).
-    endings : structured array, fields sample, timestep, ending
-        How each timestep ended: 0 quiescent; 1-3 pending spikes discarded, 4-6 carried, 7-9 sample
-        stopped, each by `max_spikes`, `stop_on_output`, `max_forward_steps` in this order.
-
-    Examples
-    --------
-    >>> import numpy as np, pyasync as pa
-    >>> network = pa.Network.sequential([pa.Linear(np.eye(2)), pa.Linear(np.ones((1, 2)))])
-    >>> x = np.full((1, 1, 2), 2.0)
-    >>> trace = pa.simulate(network, x, pa.Fifo(1), dt=1e-3, record=True).trace
-    >>> columns = trace.to_steps()
-    >>> columns.steps[["step", "n_emitted", "n_fired"]].tolist()
-    [(0, 0, 2), (1, 1, 0), (2, 1, 1), (3, 1, 0)]
-    >>> columns.fired["neuron"].tolist(), columns.emitted.tolist()
-    ([0, 1, 2], [0, 1, 2])
-    """
-
-    steps: npt.NDArray[Any]
-    emitted: npt.NDArray[np.uint32]
-    fired: npt.NDArray[Any]
-    joined: npt.NDArray[Any]
-    endings: npt.NDArray[Any]
 
 
 class Trace:
@@ -305,38 +250,11 @@ class Trace:
         [(0, -1), (1, 0), (2, 1), (3, 2)]
         """
         self.to_events()  # which refuses what no run can have emitted
-        steps, emitted, *_ = columns = self.to_steps()
-        source = _sources(columns, self.n_shards)
-        is_input = steps["step"] < self.n_shards
-        # An input group is one delivery; any other step is one for each spike that it emitted.
-        count = np.where(is_input, 1, steps["n_emitted"]).astype(np.int64)
-        of_step = np.repeat(np.arange(len(steps)), count)
-        rows = np.empty(len(of_step), DELIVERY)
-        for name in ("sample", "timestep", "shard"):
-            rows[name] = steps[name][of_step]
-        first = np.searchsorted(steps["sample"], np.arange(len(self) + 1))
-        starts = starts_of(steps["n_fired"])
-        joined = np.searchsorted(columns.joined["sample"], np.arange(len(self) + 1))
-        spike_start = starts[first] + joined
-        rows["neuron"] = -1
-        rows["neuron"][~is_input[of_step]] = source[
-            spike_start[np.repeat(steps["sample"], steps["n_emitted"])] + emitted
-        ]
-        key = rows["sample"].astype(np.int64) * self.n_shards + rows["shard"]
-        by_shard = np.argsort(key, kind="stable")
-        place = np.arange(len(rows)) - np.searchsorted(key[by_shard], key[by_shard])
-        rows["order"][by_shard] = place
-        return rows
+        return deliveries(self.to_steps(), len(self), self.n_shards)
 
     def to_steps(self) -> TraceSteps:
         """The trace as columns; see `TraceSteps`."""
-        steps, emitted, neuron, v, fates, joined, endings = self.core.to_steps()
-        fired = np.empty(len(neuron), FIRED)
-        fired["neuron"], fired["v"] = neuron, v
-        fired["skipped"], fired["lost"] = fates & 1, fates & 2
-        return TraceSteps(
-            steps.view(STEP), emitted, fired, joined.view(JOINED), endings.view(ENDING)
-        )
+        return columns_of(self.core)
 
     @classmethod
     def from_steps(cls, steps: TraceSteps, like: Trace) -> Trace:
@@ -370,17 +288,7 @@ class Trace:
             raise TraceError(expected("steps", shown(steps), "the TraceSteps of Trace.to_steps"))
         if not isinstance(like, Trace):
             raise TraceError(expected("like", shown(like), "a Trace"))
-        fired = _rows("fired", steps.fired, FIRED)
-        core = like.core.with_steps(
-            _table("steps", steps.steps, STEP),
-            _numbers("emitted", steps.emitted),
-            _numbers("neuron", fired["neuron"]),
-            aligned(fired["v"], np.float32),
-            aligned(fired["skipped"] + 2 * fired["lost"], np.uint8),
-            _table("joined", steps.joined, JOINED),
-            _table("endings", steps.endings, ENDING),
-        )
-        return cls(core)
+        return cls(with_columns(like.core, steps))
 
     @classmethod
     def concatenate(cls, traces: Iterable[Trace]) -> Trace:
@@ -427,51 +335,3 @@ class Trace:
             f"{self.schedule}{group}, {counted(self.n_emitted, 'spike')} emitted, "
             f"{counted(self.nbytes, 'byte')})"
         )
-
-
-def _rows(name: str, given: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Rows with the fields of a table of `TraceSteps`, each of real numbers."""
-    fields = dtype.names or ()
-    accepted = f"a structured array [n] with numbers in the fields {', '.join(fields)}"
-    rows = array(TraceError, name, given, accepted)
-    there = rows.dtype.names or ()
-    if rows.ndim != 1 or not all(
-        field in there and rows.dtype[field].kind in "biuf" for field in fields
-    ):
-        given = f"an array of {rows.dtype} and shape {rows.shape}"
-        raise TraceError(expected(name, given, accepted))
-    return rows
-
-
-def _table(name: str, given: Any, dtype: np.dtype[Any]) -> npt.NDArray[np.uint32]:
-    rows, fields = _rows(name, given, dtype), dtype.names or ()
-    for field in fields:
-        _numbers(field, rows[field])
-    table = aligned(rows, dtype).view(np.uint32)
-    return cast("npt.NDArray[np.uint32]", table.reshape(-1, len(fields)))
-
-
-def _numbers(name: str, given: npt.ArrayLike) -> npt.NDArray[np.uint32]:
-    accepted = "integers from 0 to 2**32 - 1, shape [n]"
-    column = array(TraceError, name, given, accepted)
-    fits = column.ndim == 1 and column.dtype.kind in "iu"
-    if not fits or (column.size and (column.min() < 0 or column.max() >= 2**32)):
-        given = f"an array of {column.dtype} and shape {column.shape}"
-        raise TraceError(expected(name, given, accepted))
-    return aligned(column, np.uint32)
-
-
-def _sources(columns: TraceSteps, n_shards: int) -> npt.NDArray[np.int64]:
-    """What each spike came from, by sample and then by arrival number: neuron or -1 - channel."""
-    steps = columns.steps
-    # Inputs join after the last step 0 of their timestep, and after the neurons that fired in it.
-    keys = ("timestep", "sample")
-    fired_at = np.repeat(np.arange(len(steps)), steps["n_fired"])
-    fired = [steps[name][fired_at] for name in ("step", *keys)]
-    joined = [np.full(len(columns.joined), n_shards - 1), *(columns.joined[name] for name in keys)]
-    kind = np.repeat([0, 1], [len(fired_at), len(columns.joined)])
-    order = np.lexsort([kind, *(np.concatenate(pair) for pair in zip(fired, joined, strict=True))])
-    neuron = columns.fired["neuron"].astype(np.int64)
-    channel = columns.joined["channel"].astype(np.int64)
-    sources: npt.NDArray[np.int64] = np.concatenate([neuron, -1 - channel])[order]
-    return sources
