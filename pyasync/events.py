@@ -24,11 +24,8 @@ from pyasync._events import (
     shape_of,
     starts_of,
 )
-from pyasync._npz import read_npz, write_npz
 from pyasync._wording import counted
-from pyasync.errors import FileError, InputError, expected
-
-FORMAT, VERSION = "pyasync.SpikeBatch", 1
+from pyasync.errors import InputError, expected
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -421,24 +418,9 @@ array([5, 2], dtype=uint32))
         ...     pa.data.npz(pathlib.Path(folder, "x.npz"))
         (SpikeBatch(2 samples, 1 timestep of 1 ms, input shape (2,), 2 events), array([3, 5]))
         """
-        arrays = {
-            "format": np.array(FORMAT),
-            "version": np.array(VERSION),
-            "channel": self.channel.astype(np.min_scalar_type(self.n_inputs - 1)),
-            "offsets": self.offsets,
-            "n_timesteps": np.array(self.n_timesteps),
-            "input_shape": np.array(self.input_shape, np.int64),
-            "dt": np.array(np.nan if self.dt is None else self.dt),
-        }
-        if self.multiplicity is not None:
-            arrays["multiplicity"] = self.multiplicity
-        if label is not None:
-            arrays["label"] = integers_of("label", label)
-            if len(arrays["label"]) != len(self):
-                given = counted(len(arrays["label"]), "label")
-                accepted = f"one for each of the {counted(len(self), 'sample')}"
-                raise InputError(expected("label", given, accepted))
-        write_npz(path, arrays)
+        from pyasync._events_file import save
+
+        save(self, path, label)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SpikeBatch:
@@ -458,31 +440,6 @@ array([5, 2], dtype=uint32))
         ...     pa.SpikeBatch.load(pathlib.Path(folder, "x.npz")) == batch
         True
         """
-        return cls._from_arrays(path, read_npz(path))
+        from pyasync._events_file import load
 
-    @classmethod
-    def _from_arrays(
-        cls, path: str | os.PathLike[str], arrays: dict[str, npt.NDArray[Any]]
-    ) -> SpikeBatch:
-        accepted = f"a file that SpikeBatch.save wrote (version {VERSION} or before)"
-        try:
-            kind, version = str(arrays["format"]), int(arrays["version"])
-            if kind != FORMAT or not 1 <= version <= VERSION:
-                given = f"{path} of format {kind!r}, version {version}"
-                raise FileError(expected("path", given, accepted))
-            dt = float(arrays["dt"])
-            return cls(
-                arrays["channel"],
-                arrays["offsets"],
-                int(arrays["n_timesteps"]),
-                [int(size) for size in arrays["input_shape"]],
-                arrays.get("multiplicity"),
-                None if math.isnan(dt) else dt,
-            )
-        except KeyError as missing:
-            given = f"{path} without the entry {missing}"
-            raise FileError(expected("path", given, accepted)) from None
-        except (InputError, TypeError, ValueError) as error:
-            if isinstance(error, FileError):
-                raise
-            raise FileError(expected("path", f"{path} ({error})", accepted)) from error
+        return load(path)

@@ -24,6 +24,7 @@ from pyasync._events import (
     ticks_of,
     timesteps_of,
 )
+from pyasync._events_file import batch_of
 from pyasync._npz import read_npz
 from pyasync.errors import FileError, InputError, expected
 from pyasync.events import SpikeBatch
@@ -131,7 +132,7 @@ def npz(
         raise InputError(expected("batch_first", "True", accepted))
     if "format" in arrays:
         _refuse_unused(how, f"for {path}, which SpikeBatch.save wrote")
-        batch = _agreeing(path, SpikeBatch.load(path), dt, n_timesteps, given)
+        batch = _agreeing(path, batch_of(path, arrays), dt, n_timesteps, given)
         return batch, _labels(path, arrays, label, batch)
     step = _agreed("dt", dt, _stored_dt(path, arrays))
     if dense:
