@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -123,7 +124,9 @@ def array(
 
     NumPy cannot read ragged lists, nor tensors that require a gradient or are not on the CPU.
     """
-    if isinstance(given, np.ma.MaskedArray):
+    # Where numpy.ma is not imported nothing is masked, and `import pyasync` is to be quick.
+    ma = sys.modules.get("numpy.ma")
+    if ma is not None and isinstance(given, ma.MaskedArray):
         raise error(expected(argument, "a masked array", f"{accepted}, without a mask"))
     try:
         return np.asarray(given, dtype)

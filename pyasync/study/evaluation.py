@@ -16,7 +16,8 @@ from pyasync.study.run import Run, run
 from pyasync.study.samples import Samples
 
 # The same for every network and seed, so that curves can be averaged: 20 points a decade.
-ANYTIME = np.unique(np.geomspace(1, 1e7, 141).round().astype(np.int64))
+_ROUNDED = np.geomspace(1, 1e7, 141).round().astype(np.int64)
+ANYTIME = _ROUNDED[np.diff(_ROUNDED, prepend=0) > 0]
 
 
 @dataclass(frozen=True, eq=False)
