@@ -1,16 +1,17 @@
-//! Numbers that begin at a cache line: a vector of them that lies across two takes twice as long to read.
+//! Number arrays that start at a cache-line boundary: a vector that straddles two cache lines takes twice as long to
+//! read.
 
 use std::ops::{Deref, DerefMut};
 
 use crate::float::Float;
 
-/// Bytes of a cache line, and of the longest vectors.
+/// Size in bytes of a cache line, and of the widest vector registers.
 const LINE: usize = 64;
 
-/// A slice of its own.
+/// An owned slice that starts at a cache-line boundary.
 #[derive(Debug)]
 pub(crate) struct Aligned<T> {
-    /// With room for the slice to begin where a line does.
+    /// Longer than the slice by one cache line, so that the slice can start at a boundary.
     numbers: Vec<T>,
     start: usize,
     len: usize,
@@ -20,7 +21,7 @@ impl<T: Float> Aligned<T> {
     pub(crate) fn zeros(len: usize) -> Self {
         let room = LINE / size_of::<T>();
         let numbers = vec![T::ZERO; len + room];
-        // The offset may be unknown, and then is more than any number.
+        // `align_offset` may be unable to tell and return `usize::MAX`; the slice then stays in bounds, but unaligned.
         let start = numbers.as_ptr().align_offset(LINE).min(room);
         Self { numbers, start, len }
     }

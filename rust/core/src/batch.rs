@@ -1,4 +1,5 @@
-//! Many samples over threads. A sample's bits depend on nothing but the network, its own input and its own random numbers, so threads only decide who computes it.
+//! Runs the samples of a batch on several threads. A sample's bits depend on nothing but the network, its own input and
+//! its own random numbers, so the threads only decide who computes it.
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
 use crate::trace::Trace;
 use crate::workers::{Caller, MOST_THREADS, Watch, on_threads};
 
-/// What a run gives; empty where it was not kept.
+/// The results of a run; those that were not kept are empty.
 #[derive(Clone, Debug)]
 pub struct Output<T> {
     /// Spikes of the output neurons: `[n_timesteps, n_samples, n_output]`.
@@ -32,7 +33,8 @@ pub struct Output<T> {
     pub v: Vec<T>,
     /// Measures of each sample.
     pub measures: Vec<Measures>,
-    /// (spikes before it, output neuron) of the output spikes of sample `s`: `output_spikes[output_offsets[s]..output_offsets[s + 1]]`.
+    /// A pair (spikes fired before it, output neuron) for each output spike; those of sample `s` are
+    /// `output_spikes[output_offsets[s]..output_offsets[s + 1]]`.
     pub output_spikes: Vec<(u32, u32)>,
     /// See `output_spikes`.
     pub output_offsets: Vec<u64>,
@@ -40,8 +42,9 @@ pub struct Output<T> {
     pub trace: Option<Trace>,
 }
 
-/// Runs every sample of `input`. `progress` is called on the calling thread every now and then with the number of finished samples; when it returns false, the run stops
-/// with [`Error::Interrupted`]. Of several samples that fail, the first one's error is returned.
+/// Runs every sample of `input`. `progress` is called on the calling thread from time to time with the number of
+/// finished samples; if it returns false, the run stops with [`Error::Interrupted`]. If several samples fail, the error
+/// of the first one is returned.
 pub fn simulate<T: Float>(
     network: &Network<T>,
     input: &Input<'_, T>,
@@ -205,10 +208,11 @@ fn sharded<'a, T: Float>(
     })
 }
 
-/// Samples claimed together at most: their results share cache lines, and claiming costs two threads that do it at a time.
+/// The most samples that a thread claims at once. It claims several because neighbouring samples' results share cache
+/// lines, and because claiming is slow when two threads do it at the same time.
 const MOST_CLAIMED: usize = 8;
 
-/// Samples in their order that wait to be run, each with its part of the output.
+/// The samples that are still to be run, in order, each with its part of the output.
 struct Queue<'o, T> {
     next: usize,
     widths: [usize; 3],
@@ -220,7 +224,7 @@ struct Queue<'o, T> {
 }
 
 impl<T> Queue<'_, T> {
-    /// Takes the first `n` samples off.
+    /// Splits off the first `n` samples.
     fn take(&mut self, n: usize) -> Self {
         let [counts, spike_counts, v] = self.widths;
         self.next += n;
@@ -234,7 +238,8 @@ impl<T> Queue<'_, T> {
         }
     }
 
-    /// Takes what one of so many threads should run next: a few samples, and towards the end one at a time, so that all threads end together.
+    /// Takes what one of `threads` threads should run next: a few samples, but towards the end only one at a time, so
+    /// that all threads finish together.
     fn claim(&mut self, threads: usize) -> Self {
         let few = (self.measures.len() / (4 * threads)).clamp(1, MOST_CLAIMED);
         self.take(few.min(self.measures.len()))
@@ -251,14 +256,14 @@ fn split<'o, E>(rest: &mut &'o mut [E], n: usize) -> &'o mut [E] {
     head
 }
 
-/// An array of zeros, or an error that names what asks for too much memory.
+/// An array of zeros, or an error that names what needs too much memory.
 pub(crate) fn zeros<E: Default + Clone>(name: &str, n_samples: usize, width: usize) -> Result<Vec<E>, Error> {
-    // Only asks; memory that is zeroed lazily is then had for nothing.
+    // Only checks that there is enough memory: `vec!` then gets it zeroed lazily, at no cost.
     room::<E>(name, n_samples, width)?;
     Ok(vec![E::default(); n_samples * width])
 }
 
-/// An empty array with room for so many, or an error that names what asks for too much memory.
+/// An empty array with room for `n_samples` times `width` elements, or an error that names what needs too much memory.
 pub(crate) fn room<E>(name: &str, n_samples: usize, width: usize) -> Result<Vec<E>, Error> {
     let mut array = Vec::new();
     if array.try_reserve_exact(n_samples.saturating_mul(width)).is_err() {
@@ -309,7 +314,8 @@ where
     let work = |watch: &mut Watch<'_>| {
         let _mode = DefaultFloatMode::set();
         let (mut worker, mut run_sample, mut ends, mut error) = (Worker::new(run), make(), Vec::new(), None);
-        // Samples are claimed in order and none before a failing one is given up, so the first sample that fails is always found.
+        // Samples are claimed in order, and a thread runs what it has claimed even if another thread's sample fails, so
+        // the first sample that fails is always found.
         'claim: while !failed.load(Ordering::Relaxed) {
             let mut claimed = queue.lock().expect("no worker panics while it claims").claim(threads);
             if claimed.is_empty() {

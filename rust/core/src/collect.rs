@@ -1,5 +1,5 @@
-//! What workers collect that has a different length in each sample, and how it is put into the order
-//! of the samples.
+//! Results whose length differs from sample to sample: workers collect them, and here they are put into the order of
+//! the samples.
 
 use crate::batch::Output;
 use crate::engine::{Run, Worker};
@@ -16,7 +16,7 @@ pub(crate) struct Ragged {
     error: Option<(usize, Error)>,
 }
 
-/// Where a sample's output spikes end among a worker's.
+/// Where a sample's output spikes end in a worker's list of them.
 pub(crate) struct End {
     sample: usize,
     output_spikes: usize,
@@ -44,7 +44,7 @@ impl Ragged {
     }
 }
 
-/// Puts what the workers collected into the order of the samples, or gives the first sample's error.
+/// Puts what the workers collected into the order of the samples, or returns the error of the first sample that failed.
 pub(crate) fn merge<T: Float>(
     output: &mut Output<T>,
     mut parts: Vec<Ragged>,

@@ -27,7 +27,7 @@ pub(crate) fn deliver_run<T: Float>(
     deliver_run_to(network, source, spikes, |_| true, state);
 }
 
-/// The same through those projections whose target population is `wanted`.
+/// Like `deliver_run`, but only through projections whose target population is `wanted`.
 #[inline]
 pub(crate) fn deliver_run_to<T: Float>(
     network: &Network<T>,
@@ -48,7 +48,8 @@ pub(crate) fn deliver_run_to<T: Float>(
     }
 }
 
-/// Has the processor fetch what the next spike needs, and of the one after it what says where that lies.
+/// Prefetches what delivering the next spike will read and, for the spike after it, the index that says where its data
+/// lies.
 #[inline]
 pub(crate) fn prefetch<T: Float>(
     network: &Network<T>,
@@ -92,7 +93,8 @@ pub(crate) fn forward_step<T: Float>(
     state.update(network, fired);
 }
 
-/// The same for the spike of one neuron whose synapses are one list; false if they are not. No neuron then has more than one event, so each is updated where it stands.
+/// Takes the forward step of a single spike if its neuron's synapses are one list; otherwise does nothing and returns
+/// false. No neuron then receives more than one event, so each is updated as soon as its event arrives.
 #[inline]
 fn update_through_list<T: Float>(
     network: &Network<T>,
@@ -112,7 +114,7 @@ fn update_through_list<T: Float>(
     true
 }
 
-/// What delivering a group needs room for.
+/// Reusable buffers for delivering a group.
 #[derive(Debug)]
 pub(crate) struct Buffers<T> {
     group: Vec<Pending>,
@@ -125,10 +127,11 @@ impl<T> Buffers<T> {
     }
 }
 
-/// Delivers a group but for its lost spikes, to the populations that are `wanted`; `multiplicity` is that of an input spike by arrival number.
+/// Delivers a group, except for its lost spikes, to the populations that are `wanted`. `multiplicity` gives an input
+/// spike's multiplicity by its arrival number.
 ///
-/// Neighbours of the same source are delivered together. Where no population has two sources, so are
-/// all spikes of one source: the order of events at each neuron is the same.
+/// Consecutive spikes from the same population, or from the input, are delivered together. Where no population has two
+/// sources, so are all spikes of a population: the order of events at each neuron stays the same.
 #[inline]
 pub(crate) fn deliver_group<T: Float>(
     network: &Network<T>,
@@ -155,7 +158,7 @@ pub(crate) fn deliver_group<T: Float>(
         };
         spikes.clear();
         if network.single_sources && source != Source::Input {
-            // A stable partition without a branch on the sources, which are random.
+            // A stable partition that does not branch on the sources, which are unpredictable.
             let mut left = start;
             spikes.resize(end - start, (0, T::ONE));
             let mut taken = 0;

@@ -1,4 +1,5 @@
-//! The run of one sample: timestep, forward steps, quiescence (`docs/semantics.md`, "Time"), for any schedule but the layered one.
+//! The run of one sample: timesteps, forward steps, quiescence (`docs/semantics.md`, "Time"), for any schedule but the
+//! layered one.
 
 use crate::delivery::{Buffers, deliver_biases, deliver_run, forward_step, prefetch};
 use crate::error::Error;
@@ -25,33 +26,33 @@ pub(crate) struct Slot<'a, T> {
     pub(crate) v: &'a mut [T],
 }
 
-/// What runs share: read-only.
+/// What the workers of a run share, read-only.
 pub(crate) struct Run<'a, T> {
     pub(crate) network: &'a Network<T>,
     pub(crate) input: &'a Input<'a, T>,
     pub(crate) options: &'a Options,
     pub(crate) beta: Vec<T>,
-    /// Spikes have fates: the run has dropouts, or replays one that had.
+    /// Whether spikes have fates: the run has dropouts, or replays a run that had them.
     pub(crate) has_fates: bool,
-    /// Where the shards' neurons end, in a run of several shards; else empty.
+    /// Where each shard's neurons end, in a run of several shards; otherwise empty.
     pub(crate) shards: Vec<usize>,
 }
 
-/// One worker's buffers and the sample at hand.
+/// One worker's buffers, and the state of the sample that it is running.
 pub(crate) struct Worker<'a, T> {
     pub(crate) run: &'a Run<'a, T>,
     pub(crate) state: State<T>,
     pub(crate) measures: Measures,
-    /// Neurons that fired in the step at hand.
+    /// Neurons that fired in the current step.
     pub(crate) fired: Vec<u32>,
-    /// Potentials of the neurons that fired in the timestep at hand, in order.
+    /// Potentials of the neurons that have fired in the current timestep, in the order of firing.
     pub(crate) v: Vec<T>,
-    /// The group at hand.
+    /// The group of the current step.
     pub(crate) group: Vec<Pending>,
     buffers: Buffers<T>,
-    /// Input spikes of the timestep at hand.
+    /// Input spikes of the current timestep.
     pub(crate) inputs: Vec<(u32, T)>,
-    /// Where a dense input is not zero: a buffer.
+    /// A buffer: the indices of a dense input's non-zero entries.
     pub(crate) indices: Vec<u32>,
     pub(crate) fates: Fates,
     /// Arrival numbers and multiplicities of input spikes that joined the pending ones.
@@ -59,10 +60,10 @@ pub(crate) struct Worker<'a, T> {
     next_arrival: u32,
     /// Forward steps that may still be taken after an output spike.
     countdown: Option<u64>,
-    /// (spikes before it, output neuron) of each output spike; emptied by whoever takes them.
+    /// (spikes before it, output neuron) for each output spike of all samples that this worker has run.
     pub(crate) output_spikes: Vec<(u32, u32)>,
     pub(crate) writer: Writer,
-    /// The shard whose step is at hand, in a replay of several.
+    /// The shard that takes the current step, in a replay of several shards.
     shard: usize,
 }
 
@@ -191,7 +192,7 @@ impl<'a, T: Float> Worker<'a, T> {
         }
     }
 
-    /// Ends a timestep; true when the sample has ended with it.
+    /// Ends a timestep; returns true if the sample has ended with it.
     pub(crate) fn end_timestep<S: Schedule<T>>(&mut self, schedule: &mut S, ending: Ending) -> bool {
         self.record_ending(ending);
         self.state.end_timestep();
@@ -202,7 +203,8 @@ impl<'a, T: Float> Worker<'a, T> {
         matches!(ending, Ending::Stopped(_))
     }
 
-    /// Records how the timestep ended, and the potentials of all that fired in it: together, because so few at a time cost more.
+    /// Records how the timestep ended, and the potentials of all neurons that fired in it: all at once, because
+    /// recording the few of each step separately costs more.
     pub(crate) fn record_ending(&mut self, ending: Ending) {
         if self.run.options.record {
             self.writer.v.extend(self.v.iter().map(|v| v.to_f32()));
@@ -210,7 +212,8 @@ impl<'a, T: Float> Worker<'a, T> {
         }
     }
 
-    /// Has the neurons in `fired` fire: state, counts, record, and the schedule's pending set.
+    /// Carries out the firing of the neurons in `fired`: updates their state, the counts, the record and the schedule's
+    /// pending spikes.
     #[inline]
     pub(crate) fn settle<S: Schedule<T>>(
         &mut self,
@@ -243,7 +246,7 @@ impl<'a, T: Float> Worker<'a, T> {
         Ok(())
     }
 
-    /// The same for a shard's neurons, whose state is not this worker's own.
+    /// Like `settle`, for the neurons of a shard, whose state is not the worker's own.
     pub(crate) fn settle_shard<S: Schedule<T>>(
         &mut self,
         state: &mut State<T>,
@@ -259,7 +262,7 @@ impl<'a, T: Float> Worker<'a, T> {
         settled
     }
 
-    /// Whether the neurons that fired skip refractoriness, and whether their spikes are lost.
+    /// Decides whether the neurons that fired skip refractoriness, and whether their spikes are lost.
     fn decide_fates<S: Schedule<T>>(&mut self, schedule: &S, moment: Moment) {
         match &self.run.options.dropout {
             _ if schedule.follows_record() => self.fates.follow(schedule.recorded_fates()),
@@ -286,7 +289,7 @@ impl<'a, T: Float> Worker<'a, T> {
             }
             self.measures.latency.get_or_insert(before);
             if options.stop_on_output.is_some() {
-                // One more, because the step at hand counts it down too.
+                // Plus one, because the current step counts it down too.
                 self.countdown.get_or_insert(options.extra_steps.saturating_add(1));
             }
             if options.keep_counts {
@@ -329,7 +332,8 @@ impl<'a, T: Float> Worker<'a, T> {
         Ok(())
     }
 
-    /// Whether and how the timestep ends after the step just taken; takes note of the pending spikes. `unfinished`, given their number: the timestep has more to do.
+    /// Whether and how the timestep ends after the step just taken; also adds the number of pending spikes to the
+    /// measures. Given that number, `unfinished` tells whether the timestep has more to do.
     #[inline]
     pub(crate) fn ending<S: Schedule<T>>(
         &mut self,

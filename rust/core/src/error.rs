@@ -1,4 +1,4 @@
-//! The crate's one error type. A message names the argument, says what came and what is accepted.
+//! The crate's one error type. A message names the argument, and says what was given and what is accepted.
 
 use crate::float::Float;
 
@@ -25,7 +25,7 @@ pub enum Error {
         /// What is accepted.
         accepted: String,
     },
-    /// A schedule is not well formed, or a custom one picked what it may not.
+    /// A schedule is not well formed, or a custom one made an invalid pick.
     #[error("{argument}: got {given}; accepted: {accepted}")]
     Schedule {
         /// The argument at fault.
@@ -44,7 +44,7 @@ pub enum Error {
     /// A custom schedule's callable failed.
     #[error("{0}")]
     Callable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A custom schedule's callable ended the run, as when it was interrupted.
+    /// A custom schedule's callable ended the run, for example because it was interrupted.
     #[error("{0}")]
     Ends(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The caller asked for the run to stop.
@@ -55,7 +55,8 @@ pub enum Error {
     Panic(String),
 }
 
-/// The first of the values that is no finite number, as a message shows it; there is none in most batches and weights.
+/// The first value that is not finite, as error messages show it. Most batches and weights have none, which is checked
+/// first and fast.
 pub(crate) fn not_finite<T: Float>(values: &[T]) -> Option<String> {
     if T::all_finite(values) {
         return None;
@@ -64,7 +65,7 @@ pub(crate) fn not_finite<T: Float>(values: &[T]) -> Option<String> {
     Some(format!("{} at flat index {index}", values[index]))
 }
 
-/// Makes the constructors of the variants that share one form.
+/// Defines the constructor of a variant that has the fields `argument`, `given` and `accepted`.
 macro_rules! constructor {
     ($name:ident, $variant:ident) => {
         pub(crate) fn $name(argument: impl ToString, given: impl ToString, accepted: impl ToString) -> Self {
@@ -78,7 +79,7 @@ macro_rules! constructor {
 }
 
 impl Error {
-    /// Of several workers' errors the one of the lowest rank says what happened.
+    /// When several workers fail, the error with the lowest rank tells what really happened.
     pub(crate) fn rank(&self) -> u8 {
         match self {
             Self::Ends(_) => 0,

@@ -11,9 +11,9 @@ pub(crate) const LOST: u8 = 2;
 /// Probabilities of the dropouts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dropout {
-    /// That a neuron which fires does not become refractory.
+    /// Probability that a neuron that fires does not become refractory.
     pub refractory: f64,
-    /// That a spike is lost.
+    /// Probability that a spike is lost.
     pub spike: f64,
     /// Keys the random numbers.
     pub seed: u64,
@@ -30,10 +30,11 @@ impl Dropout {
     }
 }
 
-/// The fates of one sample's spikes. Idle, and free of cost, unless the run has dropouts or replays one that had.
+/// The fates of one sample's spikes. Unused, and free of cost, unless the run has dropouts or replays a run that had
+/// them.
 #[derive(Debug, Default)]
 pub(crate) struct Fates {
-    /// One a neuron that fired in the step at hand: `SKIPPED`, `LOST`, both or neither.
+    /// One for each neuron that fired in the current step: `SKIPPED`, `LOST`, both or neither.
     pub(crate) flags: Vec<u8>,
     /// Arrival numbers of the sample's lost spikes, ascending.
     lost: Vec<u32>,
@@ -52,8 +53,9 @@ impl Fates {
         self.times_fired.resize(n_neurons, 0);
     }
 
-    /// Draws the fates of the neurons that fired. The numbers are keyed by the spike's own identity (its neuron, and which of its spikes of the timestep it is), not by
-    /// the step that it fired in, so that they are defined for every schedule, a concurrent one included.
+    /// Draws the fates of the neurons that fired. The random numbers are keyed by the spike itself (its neuron, and
+    /// which of that neuron's spikes in the timestep it is), not by the step in which it fired, so they are defined for
+    /// every schedule, concurrent ones included.
     pub(crate) fn draw(
         &mut self,
         dropout: &Dropout,
@@ -81,7 +83,7 @@ impl Fates {
         self.flags.extend_from_slice(recorded);
     }
 
-    /// Takes note of which of the spikes numbered from `first_arrival` are lost.
+    /// Notes which of the spikes in `flags`, numbered from `first_arrival` on, are lost.
     pub(crate) fn note_lost(&mut self, first_arrival: u32) {
         let lost = (first_arrival..).zip(&self.flags).filter(|(_, flags)| **flags & LOST != 0);
         self.lost.extend(lost.map(|(arrival, _)| arrival));

@@ -32,16 +32,16 @@ pub trait Float:
     const NEG_INFINITY: Self;
     /// NumPy's name of the type.
     const NAME: &'static str;
-    /// Rounds once.
+    /// Converts, rounding once.
     fn from_f64(value: f64) -> Self;
-    /// Exact.
+    /// Converts exactly.
     fn to_f64(self) -> f64;
-    /// Rounds once.
+    /// Converts, rounding once.
     fn to_f32(self) -> f32;
-    /// Its size without its sign.
+    /// Absolute value.
     #[must_use]
     fn abs(self) -> Self;
-    /// Neither infinite nor NaN.
+    /// Whether it is neither infinite nor NaN.
     fn is_finite(self) -> bool;
 }
 

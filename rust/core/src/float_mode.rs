@@ -1,7 +1,7 @@
-//! The processor's floating-point mode. A program can have set it to flush denormal numbers to zero
-//! (PyTorch offers that), new threads inherit it, and it would change results.
+//! The processor's floating-point mode. A program may have set it to flush denormal numbers to zero (PyTorch offers
+//! that); new threads inherit that mode, and it would change results.
 
-/// While it lives, this thread computes as IEEE 754 says by default; then the old mode comes back.
+/// While it lives, this thread computes in the default IEEE 754 mode; dropping it restores the old mode.
 pub(crate) struct DefaultFloatMode {
     old: Mode,
 }

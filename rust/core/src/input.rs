@@ -39,7 +39,7 @@ impl<'a, T: Float> Input<'a, T> {
         Self::checked(Form::F32(x), x.len(), n_timesteps, n_samples, n_inputs)
     }
 
-    /// The same in float64; rounded once where the network computes in float32.
+    /// Like [`dense_f32`](Self::dense_f32), but in float64; rounded once where the network computes in float32.
     pub fn dense_f64(
         x: &'a [f64],
         n_timesteps: usize,
@@ -49,7 +49,7 @@ impl<'a, T: Float> Input<'a, T> {
         Self::checked(Form::F64(x), x.len(), n_timesteps, n_samples, n_inputs)
     }
 
-    /// The same in small counts or booleans.
+    /// Like [`dense_f32`](Self::dense_f32), but in small counts or booleans.
     pub fn dense_u8(
         x: &'a [u8],
         n_timesteps: usize,
@@ -76,8 +76,9 @@ impl<'a, T: Float> Input<'a, T> {
         Ok(Self { n_timesteps, n_samples, n_inputs, form, initial_v: None })
     }
 
-    /// Events by sample, then timestep: those of sample `s` and timestep `t` are `offsets[s * n_timesteps + t]..offsets[s * n_timesteps + t + 1]`, with ascending channels, which
-    /// are checked as a run reads them. Without `multiplicity`, each counts once.
+    /// Events, ordered by sample and then by timestep: those of sample `s` and timestep `t` are `offsets[s *
+    /// n_timesteps + t]..offsets[s * n_timesteps + t + 1]`. Their channels must ascend, which is checked when a run
+    /// reads them. Without `multiplicity`, each event counts once.
     pub fn events(
         channel: &'a [u32],
         offsets: &'a [i64],
@@ -117,13 +118,13 @@ impl<'a, T: Float> Input<'a, T> {
         }
     }
 
-    /// The same with these potentials at the start of each sample, `[n_samples, n_neurons]`, instead of 0.
+    /// The same input, with these potentials at the start of each sample, `[n_samples, n_neurons]`, instead of 0.
     #[must_use]
     pub fn with_initial_v(self, v: &'a [T]) -> Self {
         Self { initial_v: Some(v), ..self }
     }
 
-    /// A sample's potentials at its start, unless they are 0.
+    /// A sample's initial potentials; `None` if they are 0.
     pub(crate) fn initial_v(&self, sample: usize) -> Option<&'a [T]> {
         let n_neurons = self.initial_v.map_or(0, <[T]>::len) / self.n_samples;
         self.initial_v.map(|v| &v[sample * n_neurons..(sample + 1) * n_neurons])
@@ -202,14 +203,14 @@ impl<'a, T: Float> Input<'a, T> {
     }
 }
 
-/// Whether channels are each above the one before and below `n_inputs`.
+/// Whether each channel is above the one before it, and all are below `n_inputs`.
 fn are_ascending(channels: &[u32], n_inputs: usize) -> bool {
     // Without an early exit, which would keep the loop from being vectorised.
     let misplaced = channels.windows(2).filter(|pair| pair[0] >= pair[1]).count();
     misplaced == 0 && channels.last().is_none_or(|last| (*last as usize) < n_inputs)
 }
 
-/// Appends what is not zero after rounding; `indices` is a buffer.
+/// Appends the entries of `row` that are not zero after rounding; `indices` is a buffer.
 fn scan<E: Scan, T: Float>(row: &[E], spikes: &mut Vec<(u32, T)>, indices: &mut Vec<u32>) {
     indices.clear();
     E::nonzero(row, indices);

@@ -14,7 +14,7 @@ use crate::workers::{A_STEP, Watch};
 pub(crate) struct VisitingOrder {
     /// Populations in the order of their visits.
     pub(crate) populations: Vec<usize>,
-    /// By connection: it delivers the spikes of the previous timestep.
+    /// By connection: whether it delivers the spikes of the previous timestep.
     pub(crate) is_feedback: Vec<bool>,
     /// By population: the connections that end there, in the order in which they were added.
     pub(crate) incoming: Vec<Vec<usize>>,
@@ -64,7 +64,7 @@ pub(crate) fn visiting_order<T: Float>(network: &Network<T>, feedback: bool) -> 
     Ok(VisitingOrder { populations, is_feedback, incoming })
 }
 
-/// The populations that a path of one projection or none leads to.
+/// By population: whether a path of projections leads there from `from`; an empty path counts.
 fn reachable<T: Float>(network: &Network<T>, from: usize) -> Vec<bool> {
     let mut reached = vec![false; network.populations().len()];
     let mut open = vec![from];
@@ -96,7 +96,7 @@ impl<T: Float> Emitted<T> {
 }
 
 impl<T: Float> Worker<'_, T> {
-    /// Runs one sample population by population. `schedule` must give all pending spikes in each step.
+    /// Runs one sample population by population. `schedule` must select all pending spikes in each step.
     pub(crate) fn layered_sample<S: Schedule<T>>(
         &mut self,
         order: &VisitingOrder,
@@ -170,7 +170,7 @@ impl<T: Float> Worker<'_, T> {
         self.state.update_population(network, population, &mut self.fired);
     }
 
-    /// Hands on what the population fired, but for the spikes that are lost.
+    /// Hands on the spikes that the population fired, except those that are lost.
     fn hand_on(&self, emitted: &mut Emitted<T>, population: usize) {
         let start = self.run.network.populations()[population].start as u32;
         let is_kept = |at: usize| self.fates.flags.get(at).is_none_or(|flags| flags & LOST == 0);

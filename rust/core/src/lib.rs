@@ -1,15 +1,18 @@
 //! Asynchronous, event-driven execution of spiking neural networks.
 //!
-//! A [`Network`] of leaky integrate-and-fire neurons is run without layer synchronisation: spikes wait in a pending set, a [`schedule`] decides
-//! which of them are delivered next, and only the neurons that they reach are updated. `docs/semantics.md` defines what is computed to the last
-//! bit; the comments here name its sections. The method is that of Koopman et al., *Exploring the Limitations of Layer Synchronization in Spiking
-//! Neural Networks* (arXiv 2408.05098).
+//! A [`Network`] of leaky integrate-and-fire neurons is run without layer synchronisation: spikes wait in a pending
+//! set, a [`schedule`] decides which of them are delivered next, and only the neurons that they reach are updated.
+//! `docs/semantics.md` defines what is computed to the last bit; the comments in this crate refer to its sections by
+//! name. The method is that of Koopman et al., *Exploring the Limitations of Layer Synchronization in Spiking Neural
+//! Networks* (arXiv 2408.05098).
 //!
 //! Data flows one way: [`Network`] + [`Input`] + [`ScheduleSpec`] -> [`simulate`] -> [`Output`] (counts, measures and a [`Trace`]).
 //!
-//! [`FreeRunning`] stands in place of a schedule: shards of the network run on several threads and deliver spikes as they come. What happened is recorded, and its replay gives the same bits.
+//! [`FreeRunning`] takes the place of a schedule: shards of the network run on several threads and deliver spikes as
+//! they arrive. What happened can be recorded, and replaying the record gives the same bits.
 //!
-//! [`gradient`](gradient()) walks a recorded run backwards: [`Network`] + [`Input`] + [`Trace`] + [`Cotangents`] -> [`Gradient`]. Spikes have no derivative; a [`Surrogate`] stands for it.
+//! [`gradient`](gradient()) walks a recorded run backwards: [`Network`] + [`Input`] + [`Trace`] + [`Cotangents`] ->
+//! [`Gradient`]. Spikes have no derivative; a [`Surrogate`] stands in for it.
 //!
 //! ```
 //! use pyasync_core::*;

@@ -15,12 +15,13 @@ pub struct Measures {
     pub max_pending: u64,
     /// Sum of the queue's lengths after each forward step.
     pub sum_pending: u64,
-    /// Sum over the spikes of the events that had arrived in the timestep when the neuron fired.
+    /// For each spike, the number of events that had arrived at its neuron in the timestep when it fired; summed over
+    /// all spikes.
     pub sum_events: u64,
     /// Spikes fired before the first output spike.
     pub latency: Option<u64>,
     /// Whether every timestep ran until no spike was pending.
     pub reached_quiescence: bool,
-    /// What stopped it otherwise.
+    /// What stopped the sample otherwise.
     pub stopped_by: crate::options::StopReason,
 }

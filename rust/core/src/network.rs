@@ -8,7 +8,7 @@ use crate::neuron::{self, Lif};
 use crate::places::OwnPlaces;
 use crate::projection::{Map, Projection, Target, check_values};
 
-/// Neurons and inputs share the ids of spikes.
+/// Limit on neurons and inputs together: spikes identify their sources by 32-bit ids, which the two share.
 const MOST_IDS: usize = u32::MAX as usize;
 
 /// Where a projection comes from.
@@ -33,7 +33,7 @@ pub struct Population {
     pub lif: Lif,
 }
 
-/// A projection in its place.
+/// A projection in its place in the network.
 #[derive(Debug)]
 pub(crate) struct Connection<T> {
     pub(crate) source: Source,
@@ -48,7 +48,7 @@ pub(crate) struct Bias<T> {
     pub(crate) connection: usize,
     pub(crate) target: Target,
     pub(crate) values: Vec<T>,
-    /// None of them is 0.
+    /// Whether none of them is 0.
     pub(crate) whole: bool,
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct Bias<T> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FanOut {
     pub(crate) connections: Vec<usize>,
-    /// Two of them share a target, so spikes must be delivered one by one to keep the order of events.
+    /// Whether two of them share a target: spikes must then be delivered one by one, to keep the order of events.
     pub(crate) parallel: bool,
 }
 
@@ -70,13 +70,13 @@ pub struct Network<T> {
     pub(crate) biases: Vec<Bias<T>>,
     pub(crate) from_input: FanOut,
     pub(crate) from_population: Vec<FanOut>,
-    /// Of several populations: each neuron's.
+    /// By neuron: its population; empty if there is only one population.
     population_of: Vec<u32>,
     pub(crate) tau_mem: Vec<f64>,
     pub(crate) threshold: Vec<T>,
     /// No population has two sources, so spikes of different sources never meet in one sum.
     pub(crate) single_sources: bool,
-    /// Some event can arrive at one neuron alone.
+    /// Whether events can arrive at single neurons, rather than at whole populations only.
     pub(crate) has_single_events: bool,
     pub(crate) has_sync_threshold: bool,
     pub(crate) divisions: Divisions,
@@ -98,7 +98,7 @@ impl<T: Float> Network<T> {
     /// The number of a neuron's population.
     #[inline]
     pub(crate) fn population_index(&self, neuron: u32) -> usize {
-        // Neurons come in any order, so that each look into a large table waits for memory.
+        // Neurons come in any order, so each lookup in a large table waits for memory; one population needs none.
         if self.populations.len() == 1 { 0 } else { self.population_of[neuron as usize] as usize }
     }
 
@@ -125,7 +125,7 @@ impl<T: Float> Network<T> {
         &self.populations[self.population_index(neuron)]
     }
 
-    /// Synapses of each projection, in the order in which they were added.
+    /// Number of synapses of each projection, in the order in which they were added.
     pub fn n_synapses(&self) -> Vec<u64> {
         self.connections.iter().map(|c| c.projection.n_synapses()).collect()
     }
@@ -151,7 +151,8 @@ impl<T: Float> Network<T> {
         Ok(beta.collect())
     }
 
-    /// Identifies the structure (populations, neuron models' kinds, projections and their shapes, number type), not the weights, time constants and thresholds.
+    /// Identifies the structure (populations, kinds of neuron models, projections and their shapes, number type), but
+    /// not the weights, time constants and thresholds.
     pub fn fingerprint(&self) -> u64 {
         self.fingerprint
     }
@@ -184,13 +185,13 @@ impl<T: Float> NetworkBuilder<T> {
         Self { n_inputs, populations: Vec::new(), projections: Vec::new(), output: None }
     }
 
-    /// Adds a population of `n` neurons; gives its index.
+    /// Adds a population of `n` neurons and returns its index.
     pub fn population(&mut self, name: &str, n: usize, lif: Lif) -> usize {
         self.populations.push((name.to_owned(), n, lif));
         self.populations.len() - 1
     }
 
-    /// Adds a projection to the population with index `target`; `bias` has one value a target neuron.
+    /// Adds a projection to the population with index `target`; `bias` has one value per target neuron.
     pub fn projection(
         &mut self,
         source: Source,

@@ -28,9 +28,10 @@ pub enum Refractory {
 /// The neuron model of one population.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lif {
-    /// Membrane time constant in seconds, one value or one a neuron; infinity is the integrate-and-fire neuron.
+    /// Membrane time constant in seconds, one value in all or one per neuron; infinity makes it the integrate-and-fire
+    /// neuron.
     pub tau_mem: Vec<f64>,
-    /// A neuron fires strictly above it; one value or one a neuron.
+    /// The potential strictly above which a neuron fires; one value in all or one per neuron.
     pub v_threshold: Vec<f64>,
     /// What firing does to the potential.
     pub reset: Reset,
@@ -53,7 +54,7 @@ impl Default for Lif {
 }
 
 impl Lif {
-    /// Checks the parameters and gives one `tau_mem` and one `v_threshold` to each of `n` neurons.
+    /// Checks the parameters and returns one `tau_mem` and one `v_threshold` for each of `n` neurons.
     pub(crate) fn expand<T: Float>(&self, n: usize) -> Result<(Vec<f64>, Vec<T>), Error> {
         let spread = |argument: &str, values: &[f64]| match values {
             &[value] => Ok(vec![value; n]),

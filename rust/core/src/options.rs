@@ -1,5 +1,5 @@
-//! What a run is asked for besides network, input and schedule, and how a timestep can end
-//! (`docs/semantics.md`, "Stops").
+//! The options of a run, besides network, input and schedule, and how a timestep can end (`docs/semantics.md`,
+//! "Stops").
 
 use serde::{Deserialize, Serialize};
 
@@ -63,7 +63,8 @@ pub enum Ending {
 }
 
 impl Ending {
-    /// 0: quiescent; then by threes, one for each reason from 1 to 3: discarded, carried, stopped.
+    /// The ending as a number: 0 for quiescent, then 1 to 3 for discarded, 4 to 6 for carried and 7 to 9 for stopped,
+    /// in the order of the reasons.
     pub fn code(self) -> u8 {
         match self {
             Self::Quiescent => 0,
@@ -95,21 +96,21 @@ impl Ending {
     }
 }
 
-/// Everything about a run but network, input and schedule.
+/// Everything about a run except network, input and schedule.
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools)] // each stands for something kept or not
 pub struct Options {
     /// Length of a timestep in seconds.
     pub dt: f64,
-    /// One id a sample, for its random numbers; `None`: its position in the batch.
+    /// One id per sample, which keys its random numbers; `None` stands for its position in the batch.
     pub sample_ids: Option<Vec<u64>>,
     /// Worker threads.
     pub threads: usize,
     /// How input spikes arrive.
     pub input_mode: InputMode,
-    /// Guard on the forward steps of a timestep.
+    /// Stops a timestep that has taken this many forward steps and still has spikes pending.
     pub max_forward_steps: u64,
-    /// Stops a sample that has fired so many spikes.
+    /// Stops a sample once it has fired this many spikes.
     pub max_spikes: Option<u64>,
     /// Stops after an output spike.
     pub stop_on_output: Option<OutputStop>,
@@ -117,7 +118,7 @@ pub struct Options {
     pub extra_steps: u64,
     /// What a stop does with pending spikes.
     pub on_stop: OnStop,
-    /// Dropouts of training; a replay has those of its record instead.
+    /// Dropouts, for training; a replay takes the fates of its spikes from its record instead.
     pub dropout: Option<Dropout>,
     /// Record a trace.
     pub record: bool,

@@ -1,4 +1,5 @@
-//! Where the numbers of a state's neurons, and of a reverse pass's, lie: in the order of the ids, but for populations that convolutions reach.
+//! Where each neuron's numbers lie, in a state and in a reverse pass: in the order of the ids, except in populations
+//! that convolutions reach.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -7,22 +8,24 @@ use crate::float::Float;
 use crate::network::Network;
 use crate::projection::Target;
 
-/// A spike of a convolution reaches all output channels at some positions. Ids go channel by channel, so in their order the channels of a position would lie a plane apart: a cache line for each, and where a plane
-/// is a power of two all of them in the same few lines of the cache. Here they lie together.
+/// The places of neurons. A spike that passes through a convolution reaches all output channels at a few positions. Ids
+/// go channel by channel, so in their order the channels of one position would lie a whole plane apart: each in a cache
+/// line of its own and, where the size of a plane is a power of two, all competing for the same few slots of the cache.
+/// Ordered by place they lie together.
 #[derive(Debug)]
 pub(crate) struct Places {
     first_neuron: usize,
-    /// By id, from the first that is here on: the place. Empty where all neurons lie in the order of their ids.
+    /// By id, counted from `first_neuron`: the place. Empty if all neurons lie in the order of their ids.
     of_id: Vec<u32>,
-    /// By place: the id.
+    /// By place: the id. Empty if all neurons lie in the order of their ids.
     ids: Vec<u32>,
-    /// By population: how many neurons a channel has where channels lie together, else 0.
+    /// By population: the number of neurons per channel if the channels of a position lie together, otherwise 0.
     planes: Vec<usize>,
-    /// By population: where its neurons are.
+    /// By population: the range of its places.
     parts: Vec<Range<usize>>,
 }
 
-/// Those of all neurons of a network; found once, as it may be run many times for a moment each.
+/// The places of all neurons of a network. Found only once, because a network may be run many times, for a moment each.
 #[derive(Debug, Default)]
 pub(crate) struct OwnPlaces {
     of_states: OnceLock<Arc<Places>>,
@@ -30,7 +33,8 @@ pub(crate) struct OwnPlaces {
 }
 
 impl Places {
-    /// Of the neurons with ids from `first_neuron` on; `parts` are those of each population, as ids.
+    /// The places of the neurons with ids from `first_neuron` on; `parts` has those of each population, as ranges of
+    /// ids.
     pub(crate) fn new<T: Float>(
         network: &Network<T>,
         first_neuron: usize,
@@ -44,7 +48,8 @@ impl Places {
         Arc::clone(network.places.of_states.get_or_init(new))
     }
 
-    /// Of all neurons, as the reverse pass has them: in the order of their ids too where a map into the population can read them in no other.
+    /// The places of all neurons in the reverse pass. A population also lies in the order of its ids if a map into it
+    /// cannot read it in any other.
     pub(crate) fn of_adjoints<T: Float>(network: &Network<T>) -> Arc<Self> {
         let new = || {
             let parts: Vec<_> = network.populations().iter().map(|p| p.start..p.end).collect();
@@ -77,13 +82,13 @@ impl Places {
         Self { first_neuron, of_id, ids, planes, parts }
     }
 
-    /// All neurons lie in the order of their ids.
+    /// Whether all neurons lie in the order of their ids.
     #[inline]
     pub(crate) fn follow_ids(&self) -> bool {
         self.ids.is_empty()
     }
 
-    /// How many neurons a channel of the population has, if its channels lie together.
+    /// The number of neurons per channel of the population, if the channels of a position lie together.
     #[inline]
     pub(crate) fn plane(&self, population: usize) -> Option<usize> {
         Some(self.planes[population]).filter(|plane| *plane != 0)
@@ -108,23 +113,24 @@ impl Places {
         places.map(|place| self.id(place) as usize)
     }
 
-    /// The same as a list; only where not all neurons lie in the order of their ids.
+    /// The ids at a range of places, as a slice. Must not be called if all neurons lie in the order of their ids.
     #[inline]
     pub(crate) fn list(&self, places: Range<usize>) -> &[u32] {
         &self.ids[places]
     }
 
-    /// Numbers of all of a population's neurons.
+    /// Combines the numbers of all of a population's neurons with how they lie.
     #[inline]
     pub(crate) fn of_population<'a, T>(&self, population: usize, values: &'a [T]) -> Laid<'a, T> {
         Laid { values, plane: self.planes[population] }
     }
 
-    /// What was given by id, by place.
+    /// Copies numbers that are ordered by id into the order of places.
     pub(crate) fn put<T: Float>(&self, by_id: &[T], by_place: &mut [T]) {
         for (part, &plane) in self.parts.iter().zip(&self.planes) {
             let (given, put) = (&by_id[part.clone()], &mut by_place[part.clone()]);
-            // One number for a population, as most time constants and thresholds are, needs no looking up; zeros have two signs.
+            // A population whose numbers are all the same, as with most time constants and thresholds, needs no lookup.
+            // Zeros are left out because 0 and -0 compare as equal.
             let is_one = |first: &T| *first != T::ZERO && given.iter().all(|value| value == first);
             if plane == 0 || given.first().is_none_or(is_one) {
                 put.copy_from_slice(given);
@@ -136,7 +142,7 @@ impl Places {
         }
     }
 
-    /// What was given by place, by id.
+    /// Copies numbers that are ordered by place into the order of ids.
     pub(crate) fn take<T: Float>(&self, by_place: &[T], by_id: &mut [T]) {
         if self.follow_ids() {
             by_id.copy_from_slice(by_place);
@@ -148,14 +154,15 @@ impl Places {
     }
 }
 
-/// By population: how many neurons a channel has, where a convolution reaches several at a position; else 0.
+/// By population: the number of neurons per channel if a convolution reaches several channels at a position, otherwise
+/// 0.
 fn planes<T: Float>(network: &Network<T>, parts: &[Range<usize>]) -> Vec<usize> {
     let mut planes = vec![0; parts.len()];
     for connection in &network.connections {
         let population = connection.target.population;
         let Some(plane) = connection.projection.channel_plane() else { continue };
         let (part, start) = (&parts[population], connection.target.start);
-        // Another convolution may have cut the population at its own planes.
+        // A shard may end within one of these planes, where a plane of another convolution ends.
         let is_cut = part.len() % plane != 0 || (part.start - start) % plane != 0;
         if planes[population] == 0 && part.len() > plane && !is_cut {
             planes[population] = plane;
@@ -164,23 +171,23 @@ fn planes<T: Float>(network: &Network<T>, parts: &[Range<usize>]) -> Vec<usize> 
     planes
 }
 
-/// Numbers of a population's neurons, as they lie.
+/// The numbers of a population's neurons, in the order in which they lie.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Laid<'a, T> {
     pub(crate) values: &'a [T],
-    /// How many neurons a channel has if channels lie together, else 0.
+    /// The number of neurons per channel if the channels of a position lie together, otherwise 0.
     plane: usize,
 }
 
 impl<'a, T: Float> Laid<'a, T> {
-    /// In the order of the ids.
+    /// The numbers in the order of the ids.
     #[inline]
     pub(crate) fn by_id(self) -> &'a [T] {
         debug_assert_eq!(self.plane, 0, "only maps that read channels are given them");
         self.values
     }
 
-    /// That of a neuron of the population.
+    /// The number of a neuron, which is counted within the population.
     #[inline]
     pub(crate) fn of(self, neuron: usize) -> T {
         if self.plane == 0 {
@@ -190,13 +197,13 @@ impl<'a, T: Float> Laid<'a, T> {
         self.values[position * (self.values.len() / self.plane) + channel]
     }
 
-    /// How many channels lie together, if those of so many neurons do.
+    /// How many channels lie together at a position, if they do for channels of `plane` neurons.
     #[inline]
     pub(crate) fn channels(self, plane: usize) -> Option<usize> {
         (self.plane == plane).then(|| self.values.len() / plane)
     }
 
-    /// Where a part of the population lies.
+    /// The ranges in which the target's part of the population lies.
     pub(crate) fn pieces(self, target: Target) -> impl Iterator<Item = Range<usize>> {
         let all = self.values.len();
         let (n, stride, first, end) = if self.plane == 0 || target.len() == all {

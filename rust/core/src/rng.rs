@@ -14,13 +14,13 @@ const MULTIPLIERS: [u64; 2] = [0xD2E7_470E_E14C_6C93, 0xCA5A_8263_9512_1157];
 const WEYL: [u64; 2] = [0x9E37_79B9_7F4A_7C15, 0xBB67_AE85_84CA_A73B];
 
 impl Philox {
-    /// The generator of one place in a run; `stream` is 0 for selection, 1 for momentum's noise and 2 for dropouts.
+    /// The generator for one point of a run; `stream` is 0 for selection, 1 for momentum's noise and 2 for dropouts.
     #[inline]
     pub fn new(seed: u64, sample_id: u64, timestep: u64, step: u64, stream: u64) -> Self {
         Self { key: [seed, sample_id], place: [step, timestep, stream] }
     }
 
-    /// Four numbers; blocks are counted from 1, as NumPy does.
+    /// The four numbers of a block; blocks are counted from 1, as in NumPy.
     #[inline]
     pub fn block(&self, block: u64) -> [u64; 4] {
         let mut counter = [block, self.place[0], self.place[1], self.place[2]];
@@ -46,7 +46,7 @@ impl Philox {
     }
 }
 
-/// A number in `0..n` from 64 random bits (`n > 0`); off uniform by less than `n / 2^64`.
+/// A number in `0..n` from 64 random bits (`n > 0`); its distribution deviates from uniform by less than `n / 2^64`.
 #[inline]
 pub(crate) fn index_below(random: u64, n: usize) -> usize {
     ((u128::from(random) * n as u128) >> 64) as usize

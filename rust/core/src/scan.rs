@@ -8,7 +8,7 @@ use crate::kernels::{LANES, for_each_set};
 pub(crate) trait Scan: Copy {
     /// Appends the index of every entry that is not zero.
     fn nonzero(row: &[Self], found: &mut Vec<u32>);
-    /// Exact.
+    /// Converts exactly.
     fn to_f64(self) -> f64;
 }
 

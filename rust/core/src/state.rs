@@ -13,7 +13,7 @@ use crate::places::Places;
 use crate::projection::Target;
 use crate::touched::Touched;
 
-/// A neuron that is refractory, with what its refractoriness ends with.
+/// A refractory neuron, with the potential and the threshold that it gets back when its refractoriness ends.
 #[derive(Clone, Copy, Debug)]
 struct Resting<T> {
     neuron: u32,
@@ -21,30 +21,32 @@ struct Resting<T> {
     threshold: T,
 }
 
-/// The state of all neurons, or of those of a shard: ids from `first_neuron` on. A refractory neuron has an infinite threshold: events still add to its `v` (the vector loops then need no mask), and `end_timestep` puts
-/// back the potential that it had when it fired.
+/// The state of all neurons, or of those of a shard, whose ids start at `first_neuron`. A refractory neuron has an
+/// infinite threshold: events still add to its `v` (so that the vector loops need no mask), and `end_timestep` restores
+/// its threshold and the potential that firing left it with.
 #[derive(Debug)]
 pub(crate) struct State<T> {
     first_neuron: usize,
-    /// By population: the ids of those of its neurons that are here.
+    /// By population: the ids of those of its neurons that this state holds.
     parts: Vec<std::ops::Range<usize>>,
-    /// By projection: the part of its target that is here.
+    /// By projection: the part of its target that this state holds.
     targets: Vec<Target>,
-    /// Where the numbers of each neuron lie in what follows.
+    /// Where each neuron's numbers lie in the arrays below.
     places: Arc<Places>,
     beta: Vec<T>,
     v: Vec<T>,
-    /// `i_k` of the step at hand; 0 between steps.
+    /// `i_k` of the current step; 0 between steps.
     input: Vec<T>,
     threshold: Vec<T>,
     resting: Vec<Resting<T>>,
-    /// Events that arrived one by one at each neuron in the timestep; those that arrived at its whole population are in `whole_events`.
+    /// Events that have arrived at each neuron individually in the timestep; those that arrived at its whole population
+    /// are counted in `whole_events`.
     events: Vec<u32>,
     whole_events: Vec<u32>,
-    /// Populations wholly touched in this step.
+    /// Populations that were touched as a whole in this step.
     whole: Vec<u32>,
     is_whole: Vec<bool>,
-    /// Places of neurons touched one by one in this step.
+    /// Places of neurons that were touched individually in this step.
     touched: Touched,
     /// Events delivered so far in the sample, biases excepted.
     pub(crate) operations: u64,
@@ -95,7 +97,7 @@ impl<T: Float> State<T> {
         }
     }
 
-    /// Starts a sample with all potentials at 0 or as given, whatever became of the sample before it.
+    /// Starts a sample with all potentials at 0 or as given, whatever state the sample before it was left in.
     pub(crate) fn begin_sample(&mut self, initial_v: Option<&[T]>) {
         self.end_timestep();
         self.forget_step();
@@ -107,7 +109,7 @@ impl<T: Float> State<T> {
         (self.operations, self.updates) = (0, 0);
     }
 
-    /// Semantics, "Time", 1: decay; no event has arrived.
+    /// Begins a timestep: potentials decay, and event counts start from 0 (`docs/semantics.md`, "Time", 1).
     pub(crate) fn begin_timestep(&mut self, network: &Network<T>) {
         T::decay(&mut self.v, &self.beta);
         self.whole_events.fill(0);
@@ -125,36 +127,37 @@ impl<T: Float> State<T> {
         }
     }
 
-    /// The neurons that are here.
+    /// The ids of the neurons that this state holds.
     pub(crate) fn neurons(&self) -> std::ops::Range<usize> {
         self.first_neuron..self.first_neuron + self.v.len()
     }
 
-    /// The first neuron that is here.
+    /// The id of the first neuron that this state holds.
     pub(crate) fn first_neuron(&self) -> usize {
         self.first_neuron
     }
 
-    /// The part of a projection's target that is here.
+    /// The part of a projection's target that this state holds.
     #[inline]
     pub(crate) fn target(&self, connection: usize) -> Target {
         self.targets[connection]
     }
 
-    /// The places of those of a population's neurons that are here.
+    /// The places of those of a population's neurons that this state holds.
     #[inline]
     fn part(&self, population: usize) -> std::ops::Range<usize> {
         let part = &self.parts[population];
         part.start - self.first_neuron..part.end - self.first_neuron
     }
 
-    /// How many neurons a channel of the population has, if its channels lie together.
+    /// The number of neurons per channel of the population, if the channels of a position lie together.
     #[inline]
     fn plane(&self, population: usize) -> Option<usize> {
         self.places.plane(population)
     }
 
-    /// Updates every touched neuron; fills `fired` with those that fire, in neuron order. The caller then has each of them `fire`.
+    /// Updates every touched neuron; fills `fired` with those that fire, in neuron order. The caller must then call
+    /// `fire` for each of them.
     pub(crate) fn update(&mut self, network: &Network<T>, fired: &mut Vec<u32>) {
         fired.clear();
         for &population in &self.whole {
@@ -164,7 +167,7 @@ impl<T: Float> State<T> {
             integrate(v, input, &self.threshold[range.clone()], (&self.places, range.start), fired);
         }
         let mut updates = 0;
-        // A population's places are its ids' in another order.
+        // A population takes up the same range by place as by id, so a place can stand for an id here.
         let is_whole = |k: usize| {
             !self.whole.is_empty() && self.is_whole[network.population_index((k + self.first_neuron) as u32)]
         };
@@ -191,7 +194,8 @@ impl<T: Float> State<T> {
         self.forget_step();
     }
 
-    /// Delivers a step's events, of which no neuron has two and which come in neuron order, and updates each neuron at once: the bits are those of `events` and `update`.
+    /// Delivers a step's events, which come in neuron order, at most one for each neuron, and updates each neuron
+    /// immediately. The bits are those of `events` followed by `update`.
     #[inline]
     pub(crate) fn update_one_by_one(
         &mut self,
@@ -215,7 +219,7 @@ impl<T: Float> State<T> {
         self.apply_sync_threshold(network, fired);
     }
 
-    /// Has every neuron of a population be updated, touched or not.
+    /// Marks every neuron of a population as touched, so that all of them are updated.
     pub(crate) fn touch_all(&mut self, population: usize) {
         self.touch_whole(population, 0);
     }
@@ -260,7 +264,7 @@ impl<T: Float> State<T> {
         self.touched.contains(k) || self.is_whole[network.population_index(neuron)]
     }
 
-    /// Drops the events of the step at hand without an update.
+    /// Drops the events of the current step without an update.
     pub(crate) fn drop_events(&mut self) {
         for &population in &self.whole {
             let range = self.part(population as usize);
@@ -272,7 +276,7 @@ impl<T: Float> State<T> {
         self.forget_step();
     }
 
-    /// Has neurons of any populations, in neuron order, fire; as `fire`.
+    /// Like `fire`, for neurons of any populations, in neuron order.
     #[inline]
     pub(crate) fn fire_all(&mut self, network: &Network<T>, fired: &[u32], v: &mut Vec<T>) -> u64 {
         let (mut rest, mut events) = (fired, 0);
@@ -287,8 +291,8 @@ impl<T: Float> State<T> {
         events
     }
 
-    /// Has neurons of one population fire: appends the potential `v'` of each to `v` and resets it.
-    /// Gives the sum of the events that had arrived at them in the timestep.
+    /// Fires neurons of one population: appends the potential `v'` of each to `v`, then resets it. Returns the total
+    /// number of events that had arrived at them in the timestep.
     #[inline]
     pub(crate) fn fire(&mut self, lif: &Lif, population: usize, neurons: &[u32], v: &mut Vec<T>) -> u64 {
         let mut events = u64::from(self.whole_events[population]) * neurons.len() as u64;
@@ -308,7 +312,7 @@ impl<T: Float> State<T> {
         events
     }
 
-    /// Ends the refractoriness of those among the neurons that have just fired whose flags say so.
+    /// Ends the refractoriness of those of `neurons`, which have just fired, whose flags say that they skip it.
     pub(crate) fn skip_refractoriness(&mut self, neurons: &[u32], flags: &[u8]) {
         for (&neuron, _) in neurons.iter().zip(flags).filter(|(_, flags)| **flags & SKIPPED != 0) {
             if let Some(at) = self.resting.iter().rposition(|resting| resting.neuron == neuron) {
@@ -320,13 +324,13 @@ impl<T: Float> State<T> {
         }
     }
 
-    /// The potentials, by id; exact between timesteps.
+    /// Copies out the potentials, by id. They are exact only between timesteps, when no neuron is refractory.
     pub(crate) fn copy_v(&self, v: &mut [T]) {
         self.places.take(&self.v, v);
     }
 }
 
-/// Updates the neurons from a place on, and adds the ids of those that fire.
+/// Updates the neurons from place `first` on, and appends the ids of those that fire.
 #[inline]
 fn integrate<T: Float>(
     v: &mut [T],

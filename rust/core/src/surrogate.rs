@@ -1,4 +1,5 @@
-//! Surrogate derivatives: what stands for the derivative of a spike with respect to `x = v' - v_threshold`, by their snnTorch names and parameters.
+//! Surrogate derivatives: what stands in for the derivative of a spike with respect to `x = v' - v_threshold`, under
+//! snnTorch's names and with its parameters.
 
 use crate::error::Error;
 use crate::float::Float;
@@ -49,7 +50,8 @@ impl Surrogate {
         }
     }
 
-    /// The derivative at each of `x`. A refractory neuron's `x` is minus infinity and gives 0 for every surrogate.
+    /// The derivative at each of `x`. A refractory neuron has an `x` of minus infinity, which gives 0 for every
+    /// surrogate.
     #[inline]
     pub(crate) fn derivatives<T: Float>(self, x: &[T], derivative: &mut [T]) {
         let number = T::from_f64;
@@ -81,7 +83,7 @@ impl Surrogate {
                 T::ONE / (root * root)
             }
             Self::Sigmoid { slope } => {
-                // Even in x, and in this form never infinity over infinity.
+                // The function is even in x, and in this form never becomes infinity over infinity.
                 let e = libm::exp(-(slope * x.to_f64()).abs());
                 number(slope * e / ((1.0 + e) * (1.0 + e)))
             }
@@ -91,7 +93,8 @@ impl Surrogate {
     }
 }
 
-/// What distances from a threshold are multiplied by: above 0 however small it is, so that the product with infinity is infinity.
+/// The factor for distances from a threshold: above 0 however small `slope` is, so that its product with infinity is
+/// infinity and not NaN.
 fn scale<T: Float>(slope: f64) -> T {
     T::from_f64(slope.max(f64::from(f32::MIN_POSITIVE)))
 }

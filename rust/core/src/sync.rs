@@ -1,5 +1,6 @@
-//! The only door to atomics and threads, so that something else can stand in for the standard library: loom's model checker (`--cfg loom`), shuttle's schedulers
-//! (`--cfg shuttle`), or atomics that take their time (`--cfg disturbed`). `free/PROTOCOL.md`, "How it is tested".
+//! The only door to atomics and threads, so that something else can stand in for the standard library: loom's model
+//! checker (`--cfg loom`), shuttle's schedulers (`--cfg shuttle`), or atomics that pause at random (`--cfg disturbed`).
+//! See `free/PROTOCOL.md`, "How it is tested".
 
 #[cfg(disturbed)]
 mod disturbed;
@@ -8,7 +9,7 @@ mod disturbed;
 mod of_std {
     #[cfg(disturbed)]
     pub(crate) use super::disturbed::{AtomicBool, AtomicU64, AtomicUsize, fence};
-    /// A word that is written and read by turns, as the order of other atomics has it.
+    /// A word whose writer and reader take turns, in an order that other atomics establish.
     pub(crate) use AtomicU64 as Slot;
     pub(crate) use std::sync::atomic::Ordering;
     #[cfg(not(disturbed))]
@@ -16,22 +17,24 @@ mod of_std {
     pub(crate) use std::sync::{Mutex, OnceLock};
     pub(crate) use std::thread::{self, Thread, current, yield_now};
 
-    /// Sleeps until woken, or for a while: a run must end even if a waker was killed.
+    /// Sleeps until woken, or for a while: nobody wakes a sleeper when the caller wants to stop, so it must look for
+    /// itself.
     pub(crate) fn park() {
         thread::park_timeout(std::time::Duration::from_millis(100));
     }
 }
 
-/// Here a worker that nobody wakes sleeps for ever, and the model reports it.
+/// Under loom, a worker that nobody wakes sleeps forever, and the model checker reports it.
 #[cfg(loom)]
 mod of_loom {
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
     pub(crate) use loom::thread::yield_now;
-    // Of what is not free running nothing is modelled; it only has to compile.
+    // Nothing but free running is modelled; the rest only has to compile.
     pub(crate) use std::sync::Mutex;
     pub(crate) use std::thread;
 
-    /// A thread as far as others can wake it. Loom's own orders more than the standard library's promises: it has a thread see all that its waker saw, slept or not.
+    /// A thread, as far as others can wake it. Loom's own gives stronger ordering than the standard library promises:
+    /// with it, a thread sees all that its waker saw, whether it slept or not.
     #[derive(Clone, Debug)]
     pub(crate) struct Thread(std::sync::Arc<loom::sync::Notify>);
 
@@ -43,7 +46,7 @@ mod of_loom {
         CURRENT.with(Thread::clone)
     }
 
-    /// Sleeps until woken, or (once in an execution) for no time.
+    /// Sleeps until woken, or (once in an execution) returns at once.
     pub(crate) fn park() {
         current().0.wait();
     }
@@ -54,15 +57,16 @@ mod of_loom {
         }
     }
 
-    /// Loom never has a load see a store that comes later in its execution, as a processor may. So each load and store of a slot is also an access to memory that nobody
-    /// else may touch at the time: loom reports those that nothing orders.
+    /// Loom never lets a load see a store that comes later in the execution, as a processor may. So each load and store
+    /// of a slot also accesses a cell that nobody else may access at the same time: loom reports accesses that nothing
+    /// orders.
     #[derive(Debug)]
     pub(crate) struct Slot {
         word: AtomicU64,
         turn: loom::cell::UnsafeCell<()>,
     }
 
-    // SAFETY: `turn` holds nothing.
+    // SAFETY: `turn` is the only field that is not `Sync` by itself, and it holds no data.
     unsafe impl Sync for Slot {}
 
     impl Slot {
@@ -79,14 +83,15 @@ mod of_loom {
         }
     }
 
-    /// The standard library's, for one setter: what loom lacks.
+    /// Stands in for the standard library's `OnceLock`, which loom lacks; only one thread may set it.
     #[derive(Debug)]
     pub(crate) struct OnceLock<T> {
         is_set: AtomicBool,
         value: loom::cell::UnsafeCell<Option<T>>,
     }
 
-    // SAFETY: the value is written before `is_set`, once, by the only thread that sets it, and read after.
+    // SAFETY: the value is written once, by the only thread that sets it, before it stores `is_set` (Release); others
+    // read the value only after they have loaded `is_set` as true (Acquire).
     unsafe impl<T: Send + Sync> Sync for OnceLock<T> {}
 
     impl<T: Clone> OnceLock<T> {
@@ -94,7 +99,7 @@ mod of_loom {
             Self { is_set: AtomicBool::new(false), value: loom::cell::UnsafeCell::new(None) }
         }
         pub(crate) fn get(&self) -> Option<T> {
-            // SAFETY: see `Sync`; loom checks it.
+            // SAFETY: see the `Sync` implementation; loom checks it.
             self.is_set
                 .load(Ordering::Acquire)
                 .then(|| self.value.with(|value| unsafe { (*value).clone() }))?
@@ -102,7 +107,7 @@ mod of_loom {
         pub(crate) fn get_or_init(&self, init: impl FnOnce() -> T) {
             // Relaxed: only the one setter asks.
             if !self.is_set.load(Ordering::Relaxed) {
-                // SAFETY: see `Sync`; loom checks it.
+                // SAFETY: see the `Sync` implementation; loom checks it.
                 self.value.with_mut(|value| unsafe { *value = Some(init()) });
                 self.is_set.store(true, Ordering::Release);
             }

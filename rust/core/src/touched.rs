@@ -1,16 +1,17 @@
-//! The neurons that events arrive at one by one in a forward step, each listed once.
+//! The neurons at which events arrive individually in a forward step, each listed once.
 
 use std::ops::Range;
 
-/// Places in a state's arrays.
+/// A set of places in a state's arrays.
 #[derive(Debug)]
 pub(crate) struct Touched {
-    /// Those added alone. The first `n` count; there is always room for one more.
+    /// Places that were added alone. Only the first `n` entries count; there is always room for one more.
     singles: Vec<u32>,
     n: usize,
-    /// Those added together with their neighbours.
+    /// Places that were added together with their neighbours.
     runs: Vec<Range<usize>>,
-    /// One bit a place: it is among them. Bits, because events arrive at random neurons and these stay in the fastest cache.
+    /// One bit per place: whether it is in the set. Bits, because events arrive at random neurons, and bits are small
+    /// enough to stay in the fastest cache.
     bits: Vec<u64>,
 }
 
@@ -25,7 +26,7 @@ impl Touched {
     pub(crate) fn extend(&mut self, places: impl Iterator<Item = usize>) {
         let mut n = self.n;
         for k in places {
-            // Written whether or not it is new, and kept if it is: which it is cannot be predicted.
+            // Always written, but kept only if it is new: a branch on that could not be predicted.
             self.singles[n] = k as u32;
             let (bits, bit) = (&mut self.bits[k / 64], k % 64);
             n += usize::from(*bits >> bit & 1 == 0);
@@ -34,7 +35,7 @@ impl Touched {
         self.n = n;
     }
 
-    /// Adds a range of places; `joins`: it may be one with a range that ends where it starts.
+    /// Adds a range of places. `joins` says that it may be merged with a range that ends where it starts.
     #[inline]
     pub(crate) fn add_run(&mut self, run: Range<usize>, joins: bool) {
         if words(&run).all(|(word, mask)| self.bits[word] & mask == 0) {
@@ -61,7 +62,8 @@ impl Touched {
         self.bits[k / 64] >> (k % 64) & 1 == 1
     }
 
-    /// Those that were added alone, which are then among them no more; to be read to its end.
+    /// Removes the places that were added alone, and gives them. The iterator must be run to its end, and `clear`
+    /// called before anything is added: whole words of bits are cleared, those of `runs` among them.
     #[inline]
     pub(crate) fn drain_singles(&mut self) -> impl Iterator<Item = usize> {
         let (n, bits) = (std::mem::take(&mut self.n), &mut self.bits);
@@ -71,19 +73,19 @@ impl Touched {
         })
     }
 
-    /// Those that were added together with their neighbours.
+    /// The ranges that were added together.
     #[inline]
     pub(crate) fn runs(&self) -> &[Range<usize>] {
         &self.runs
     }
 
-    /// Those that were added alone.
+    /// The places that were added alone.
     #[inline]
     pub(crate) fn singles(&self) -> impl Iterator<Item = usize> {
         self.singles[..self.n].iter().map(|k| *k as usize)
     }
 
-    /// All of them.
+    /// All places in the set.
     pub(crate) fn all(&self) -> impl Iterator<Item = usize> {
         self.runs.iter().cloned().flatten().chain(self.singles())
     }
@@ -96,7 +98,7 @@ impl Touched {
     }
 }
 
-/// The words of a bit set in which a range of places lies, with those of their bits that are its.
+/// The words of the bit set that a range of places lies in, each with a mask of the bits that belong to the range.
 #[inline]
 fn words(places: &Range<usize>) -> impl Iterator<Item = (usize, u64)> + use<> {
     let Range { start, end } = *places;

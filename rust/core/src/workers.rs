@@ -1,4 +1,4 @@
-//! Worker threads, and what goes on meanwhile on the thread that called: progress, and the wish to stop.
+//! Worker threads, and what the calling thread does meanwhile: it reports progress, and passes on the wish to stop.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,38 +9,39 @@ use crossbeam_utils::CachePadded;
 use crate::error::Error;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, thread};
 
-/// More threads than this gain nothing on any machine and cost memory each.
+/// The most threads of a run: more gain nothing on any machine, and each costs memory.
 pub(crate) const MOST_THREADS: usize = 1024;
 
 /// Time between two calls of a run's `progress`.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Asked between steps whether the run goes on.
+/// Says, when asked between steps, whether the run goes on.
 pub(crate) enum Watch<'a> {
-    /// On a thread of its own: another thread says.
+    /// On a spawned thread: another thread decides.
     Shared(&'a AtomicBool),
-    /// On the calling thread: `progress` says, every now and then, for all.
+    /// On the calling thread: `progress` decides for all threads, and is asked from time to time.
     Calling {
         progress: &'a mut dyn FnMut(usize) -> bool,
         done: &'a AtomicUsize,
         stopped: &'a AtomicBool,
         asked: Instant,
-        /// Work since the clock was last looked at.
+        /// Work done since the last look at the clock.
         since: usize,
     },
 }
 
-/// Work of a forward step besides that of its spikes, each of which counts 1.
+/// How much work a forward step is, not counting its spikes, each of which counts 1.
 pub(crate) const A_STEP: usize = 16;
-/// So much work is worth a look at the clock.
+/// How much work is worth a look at the clock.
 pub(crate) const A_LOOK: usize = 64 * A_STEP;
 
 impl Watch<'_> {
-    /// False: stop now. Cheap, because it is asked in every step. `work`: what was done since it was last asked.
+    /// Whether to go on; false means to stop now. Cheap, because it is called in every step. `work` is what was done
+    /// since the last call.
     #[inline]
     pub(crate) fn go_on(&mut self, work: usize) -> bool {
         match self {
-            // Relaxed: the flag guards no memory; it only has to be seen some time.
+            // Relaxed: the flag guards no memory; it only has to be seen eventually.
             Self::Shared(stopped) => !stopped.load(Ordering::Relaxed),
             Self::Calling { progress, done, stopped, asked, since } => {
                 *since += work;
@@ -63,7 +64,7 @@ impl Watch<'_> {
     }
 }
 
-/// What has said no is not asked again: it may hold the reason.
+/// Asks `progress` whether to go on. Once it has said no it is not called again, since it may hold the reason.
 fn ask(progress: &mut dyn FnMut(usize) -> bool, done: &AtomicUsize, stopped: &AtomicBool) {
     if !stopped.load(Ordering::Relaxed) && !progress(done.load(Ordering::Relaxed)) {
         stopped.store(true, Ordering::Relaxed);
@@ -73,16 +74,16 @@ fn ask(progress: &mut dyn FnMut(usize) -> bool, done: &AtomicUsize, stopped: &At
 /// What workers do.
 type Work<'a, R> = dyn Fn(&mut Watch<'_>) -> R + Sync + 'a;
 
-/// What the thread that called does while workers work.
+/// What the calling thread does while the workers work.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Caller {
-    /// It is one of them. The others are as many as the system gives.
+    /// It is one of the workers. If the system does not grant all threads, the run makes do with fewer.
     Works,
-    /// It only looks on, unless there is one worker in all. All threads are needed.
+    /// It only watches, unless there is just one worker. All threads are needed.
     Watches,
 }
 
-/// Runs `work` on so many threads, and `progress` now and then on this one. `done`: what `progress` is told.
+/// Runs `work` on `threads` threads, and calls `progress` on this one from time to time, with the value of `done`.
 pub(crate) fn on_threads<R: Send>(
     threads: usize,
     caller: Caller,
@@ -90,10 +91,10 @@ pub(crate) fn on_threads<R: Send>(
     done: &AtomicUsize,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Vec<R>, Error> {
-    // Read in every step, so nothing that is written as often may share its cache line.
+    // Read in every step, so nothing that is written often may share its cache line.
     let stopped = CachePadded::new(AtomicBool::new(false));
     let running = AtomicUsize::new(0);
-    // Not what joining gives: that would wait until the system has taken a thread down.
+    // Collected here rather than by joining, which would wait until the system has torn the thread down.
     let results = Mutex::new(Vec::with_capacity(threads));
     let run = |watch: &mut Watch<'_>| {
         let result = catch_unwind(AssertUnwindSafe(|| work(watch)));
@@ -112,7 +113,7 @@ pub(crate) fn on_threads<R: Send>(
             });
             match spawned {
                 Ok(_) => {}
-                // Dropped with the closure, `ended` has counted itself off.
+                // The closure was dropped, and `ended` with it, so this worker is no longer counted.
                 Err(_) if works => break,
                 Err(error) => {
                     stopped.store(true, Ordering::Relaxed);
@@ -142,7 +143,7 @@ fn panicked(payload: Box<dyn Any + Send>) -> Error {
     Error::Panic(text.unwrap_or("no message").to_owned())
 }
 
-/// Counts a worker off and wakes the caller when it ends, in a panic too.
+/// Counts a worker as ended and wakes the caller when the worker returns or panics.
 struct Ended<'a> {
     running: &'a AtomicUsize,
     caller: thread::Thread,

@@ -27,7 +27,7 @@ impl<T: Float> State<T> {
         self.touch_whole(target.population, spikes.len() as u32);
     }
 
-    /// Delivers events (neuron, value), each to one neuron.
+    /// Delivers events (neuron, value) to individual neurons.
     #[inline]
     pub(crate) fn events(&mut self, events: impl Iterator<Item = (usize, T)>) {
         if self.places.follow_ids() {
@@ -55,13 +55,15 @@ impl<T: Float> State<T> {
         self.operations += n_events;
     }
 
-    /// How many channels of a population lie together here, if those of so many neurons do.
+    /// How many channels of a population lie together at a position in this state, if they do for channels of `plane`
+    /// neurons.
     #[inline]
     pub(crate) fn channels(&self, population: usize, plane: usize) -> Option<usize> {
         (self.plane(population) == Some(plane)).then(|| self.part(population).len() / plane)
     }
 
-    /// Delivers one event each to neighbours of a population, from the `place`-th that is here on: `weights` times `m`.
+    /// Delivers one event, a weight times `m`, to each of a run of neighbours in a population. They start at the
+    /// `place`-th of the population's places in this state.
     #[inline]
     pub(crate) fn run(&mut self, population: usize, place: usize, weights: &[T], m: T) {
         let start = self.part(population).start;
@@ -74,7 +76,8 @@ impl<T: Float> State<T> {
         self.touched.add_run(first..first + n, first != start);
     }
 
-    /// Delivers a population's biases: events that are no synaptic operations. `whole`: none of them is 0.
+    /// Delivers a population's biases: events that do not count as synaptic operations. `whole` says that none of them
+    /// is 0.
     pub(crate) fn biases(&mut self, target: Target, values: &[T], whole: bool) {
         if target.len() == 0 {
             return;

@@ -1,4 +1,4 @@
-//! Updates in which nothing fires, logged for the reverse pass.
+//! Updates for the reverse pass: logged, and without firing.
 
 use std::ops::Range;
 
@@ -9,7 +9,8 @@ use crate::network::Network;
 use crate::places::Places;
 
 impl<T: Float> State<T> {
-    /// Adds the step's input to the potentials of touched neurons and logs how far each is above its threshold, by where it lies in `all`, the places of the reverse pass; nothing fires.
+    /// Adds the step's input to the potentials of touched neurons, and logs how far each is above its threshold, under
+    /// its place in `all`, the places of the reverse pass. Does not fire any neuron.
     pub(crate) fn integrate(&mut self, network: &Network<T>, all: &Places, log: &mut Log<T>) {
         for &population in &self.whole {
             let range = self.part(population as usize);
@@ -24,7 +25,7 @@ impl<T: Float> State<T> {
             }
         }
         for k in self.touched.singles() {
-            // A population's places are its ids' in another order.
+            // A population takes up the same range by place as by id, so a place can stand for an id here.
             if !self.is_whole[network.population_index((k + self.first_neuron) as u32)] {
                 self.v[k] += std::mem::take(&mut self.input[k]);
                 let place = all.of(self.places.id(k) as usize);
@@ -67,7 +68,7 @@ impl<T: Float> State<T> {
         }
     }
 
-    /// The population lies here as in `all`.
+    /// Whether the population lies in this state as it does in `all`.
     fn lies_alike(&self, network: &Network<T>, population: u32, all: &Places) -> bool {
         let population = population as usize;
         self.v.len() == network.n_neurons() && self.plane(population) == all.plane(population)

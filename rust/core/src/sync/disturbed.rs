@@ -1,14 +1,15 @@
-//! Atomics that now and then take their time before they act, so that threads meet in orders that an undisturbed machine hardly ever shows (`--cfg disturbed`; `make soak`).
+//! Atomics that sometimes pause before they act, so that threads meet in orders that hardly ever occur on an
+//! undisturbed machine (`--cfg disturbed`; `make soak`).
 
 use std::cell::Cell;
 use std::sync::atomic::{self, Ordering};
 use std::time::Duration;
 
-/// Before so many acts of a thread, on average, there is one pause.
+/// On average, a thread pauses before one in this many of its operations.
 const ONE_IN: u64 = 256;
 
 thread_local! {
-    /// Of each thread its own, by the order in which threads began.
+    /// Each thread's own random state, seeded by the order in which threads began.
     static STATE: Cell<u64> = {
         static THREADS: atomic::AtomicU64 = atomic::AtomicU64::new(1);
         Cell::new(THREADS.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9E37_79B9_7F4A_7C15))
