@@ -87,9 +87,10 @@ struct Tap {
 pub(crate) struct Conv<T> {
     geometry: ConvGeometry,
     size_out: [usize; 2],
-    /// `[input channel, kernel row, kernel column, output channel within the group]`: what one tap sends lies together.
+    /// `[input channel, kernel row, kernel column, output channel within the group]`: the weights of one tap lie
+    /// together.
     weight: Vec<T>,
-    /// By input channel and tap: none of those weights is 0.
+    /// By input channel and tap: whether none of the tap's weights is 0.
     whole_taps: Vec<bool>,
     /// By axis and tap.
     taps: [Vec<Tap>; 2],
@@ -147,7 +148,7 @@ impl<T: Float> Conv<T> {
         let ConvGeometry { kernel, stride, padding, .. } = self.geometry;
         let [y, x] = [y + padding[0], x + padding[1]];
         let from = [(y / stride[0], y % stride[0]), (x / stride[1], x % stride[1])];
-        // A tap reaches a position if what remains of the division is equal: one division for all taps.
+        // A tap reaches a position if the remainders are equal, so one division serves all taps.
         let position = |axis: usize, tap: &Tap| {
             let (quotient, remainder) = from[axis];
             let position = quotient.wrapping_sub(tap.quotient);
@@ -163,18 +164,19 @@ impl<T: Float> Conv<T> {
         }
     }
 
-    /// Neurons of one output channel.
+    /// Number of neurons in one output channel.
     pub(crate) fn plane(&self) -> usize {
         self.size_out[0] * self.size_out[1]
     }
 
-    /// The same, if a spike reaches several channels at a position.
+    /// Number of neurons in one output channel, if a spike reaches several channels at a position.
     pub(crate) fn channel_plane(&self) -> Option<usize> {
         let several = self.geometry.channels_out > self.geometry.groups;
         Some(self.plane()).filter(|plane| several && *plane > 1)
     }
 
-    /// The output channels that a source reaches within the target's part, as a range of its group's, and the first neuron of the group.
+    /// The output channels that a source reaches within the target's part, as a range within its group, and the first
+    /// neuron of that group.
     #[inline]
     fn outs(&self, channel: usize, target: Target) -> (Range<usize>, usize) {
         let ConvGeometry { channels_in, channels_out, groups, .. } = self.geometry;

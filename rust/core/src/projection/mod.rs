@@ -1,6 +1,7 @@
 //! Projections: linear maps from the input or a population to a population, delivered spike by spike.
 //!
-//! A kind of projection is one file and one variant of [`Map`]. It says what its target neurons receive from a spike, and what the adjoint of that is.
+//! Each kind of projection is one file and one variant of [`Map`]. It defines what target neurons receive from a spike,
+//! and the adjoint of that.
 
 mod conv;
 mod one_to_one;
@@ -24,7 +25,7 @@ pub struct Projection<T> {
     pub(crate) map: Map<T>,
     pub(crate) n_in: usize,
     pub(crate) n_out: usize,
-    /// Words the kind and its shape, for fingerprints and errors.
+    /// The kind and its shape in words, for fingerprints and error messages.
     pub(crate) description: String,
 }
 
@@ -43,9 +44,9 @@ pub(crate) struct Target {
     pub(crate) population: usize,
     /// Its first neuron's id.
     pub(crate) start: usize,
-    /// The part, in neurons of the population.
+    /// The part's first neuron, counted within the population.
     pub(crate) first: usize,
-    /// One past the part's last neuron.
+    /// One past the part's last neuron, counted likewise.
     pub(crate) end: usize,
 }
 
@@ -56,7 +57,7 @@ impl Target {
         self.end - self.first
     }
 
-    /// The neurons of a sorted list that are in the part, by their places.
+    /// Which entries of a sorted list of neurons are in the part; `n` is the size of the population.
     #[inline]
     fn places(self, neurons: &[u32], n: usize) -> std::ops::Range<usize> {
         if self.len() == n {
@@ -66,11 +67,12 @@ impl Target {
     }
 }
 
-/// Neurons of a list among which a bound is looked for without a branch.
+/// How many entries of a list are searched for a bound without branching.
 const WINDOW: usize = 16;
 
-/// How many neurons of a sorted list, drawn from `n`, have an id below `bound`. Looked for where it would be if they were spread evenly, which is near enough in most
-/// networks: halving a long list would wait for memory at every look.
+/// How many entries of `neurons`, a sorted list of ids below `n`, are below `bound`. The search starts where the bound
+/// would be if the ids were spread evenly, which is close enough in most networks: bisecting a long list would wait for
+/// memory at every look.
 fn place(neurons: &[u32], bound: usize, n: usize) -> usize {
     if bound == 0 || bound >= n {
         return if bound == 0 { 0 } else { neurons.len() };
@@ -157,13 +159,13 @@ impl<T: Float> Projection<T> {
         })
     }
 
-    /// The events (neuron, weight) of a source's spike, ascending, if they are a list.
+    /// The events (neuron, weight) of a source's spike, ascending, if they are stored as a list.
     #[inline]
     pub(crate) fn list(&self, source: u32, target: Target) -> Option<impl Iterator<Item = (usize, T)>> {
         if let Map::Rows(rows) = &self.map { rows.events(source, target) } else { None }
     }
 
-    /// Has the processor fetch what says where that lies which `prefetch` asks for.
+    /// Prefetches the index that says where the data lies that `prefetch` will ask for.
     #[inline]
     pub(crate) fn prefetch_place(&self, source: u32) {
         if let Map::Rows(rows) = &self.map {
@@ -171,7 +173,7 @@ impl<T: Float> Projection<T> {
         }
     }
 
-    /// Has the processor fetch what a spike that is delivered soon needs.
+    /// Prefetches what delivering a spike will read; to be called shortly before its delivery.
     #[inline]
     pub(crate) fn prefetch(&self, source: u32, target: Target) {
         if let Map::Rows(rows) = &self.map {
@@ -189,7 +191,7 @@ impl<T: Float> Projection<T> {
         }
     }
 
-    /// Bytes that the weights and indices take.
+    /// Bytes that the weights and indices take up.
     pub fn nbytes(&self) -> usize {
         match &self.map {
             Map::Rows(rows) => rows.nbytes(),
@@ -208,7 +210,7 @@ impl<T: Float> Projection<T> {
         }
     }
 
-    /// Neurons of the target come in units of so many, which a shard may not cut.
+    /// The target's neurons come in units of this many, which must not be split between shards.
     pub(crate) fn unit(&self) -> usize {
         match &self.map {
             Map::Conv(conv) => conv.plane(),
@@ -216,7 +218,7 @@ impl<T: Float> Projection<T> {
         }
     }
 
-    /// How many neurons a channel has, of a map whose spikes reach several channels at a position.
+    /// The number of neurons per channel, if spikes reach several channels at a position.
     pub(crate) fn channel_plane(&self) -> Option<usize> {
         match &self.map {
             Map::Conv(conv) => conv.channel_plane(),
@@ -224,7 +226,7 @@ impl<T: Float> Projection<T> {
         }
     }
 
-    /// Whether adjoints of the target may lie with the channels of so many neurons together.
+    /// Whether the target's adjoints may lie with the channels of a position together, for channels of `plane` neurons.
     pub(crate) fn reads_channels(&self, plane: usize) -> bool {
         match &self.map {
             Map::Conv(conv) => conv.plane() == plane,
@@ -251,12 +253,12 @@ impl<T: Float> Projection<T> {
         }
     }
 
-    /// Whether each source's gradient is a row of one number a target.
+    /// Whether each source's gradient is a row with one number per target.
     pub(crate) fn is_dense(&self) -> bool {
         matches!(&self.map, Map::Rows(rows) if !rows.is_sparse())
     }
 
-    /// The weights, one row of all targets' for each source, if none of them is 0.
+    /// The weights, as one row for each source with one weight per target, if none of them is 0.
     pub(crate) fn whole_rows(&self) -> Option<&[T]> {
         match &self.map {
             Map::Rows(rows) => rows.all_whole_rows(),
@@ -264,7 +266,7 @@ impl<T: Float> Projection<T> {
         }
     }
 
-    /// How many numbers the adjoints add to: the gradient of the weights, in an order of the map's own (see `export`).
+    /// Length of the weights' gradient, to which the adjoints add in an order of the map's own (see `export`).
     pub(crate) fn gradient_len(&self) -> usize {
         match &self.map {
             Map::Rows(rows) => rows.gradient_len(self.n_in),
@@ -273,8 +275,9 @@ impl<T: Float> Projection<T> {
         }
     }
 
-    /// The adjoint of delivering one spike of multiplicity 1: adds to the weights' gradient, and gives the spike's adjoint, the sum of `w[k] * b[k]` over its
-    /// targets `k` in the target's part. `b` is the current adjoint of the target's whole population.
+    /// The adjoint of delivering one spike of multiplicity 1: adds to the weights' gradient, and returns the spike's
+    /// adjoint, the sum of `w[k] * b[k]` over its targets `k` in the target's part. `b` holds the current adjoints of
+    /// the target's whole population.
     #[inline]
     pub(crate) fn adjoint(&self, source: u32, target: Target, b: Laid<'_, T>, gradient: &mut [T]) -> T {
         match &self.map {
@@ -284,7 +287,7 @@ impl<T: Float> Projection<T> {
         }
     }
 
-    /// The spike's adjoint alone.
+    /// Returns the spike's adjoint alone, as `adjoint` does.
     #[inline]
     pub(crate) fn pull(&self, source: u32, target: Target, b: Laid<'_, T>) -> T {
         match &self.map {
@@ -294,7 +297,7 @@ impl<T: Float> Projection<T> {
         }
     }
 
-    /// Adds to the term of each source, the first of which is `first`, what `pull` gives for it.
+    /// Adds to each of `terms` what `pull` returns for its source; the sources are consecutive, starting with `first`.
     pub(crate) fn pull_from(&self, first: u32, terms: &mut [T], target: Target, b: Laid<'_, T>) {
         if let Some(rows) = self.whole_rows() {
             let rows = &rows[first as usize * self.n_out..];
@@ -306,7 +309,7 @@ impl<T: Float> Projection<T> {
         }
     }
 
-    /// The same of listed sources, ids of which the source population's first is `start`.
+    /// Like `pull_from`, for a list of sources. They are given by id; the source population's first id is `start`.
     pub(crate) fn pull_list(
         &self,
         start: u32,
@@ -336,7 +339,7 @@ impl<T: Float> Projection<T> {
         }
     }
 
-    /// The weights' gradient in the order of the weights that the projection was made of.
+    /// The weights' gradient in the order of the weights from which the projection was made.
     pub(crate) fn export(&self, gradient: &[T]) -> Vec<T> {
         match &self.map {
             Map::Rows(rows) => rows.export(gradient, self.n_in),
@@ -355,7 +358,7 @@ fn check_weights<T: Float>(weight: &[T], expected: usize) -> Result<(), Error> {
     check_values("weight", weight, expected)
 }
 
-/// Refuses values that are not so many, or not all finite.
+/// Refuses values unless there are `expected` of them, all finite.
 pub(crate) fn check_values<T: Float>(argument: &str, values: &[T], expected: usize) -> Result<(), Error> {
     if values.len() != expected {
         let given = format!("{} values", values.len());

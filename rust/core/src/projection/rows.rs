@@ -1,5 +1,5 @@
-//! Linear and sparse projections: for each source neuron one row of weights. A row without a zero is stored whole and added with vector instructions; any other
-//! is a list of (target, weight).
+//! Linear and sparse projections: one row of weights for each source neuron. A linear projection's row without a zero
+//! is stored whole and added with vector instructions; any other row is a list of (target, weight).
 
 use super::transpose::transpose;
 use super::{Target, WINDOW};
@@ -15,19 +15,21 @@ pub(crate) struct Rows<T> {
     n_out: usize,
     /// Whole rows, one after the other.
     whole: Aligned<T>,
-    /// The number of each source's row among the whole ones, or `NOT_WHOLE`; empty when every row is whole and stands in its own place, and in sparse projections, where none is.
+    /// By source: the number of its row among the whole ones, or `NOT_WHOLE`. Empty when every row is whole, since a
+    /// row's number is then its source, and in sparse projections, where no row is whole.
     number: Vec<u32>,
     /// Targets and weights of all other rows: those of source `s` are at `starts[s]..starts[s + 1]`; empty when every row is whole.
     starts: Vec<u32>,
     targets: Vec<u32>,
     weights: Vec<T>,
     is_sparse: bool,
-    /// Where each synapse stood among the numbers of compressed rows, and how many those were; `None` where the rows had no zeros and ascending columns, which tells it too.
+    /// Where each synapse stood among the values of the compressed rows, and how many values there were. `None` if the
+    /// rows had no zeros and ascending columns, because the targets then tell it too.
     origin: Option<(Vec<u32>, usize)>,
 }
 
 const NOT_WHOLE: u32 = u32::MAX;
-/// Synapses fetched ahead at most; by then the processor has noticed that they are read one after the other.
+/// The most synapses that are prefetched; by then the processor has noticed that they are read one after the other.
 const MOST_PREFETCHED: usize = 256;
 
 impl<T: Float> Rows<T> {
@@ -82,7 +84,7 @@ impl<T: Float> Rows<T> {
         if let Some(index) = indices.iter().find(|index| **index as usize >= n_in) {
             return Err(Error::network("indices", index, format!("column numbers below {n_in}")));
         }
-        // Transposed by counting: `starts` first counts, then points, and targets come out ascending.
+        // Transposed as in a counting sort: `starts` holds counts at first, then offsets. Targets come out ascending.
         let mut rows = Self::empty(n_out);
         rows.starts = one_a_column(0, n_in + 1)?;
         let is_synapse = |at: &usize| weight[*at] != T::ZERO;
@@ -143,12 +145,12 @@ impl<T: Float> Rows<T> {
         self.starts.push(self.targets.len() as u32);
     }
 
-    /// Made of compressed rows.
+    /// Whether the projection was made from compressed rows.
     pub(crate) fn is_sparse(&self) -> bool {
         self.is_sparse
     }
 
-    /// Every row is whole.
+    /// Whether every row is whole.
     pub(crate) fn all_whole(&self) -> bool {
         self.starts.is_empty()
     }
@@ -203,7 +205,7 @@ impl<T: Float> Rows<T> {
         Some(synapses.map(move |(&k, &weight)| (target.start + k as usize, weight)))
     }
 
-    /// Has the processor fetch where a spike's list begins.
+    /// Prefetches the offset at which a spike's list begins.
     #[inline]
     pub(crate) fn prefetch_place(&self, source: u32) {
         if !self.all_whole() {
@@ -211,14 +213,16 @@ impl<T: Float> Rows<T> {
         }
     }
 
-    /// Has the processor fetch the list of a spike that is delivered soon: it lies anywhere in memory. Whole rows are long enough for the processor to see by itself what comes next.
+    /// Prefetches the list of a spike that is about to be delivered, since it may lie anywhere in memory. Whole rows
+    /// are long enough for the processor to see by itself what comes next.
     #[inline]
     pub(crate) fn prefetch(&self, source: u32, target: Target) {
         if self.all_whole() || target.len() == 0 {
             return;
         }
         let list = self.list(source as usize);
-        // Where the part is if targets are spread evenly, and where its ends are looked for; what is fetched in vain costs little.
+        // Where the target's part lies if targets are spread evenly, with the windows in which its ends are searched
+        // for. What is fetched in vain costs little.
         let place = |bound: usize| list.len() * bound / self.n_out;
         let first = place(target.first).saturating_sub(WINDOW / 2);
         let end = (place(target.end) + WINDOW / 2).min(list.len()).min(first + MOST_PREFETCHED);
@@ -240,7 +244,7 @@ impl<T: Float> Rows<T> {
         }
     }
 
-    /// The places of a source's list whose targets are in the part.
+    /// The range of a source's list whose targets are in the part.
     #[inline]
     fn list_in(&self, source: usize, target: Target) -> std::ops::Range<usize> {
         let list = self.list(source);
@@ -343,7 +347,8 @@ impl<T: Float> Rows<T> {
     }
 }
 
-/// So many numbers, or an error: a small file may say that a sparse projection has more columns than memory holds.
+/// `n` copies of `value`, or an error: even a small file may say that a sparse projection has more columns than memory
+/// can hold.
 fn one_a_column(value: u32, n: usize) -> Result<Vec<u32>, Error> {
     let mut numbers = Vec::new();
     if numbers.try_reserve_exact(n).is_err() {

@@ -1,13 +1,13 @@
-//! Matrices from one order to the other: training passes all weights through here in every step, and their gradients back.
+//! Transposes matrices: training passes all weights through here in every step, and their gradients on the way back.
 
 use crate::float::Float;
 
-/// Rows whose entries of a column are written at once.
+/// Number of rows whose entries in a column are written together.
 const ROWS: usize = 4;
-/// Columns before the next rows come, so that what is written stays in the cache.
+/// Number of columns after which the next rows are begun, so that what is written stays in the cache.
 const COLUMNS: usize = 512;
 
-/// Writes the columns of a matrix one after the other.
+/// Writes the columns of a matrix to `to`, one after the other.
 pub(super) fn transpose<T: Float>(matrix: &[T], n_rows: usize, n_columns: usize, to: &mut [T]) {
     for from in (0..n_columns).step_by(COLUMNS) {
         let columns = from..n_columns.min(from + COLUMNS);

@@ -1,4 +1,4 @@
-//! The adjoint of a convolution: where channels lie together, one run of them for each tap.
+//! The adjoint of a convolution. Where the channels of a position lie together, each tap reads one run of them.
 
 use std::ops::Range;
 
@@ -7,17 +7,18 @@ use crate::float::Float;
 use crate::places::Laid;
 use crate::projection::Target;
 
-/// Channels of a position whose adjoints are summed at once.
+/// The most channels of a position whose adjoints are summed at once.
 const MOST_CHANNELS: usize = 32;
 
 impl<T: Float> Conv<T> {
-    /// How many channels of the target lie together, if a source's adjoint is summed run by run.
+    /// How many channels of the target lie together at a position, if a source's adjoint is to be summed run by run.
     #[inline]
     pub(crate) fn channels_of(&self, b: Laid<'_, T>) -> Option<usize> {
         b.channels(self.channel_plane()?)
     }
 
-    /// Calls `visit(weights' indices, places among `b`)` for each tap that connects the source to the target's part, of whose channels `n_channels` lie together; zeros included.
+    /// Calls `visit` with the weights' indices and their range in `b`, for each tap that connects the source to the
+    /// target's part, zeros included. `n_channels` channels of the target lie together at a position.
     #[inline]
     fn for_each_run(
         &self,
@@ -67,7 +68,8 @@ impl<T: Float> Conv<T> {
         sum
     }
 
-    /// Adds to the term of each source what `pull` gives for it, where so many channels lie together: listed neighbours are mostly channels of one position, which reach the same neurons.
+    /// Adds to each of `terms` what `pull` returns for its source, where `n_channels` channels of the target lie
+    /// together. Neighbours in the list of sources are mostly channels of one position, which reach the same neurons.
     pub(crate) fn pull_runs(
         &self,
         start: u32,
@@ -107,12 +109,12 @@ impl<T: Float> Conv<T> {
         }
     }
 
-    /// Weights of one input channel.
+    /// Number of weights of one input channel.
     fn channel_len(&self) -> usize {
         self.weight.len() / self.geometry.channels_in
     }
 
-    /// From `[input channel, tap, output channel within the group]` to `[out, in / groups, tap]`.
+    /// Reorders the gradient from `[input channel, tap, output channel within the group]` to `[out, in / groups, tap]`.
     pub(crate) fn export(&self, gradient: &[T]) -> Vec<T> {
         let ConvGeometry { channels_in, channels_out, kernel: [height, width], groups, .. } = self.geometry;
         let (in_group, out_group, taps) = (channels_in / groups, channels_out / groups, height * width);
