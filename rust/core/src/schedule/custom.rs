@@ -27,7 +27,7 @@ pub type CustomPick = Arc<
         + Sync,
 >;
 
-/// What a [`CustomPick`] fails with where the whole run is to end at once.
+/// The error with which a [`CustomPick`] ends the whole run at once.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Ends(pub Box<dyn std::error::Error + Send + Sync>);

@@ -26,7 +26,8 @@ use crate::network::Network;
 use crate::options::Ending;
 use crate::trace::Trace;
 
-/// A spike that waits: its arrival number above its source (a neuron's id, or the number of neurons plus an input channel). Ordered by arrival.
+/// A pending spike: its arrival number in the high half, its source (a neuron's id, or the number of neurons plus an
+/// input channel) in the low half. So spikes are ordered by arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Pending(u64);
 
@@ -78,19 +79,21 @@ pub(crate) struct Moment {
     pub(crate) step: u32,
 }
 
-/// The pending set of one sample and the choice among it.
+/// The pending spikes of one sample, and the choice among them.
 pub(crate) trait Schedule<T: Float>: Send {
     /// A new sample begins; nothing is pending.
     fn begin_sample(&mut self, _sample: usize) -> Result<(), Error> {
         Ok(())
     }
-    /// The neurons that fired in a step (none is reported too) join, numbered from `first_arrival` in neuron order.
+    /// Adds the spikes of the neurons that fired in a step, numbered from `first_arrival` in neuron order. Called for
+    /// every step, even if none fired.
     fn fired(&mut self, moment: Moment, first_arrival: u32, neurons: &[u32], v: &[T]) -> Result<(), Error>;
-    /// Input spikes join; `sources` are numbers of neurons plus channels.
+    /// Adds input spikes; each of `sources` is the number of neurons plus a channel.
     fn inputs_joined(&mut self, moment: Moment, first_arrival: u32, sources: &[u32]) -> Result<(), Error>;
-    /// How many spikes wait.
+    /// How many spikes are pending.
     fn pending(&self) -> usize;
-    /// Moves the next group, one spike or more, from the pending set to `group` (given empty), in arrival order.
+    /// Moves the next group, one spike or more, from the pending spikes to `group` (which is passed empty), in arrival
+    /// order.
     fn select(&mut self, moment: Moment, group: &mut Vec<Pending>) -> Result<(), Error>;
     /// Neurons whose spikes are likely to be selected next; only a hint.
     fn upcoming(&self) -> [Option<u32>; 2] {
@@ -98,12 +101,12 @@ pub(crate) trait Schedule<T: Float>: Send {
     }
     /// Drops all pending spikes.
     fn clear(&mut self);
-    /// How a record says that the timestep ended after the step just taken; `None`: the run's own rules decide.
-    /// `unfinished`: by the run's own rules it goes on.
+    /// How the timestep ended after the step just taken, according to the record that the run follows; `None` if it
+    /// went on. `unfinished` says whether it would go on by the run's own rules. Only called if `follows_record`.
     fn recorded_ending(&mut self, _moment: Moment, _unfinished: bool) -> Result<Option<Ending>, Error> {
         Ok(None)
     }
-    /// What a record says became of the neurons that fired in the step at hand; see [`crate::fates`].
+    /// What became of the neurons that fired in the current step, according to the record; see [`crate::fates`].
     fn recorded_fates(&self) -> &[u8] {
         &[]
     }
@@ -117,12 +120,12 @@ pub(crate) trait Schedule<T: Float>: Send {
     }
 }
 
-/// A schedule as a user states it; each worker makes its own instance.
+/// A schedule as a user specifies it; each worker makes its own instance.
 #[derive(Clone)]
 pub enum ScheduleSpec {
     /// Population by population: the layer-synchronised baseline.
     Layered {
-        /// Feedback projections deliver at the next timestep; otherwise graphs with cycles are refused.
+        /// Whether feedback projections deliver in the next timestep; otherwise graphs with cycles are refused.
         feedback: bool,
     },
     /// Uniformly without replacement.
@@ -155,7 +158,7 @@ pub enum ScheduleSpec {
     Priority {
         /// F.
         group_size: usize,
-        /// One value a neuron.
+        /// One value per neuron.
         values: Arc<Vec<f64>>,
     },
     /// What a callable picks.

@@ -41,7 +41,7 @@ impl RankedQueue {
     }
 }
 
-/// Maps numbers to integers of the same order; both zeros are equal.
+/// Maps numbers to integers in the same order; both zeros map to the same integer.
 #[inline]
 fn ordered_bits(rank: f64) -> u64 {
     let bits = (rank + 0.0).to_bits();

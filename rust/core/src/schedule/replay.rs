@@ -35,13 +35,13 @@ impl Replay {
         self.trace.sample(self.sample).0
     }
 
-    /// Reads a forward step of a record of several shards; gives its shard.
+    /// Reads a forward step of a record of several shards and returns its shard.
     pub(crate) fn read_step(&mut self, moment: Moment) -> Result<usize, Error> {
         self.read(moment, Record::Step)?;
         Ok(self.cursor.shard)
     }
 
-    /// Arrival numbers of the spikes that the step read last emitted.
+    /// Arrival numbers of the spikes that were emitted by the step read last.
     pub(crate) fn emitted(&self) -> &[u32] {
         &self.cursor.emitted
     }
@@ -51,7 +51,8 @@ impl Replay {
         self.sources[arrival as usize]
     }
 
-    /// How the record of several shards says that the timestep ended; `None`: it goes on. `n_due`: spikes that a shard still has to deliver.
+    /// How the timestep ended, according to a record of several shards; `None` if it goes on. `n_due` counts the spikes
+    /// that shards still have to deliver, once for each shard.
     pub(crate) fn sharded_ending(&mut self, moment: Moment, n_due: u64) -> Result<Option<Ending>, Error> {
         let Some(ending) = self.cursor.peek_ending(self.bytes()) else { return Ok(None) };
         self.read(moment, Record::TimestepEnded(ending))?;
