@@ -7,10 +7,12 @@
 //! | 15 | 0-9 | the timestep ended, with [`Ending::code`] |
 //! | 15 | 10 | input spikes joined: their number, then their channels |
 //!
-//! Where the trace has shards, the step's shard follows the first byte. In a step, `low` = 15 says that the number fired, less 15, follows as a varint. Then come the emitted spikes, each as the zigzag varint of its arrival number less
-//! that of the spike a FIFO (of the shard) would have emitted (so one byte nearly always), and the neurons that fired, ascending, each as the varint of its distance
-//! from the one before. Where the header says that there are dropouts, the fates of those that fired follow, two bits each (1: skipped refractoriness, 2: lost), four
-//! to a byte. Potentials at firing lie apart, as `f32`.
+//! If the trace has shards, the step's shard follows the first byte. In a step, `low` = 15 says that the number fired,
+//! less 15, follows as a varint. Then come the emitted spikes, each as a zigzag varint: its arrival number less that of
+//! the spike that a FIFO (of the shard) would have emitted, so nearly always one byte. Then come the neurons that
+//! fired, ascending, each as a varint: how many ids it skips after the one before. Input channels are written in the
+//! same way. If the header says that there are dropouts, the fates of the neurons that fired follow, two bits each (1:
+//! skipped refractoriness, 2: lost), four to a byte. Potentials at firing are stored apart, as `f32`.
 
 use super::Piece;
 use crate::error::Error;
@@ -21,7 +23,7 @@ const CONTROL: u8 = 0xF0;
 const INPUTS: u8 = 10;
 /// Bytes of the longest 32-bit varint.
 const LONGEST_VARINT: usize = 5;
-/// Bytes by which a writer grows at least.
+/// The least size to which a writer's buffer grows.
 const PIECE: usize = 4096;
 const MANY_EMITTED: usize = 14;
 const MANY_FIRED: usize = 15;
@@ -29,11 +31,11 @@ const MANY_FIRED: usize = 15;
 /// Writes one sample after the other.
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
-    /// Grown in large pieces; what has been written ends at `len`.
+    /// Grown in large pieces; only the first `len` bytes have been written.
     bytes: Vec<u8>,
     len: usize,
     pub(crate) v: Vec<f32>,
-    /// Where each sample ends in both, after a 0.
+    /// Where each sample ends in `bytes`, and below in `v`, after a 0.
     offsets: Vec<u64>,
     v_offsets: Vec<u64>,
     /// Spikes that have joined in this sample, and those among them that have been emitted or
@@ -41,7 +43,7 @@ pub(crate) struct Writer {
     joined: u32,
     resolved: u32,
     has_fates: bool,
-    /// By shard: the arrival number that a FIFO of its own would emit next; empty without shards.
+    /// By shard: the arrival number that the shard would emit next as a FIFO; empty without shards.
     next_of_shard: Vec<u32>,
 }
 
@@ -56,7 +58,7 @@ impl Writer {
         self.begin_stretch(0);
     }
 
-    /// Begins a sample at a timestep before which so many spikes have joined and none is left.
+    /// Begins a sample at a timestep before which `joined` spikes have joined, none of which is still pending.
     pub(crate) fn begin_stretch(&mut self, joined: u32) {
         (self.joined, self.resolved) = (joined, joined);
         self.next_of_shard.fill(joined);
@@ -67,7 +69,7 @@ impl Writer {
         self.v_offsets.push(self.v.len() as u64);
     }
 
-    /// All samples.
+    /// Returns all samples that were written.
     pub(crate) fn finish(mut self) -> Piece {
         self.bytes.truncate(self.len);
         Piece::new(self.bytes, self.offsets, self.v, self.v_offsets)
@@ -135,7 +137,7 @@ impl Writer {
         }
     }
 
-    /// Writes at most so many numbers; room for all of them is made once, and not byte by byte.
+    /// Writes at most this many numbers; room for all of them is made at once, not byte by byte.
     #[inline]
     fn write(&mut self, numbers: usize, write: impl FnOnce(&mut Bytes<'_>)) {
         let most = self.len + numbers * LONGEST_VARINT;
@@ -148,7 +150,7 @@ impl Writer {
     }
 }
 
-/// Bytes that are written one after the other.
+/// A buffer into which bytes are written one after the other.
 struct Bytes<'a> {
     to: &'a mut [u8],
     at: usize,
@@ -201,7 +203,7 @@ pub(crate) struct Cursor {
     /// Neurons that fired in the step, or channels that joined; ascending.
     pub(crate) fired: Vec<u32>,
     has_fates: bool,
-    /// As the writer's.
+    /// As in `Writer`.
     next_of_shard: Vec<u32>,
     /// The shard whose step was read; 0 without shards.
     pub(crate) shard: usize,
@@ -231,7 +233,7 @@ impl Cursor {
         bytes.get(self.at).filter(|byte| **byte >= CONTROL).and_then(|byte| Ending::from_code(byte & 0xF))
     }
 
-    /// The next record.
+    /// Reads the next record.
     pub(crate) fn next(&mut self, bytes: &[u8]) -> Result<Record, Error> {
         self.clear();
         self.append(bytes)
@@ -244,7 +246,7 @@ impl Cursor {
         self.fates.clear();
     }
 
-    /// The next record, whose spikes follow those that have been read.
+    /// Reads the next record, and appends its spikes to those that have been read.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<Record, Error> {
         let first = self.byte(bytes)?;
         if first < CONTROL {
@@ -321,7 +323,7 @@ impl Cursor {
         Ok(byte)
     }
 
-    /// Nearly all numbers are one byte.
+    /// Reads a number; nearly all are one byte.
     #[inline]
     fn varint(&mut self, bytes: &[u8]) -> Result<u32, Error> {
         match bytes.get(self.at) {

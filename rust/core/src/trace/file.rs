@@ -35,7 +35,7 @@ impl Trace {
         file
     }
 
-    /// Reads what `to_bytes` wrote; anything else is a named error.
+    /// Reads what `to_bytes` wrote; anything else is an error that says what is wrong.
     pub fn from_bytes(file: &[u8]) -> Result<Self, Error> {
         let wrong = |given: &str| {
             Error::Trace(format!("got {given}; accepted: a whole, unaltered trace file of version {VERSION}"))
@@ -56,7 +56,7 @@ impl Trace {
     }
 }
 
-/// 0, and where each of the lengths ends.
+/// 0, then the running sums of the lengths.
 fn ends(lengths: impl Iterator<Item = usize>) -> Vec<u64> {
     let ends = lengths.scan(0, |end, length| {
         *end += length as u64;
@@ -65,7 +65,7 @@ fn ends(lengths: impl Iterator<Item = usize>) -> Vec<u64> {
     std::iter::once(0).chain(ends).collect()
 }
 
-/// Whether the header is one that a run can have written.
+/// Whether a run can have written this header.
 fn is_sound(header: &TraceHeader) -> bool {
     let layered = header.schedule == "layered";
     let known = ["random", "momentum", "fifo", "lifo", "priority", "custom", "free"];

@@ -19,7 +19,7 @@ use crate::float::Float;
 use crate::network::Network;
 use crate::options::{InputMode, OnStop};
 
-/// What a trace is of.
+/// Describes the run that a trace records.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TraceHeader {
     /// Input channels of the network.
@@ -42,16 +42,16 @@ pub struct TraceHeader {
     pub on_stop: OnStop,
     /// The network's [`Network::fingerprint`].
     pub fingerprint: u64,
-    /// Spikes may have skipped refractoriness or been lost.
+    /// Whether neurons may have skipped refractoriness, or spikes been lost.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dropouts: bool,
-    /// Where the shards' neurons end, of a free run of several shards; else empty.
+    /// Where each shard's neurons end, in a free run of several shards; otherwise empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shards: Vec<usize>,
 }
 
 impl TraceHeader {
-    /// What another header has differently: its name, the other's value and this one's.
+    /// The first field in which another header differs: its name, the other's value and this one's.
     fn difference(&self, other: &Self) -> Option<(String, String, String)> {
         let [own, other] = [self, other].map(|header| serde_json::to_value(header).unwrap_or_default());
         let (own, other) = (own.as_object()?, other.as_object()?);
@@ -65,13 +65,13 @@ impl TraceHeader {
 #[derive(Clone, Debug)]
 pub struct Trace {
     header: TraceHeader,
-    /// What each worker wrote, as it is: copying all of it into one piece took 2 to 4 % of a run on two threads.
+    /// What each worker wrote, left as it is: copying it all into one piece took 2 to 4 % of a run on two threads.
     pieces: Vec<Piece>,
-    /// The piece and the place in it of each sample.
+    /// For each sample, its piece and its position in that piece.
     samples: Vec<(u32, u32)>,
 }
 
-/// Samples one after the other.
+/// Samples, stored one after the other.
 #[derive(Clone, Debug)]
 pub(crate) struct Piece {
     /// Sample `s` is `bytes[offsets[s]..offsets[s + 1]]`, and its potentials at firing are `v[v_offsets[s]..v_offsets[s + 1]]`.
@@ -110,7 +110,7 @@ impl Default for Piece {
     }
 }
 
-/// The same run of the same samples, whichever worker recorded them.
+/// Equal if they record the same run of the same samples, whichever workers recorded them.
 impl PartialEq for Trace {
     fn eq(&self, other: &Self) -> bool {
         self.header == other.header
@@ -131,7 +131,7 @@ impl Trace {
         Self { header, pieces: vec![piece], samples }
     }
 
-    /// A trace of samples that lie in several pieces; `samples` names the piece and the place in it of each.
+    /// A trace of samples that lie in several pieces; `samples` gives the piece of each and its position in that piece.
     pub(crate) fn of_pieces(header: TraceHeader, pieces: Vec<Piece>, samples: Vec<(u32, u32)>) -> Self {
         Self { header, pieces, samples }
     }
@@ -147,7 +147,7 @@ impl Trace {
         piece.v_offsets.push(piece.v.len() as u64);
     }
 
-    /// What the trace is of.
+    /// Describes the recorded run.
     pub fn header(&self) -> &TraceHeader {
         &self.header
     }
@@ -159,7 +159,7 @@ impl Trace {
 
     /// Bytes in memory.
     pub fn nbytes(&self) -> usize {
-        // Counted by sample, so that it does not depend on how many workers recorded.
+        // Counted by sample, so that the result does not depend on how many workers recorded.
         let samples = (0..self.n_samples()).map(|sample| self.sample(sample));
         let recorded: usize = samples.map(|(bytes, v)| bytes.len() + size_of_val(v)).sum();
         let offsets = 2 * size_of::<u64>() * (self.n_samples() + 1);
@@ -179,7 +179,7 @@ impl Trace {
         Ok(taken)
     }
 
-    /// One trace of the samples of several, in their order; all must be of the same kind of run.
+    /// One trace with the samples of several traces, in their order; all must record the same kind of run.
     pub fn concatenate(traces: &[&Self]) -> Result<Self, Error> {
         let first =
             traces.first().ok_or_else(|| Error::Trace("got no trace; accepted: one or more".into()))?;
@@ -204,7 +204,7 @@ impl Trace {
         self.pieces[piece as usize].sample(place as usize)
     }
 
-    /// Reads the samples' bytes.
+    /// A cursor that reads the samples' bytes.
     pub(crate) fn cursor(&self) -> Cursor {
         Cursor::new(self.header.dropouts, self.header.shards.len())
     }

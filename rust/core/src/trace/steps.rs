@@ -1,4 +1,4 @@
-//! A trace as columns: for people, plots and tools, and the way to build a trace by hand.
+//! A trace as columns: for people, plots and tools, and for building a trace by hand.
 
 use super::{Record, Trace, Writer};
 use crate::error::Error;
@@ -22,7 +22,7 @@ pub struct Step {
     pub n_fired: u32,
 }
 
-/// A trace as columns; `emitted`, `fired` and `v` are the steps' parts one after the other.
+/// A trace as columns; `emitted`, `fired` and `v` hold the parts of all steps, one after the other.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Steps {
     /// The forward steps of all samples.
@@ -103,8 +103,9 @@ impl Trace {
         Ok(columns)
     }
 
-    /// A trace with the header and the number of samples of this one and the given steps. Steps must be in order and numbered from 0 without a gap, every timestep that
-    /// has a step must have an ending, and the columns must have the lengths that the steps say. Nothing else is checked: that is for `validate`.
+    /// A trace with this one's header and number of samples, and the given steps. Steps must be in order and numbered
+    /// from 0 without a gap, every timestep that has a step must have an ending, and the columns must have the lengths
+    /// that the steps say. Nothing else is checked: that is left to `validate`.
     pub fn with_steps(&self, columns: &Steps) -> Result<Self, Error> {
         let wrong =
             |given: String, accepted: &str| Error::Trace(format!("steps: got {given}; accepted: {accepted}"));
@@ -260,7 +261,7 @@ impl Trace {
     }
 }
 
-/// Tells the first emission of a spike from those in other shards.
+/// Tells the first emission of a spike from later ones, in other shards.
 struct First {
     is_sharded: bool,
     emitted: Vec<bool>,
@@ -280,7 +281,7 @@ impl First {
             return true;
         }
         let at = arrival as usize;
-        // No sample has so many spikes: a mutilated trace may say anything.
+        // No real sample has this many spikes, but a mutilated trace may say anything.
         if at >= self.emitted.len() && at < 1 << 28 {
             self.emitted.resize(at + 1, false);
         }

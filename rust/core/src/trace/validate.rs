@@ -1,4 +1,4 @@
-//! The proof that a trace is one of a network: conservation, group sizes, numbering and causality.
+//! Proves that a trace can be one of a network: conservation, group sizes, numbering and causality.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,8 +18,11 @@ use crate::schedule::Pending;
 use crate::state::State;
 
 impl Trace {
-    /// Proves from the network's structure (of several shards also that each fired its own neurons only, and that spikes stayed in order between any two) that every emitted spike was pending, that none was lost or emitted twice, that groups have the schedule's size and are in arrival order,
-    /// that each neuron that fired has a synapse from what was delivered in that step, and that none fired while it was refractory. The first thing found wrong is the error.
+    /// Proves from the network's structure that every emitted spike was pending, that none was lost or emitted twice,
+    /// that groups have the schedule's size and (with one shard) are in arrival order, that each neuron that fired has
+    /// a synapse from what was delivered in that step, and that none fired while it was refractory. With several shards
+    /// it also proves that each fired only its own neurons, and that spikes stayed in order between any two. The error
+    /// is the first thing found wrong.
     pub fn validate<T: Float>(&self, network: &Network<T>) -> Result<(), Error> {
         let _mode = DefaultFloatMode::set();
         self.check_network(network)?;
@@ -34,20 +37,21 @@ struct Check<'a, T> {
     division: Arc<Division>,
     /// By shard.
     states: Vec<State<T>>,
-    /// Arrival number of the last spike that a shard delivered, by the shard that it came from; checked where there are several.
+    /// By delivering shard and by the shard that spikes came from: the arrival number of the last spike delivered.
+    /// Checked if there are several shards.
     last_from: Vec<Vec<Option<u32>>>,
     cursor: Cursor,
     fates: Fates,
-    /// Source of each pending spike, and the shards that have not delivered it, by arrival number.
+    /// By arrival number: the source of each pending spike, and, as bits, the shards that have not delivered it.
     pending: BTreeMap<u32, (u32, u64)>,
-    /// By neuron: the timestep, counted over all samples, in which it last fired, if it is refractory after firing.
+    /// By neuron: the timestep, counted over all samples, in which it last became refractory.
     fired_in: Vec<u64>,
     timesteps: u64,
-    /// An output neuron has fired in the sample.
+    /// Whether an output neuron has fired in the sample.
     output_fired: bool,
-    /// Neurons that the biases alone, or the biases and some input, can touch: what step 0 can make fire.
+    /// By neuron: whether biases, or input spikes that arrive at once, can touch it, and so step 0 can make it fire.
     first_step: Vec<bool>,
-    /// The order of visits of a layered run.
+    /// The order of visits in a layered run; otherwise empty.
     order: Vec<usize>,
 }
 
@@ -165,7 +169,7 @@ impl<'a, T: Float> Check<'a, T> {
         Ok(())
     }
 
-    /// Takes the emitted spikes from the pending ones and delivers them.
+    /// Takes the emitted spikes out of the pending ones and delivers them.
     fn emit(&mut self, step: usize) -> Result<(), (String, String)> {
         let emitted = &self.cursor.emitted;
         let (layered, n_shards, shard) = (self.trace.is_layered(), self.states.len(), self.cursor.shard);
@@ -226,7 +230,7 @@ impl<'a, T: Float> Check<'a, T> {
         Ok(())
     }
 
-    /// Checks that what fired could fire, and makes it pending.
+    /// Checks that the neurons that fired could do so, and makes their spikes pending.
     fn fire(&mut self, step: usize, first_arrival: u32) -> Result<(), (String, String)> {
         self.fates.follow(&self.cursor.fates);
         self.fates.note_lost(first_arrival);
@@ -283,7 +287,7 @@ impl<'a, T: Float> Check<'a, T> {
         Ok(())
     }
 
-    /// Only an output spike can have stopped anything "on output".
+    /// Whether this can be the reason for a stop: only after an output spike can it be [`StopReason::Output`].
     fn could_stop(&self, reason: StopReason) -> bool {
         reason != StopReason::Output || self.output_fired
     }
