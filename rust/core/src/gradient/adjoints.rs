@@ -1,23 +1,24 @@
-//! The adjoints of one sample's neurons, and how they pass an update (`docs/semantics.md`, "The gradient").
+//! The adjoints of one sample's neurons, and how they are passed back through an update (`docs/semantics.md`, "The
+//! gradient").
 
 use super::{Pass, Sums};
 use crate::fates::SKIPPED;
 use crate::float::Float;
 use crate::neuron::{Lif, Refractory, Reset};
 
-/// All by place.
+/// The adjoints of one sample's neurons; everything is by place.
 #[derive(Debug)]
 pub(super) struct Adjoints<T> {
     beta: Vec<T>,
-    /// `a = dL/dv` after the step at hand.
+    /// `a = dL/dv` after the current step.
     pub(super) a: Vec<T>,
-    /// `b`: what an event that arrived in the step at hand would have been worth; 0 for refractory neurons.
+    /// `b`: the derivative of the loss with respect to what arrives in the current step; 0 for refractory neurons.
     pub(super) b: Vec<T>,
-    /// `e` of an update that fired nothing: the counts' cotangents.
+    /// `e` of a silent update: the counts' cotangents.
     e: Vec<T>,
-    /// Added to it: the adjoints of silent updates.
+    /// What the gradient's scope adds to `e`: the adjoints of silent updates.
     pub(super) silent: Vec<T>,
-    /// `x` of neurons that fired in the step at hand.
+    /// `x` of neurons that fired in the current step.
     pub(super) x: Vec<T>,
     /// A buffer: surrogate derivatives, or the counts' cotangents by id.
     s: Vec<T>,
@@ -74,7 +75,7 @@ impl<T: Float> Adjoints<T> {
         }
     }
 
-    /// Passes the start of a timestep, `v <- v * beta`, where `v` was `before`.
+    /// Passes adjoints back through the start of a timestep, `v <- v * beta`, where `v` was `before`.
     pub(super) fn pass_decay(&mut self, before: &[T], sums: &mut Sums<T>) {
         for ((sum, &a), &v) in sums.beta.iter_mut().zip(&self.a).zip(before) {
             *sum += a * v;
@@ -82,7 +83,8 @@ impl<T: Float> Adjoints<T> {
         T::decay(&mut self.a, &self.beta);
     }
 
-    /// Passes the updates of neurons of a population, from place `first` on, that fired nothing; an `x` of minus infinity is no update: its neuron's `b` becomes 0.
+    /// Passes adjoints back through the silent updates of a population's neurons, from place `first` on. An `x` of
+    /// minus infinity stands for no silent update: the neuron's `b` becomes 0.
     pub(super) fn pass_silent_run(
         &mut self,
         pass: &Pass<'_, T>,
@@ -112,7 +114,7 @@ impl<T: Float> Adjoints<T> {
         e.fill(T::ZERO);
     }
 
-    /// Passes the update of a neuron that fired nothing.
+    /// Passes adjoints back through the silent update of a neuron.
     pub(super) fn pass_silent(&mut self, pass: &Pass<'_, T>, lif: &Lif, k: usize, x: T, sums: &mut Sums<T>) {
         let e = self.e[k] + std::mem::take(&mut self.silent[k]);
         if x == T::NEG_INFINITY {
@@ -121,7 +123,7 @@ impl<T: Float> Adjoints<T> {
         }
         let s = pass.options.surrogate.derivative(x);
         let through = through_spike(pass, lif, k, (x, s), e, self.a[k]);
-        // As `accumulate`.
+        // As in `accumulate`: zeros are not added.
         if through != T::ZERO {
             self.a[k] += through;
         }
@@ -131,7 +133,7 @@ impl<T: Float> Adjoints<T> {
         }
     }
 
-    /// Passes the update of a neuron that fired.
+    /// Passes adjoints back through the update of a neuron that fired.
     #[inline]
     pub(super) fn pass_fired(
         &mut self,
@@ -142,7 +144,8 @@ impl<T: Float> Adjoints<T> {
     ) {
         let Firing { k, fate, x, s, term } = firing;
         let rests = lif.refractory == Refractory::Timestep && fate & SKIPPED == 0;
-        // As the paper's code; layered execution has no refractoriness that could matter, and is plain back-propagation through time.
+        // As in the paper's code. Refractoriness makes no difference in layered execution, which is plain
+        // back-propagation through time.
         let is_cut = rests && pass.order.is_none() && lif.reset == Reset::Zero && !pass.options.detach_reset;
         let a = if is_cut { T::ZERO } else { self.a[k] };
         let through = through_spike(pass, lif, k, (x, s), self.e[k] + term, a);
@@ -167,7 +170,7 @@ fn through_spike<T: Float>(pass: &Pass<'_, T>, lif: &Lif, k: usize, (x, s): (T, 
     }
 }
 
-/// Whether the reset passes on a derivative.
+/// Whether derivatives pass through the reset.
 fn passes_reset<T>(pass: &Pass<'_, T>, lif: &Lif) -> bool {
     !pass.options.detach_reset && lif.reset != Reset::None
 }

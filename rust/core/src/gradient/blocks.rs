@@ -1,4 +1,5 @@
-//! Samples over threads: fixed blocks of samples, each with a gradient of its own, added up in the order of the blocks.
+//! Spreads samples over threads: in fixed blocks, each with a gradient of its own, which are added up in the order of
+//! the blocks.
 
 use std::collections::BTreeMap;
 
@@ -22,12 +23,13 @@ use crate::workers::{A_LOOK, Caller, Watch, on_threads};
 /// Fewer blocks would leave threads without work, more would take time to add them up.
 const FEWEST_BLOCKS: usize = 8;
 const MOST_BLOCKS: usize = 64;
-/// Blocks come in multiples of this, so that 2, 4 or 8 threads have as many each and end together.
+/// The number of blocks is a multiple of this, so that 2, 4 or 8 threads have equally many each and finish together.
 const BLOCKS_STEP: usize = 8;
-/// Bytes of all blocks' gradients together, where that is not too few or too many blocks.
+/// How many bytes all blocks' gradients take up together, unless that makes too few or too many blocks.
 const BLOCKS_BYTES: usize = 8 << 20;
 
-/// The gradient of a loss through a recorded run, given the loss's derivatives with respect to what the run gave. `progress` is as in [`crate::simulate`].
+/// The gradient of a loss through a recorded run, given the derivatives of the loss with respect to the run's results.
+/// `progress` works as in [`crate::simulate`].
 pub fn gradient<T: Float>(
     network: &Network<T>,
     input: &Input<'_, T>,
@@ -90,7 +92,7 @@ fn feeding_populations<T: Float>(network: &Network<T>, needed: &[bool]) -> Vec<b
     network.from_population.iter().map(feeds).collect()
 }
 
-/// One block's samples and where they write what is theirs alone.
+/// One block's samples, and where they write the gradients that are theirs alone.
 struct Block<'o, T> {
     number: usize,
     samples: std::ops::Range<usize>,
@@ -144,7 +146,8 @@ fn over_blocks<T: Float>(
     Ok(exported(pass, total, input_gradient, initial_v))
 }
 
-/// What is written for each sample alone, or an error that says what memory cannot hold the gradient of.
+/// Zeros for a gradient that is written for each sample alone, or an error that names the argument whose gradient
+/// memory cannot hold.
 fn zeros_for<T: Float>(argument: &str, n_samples: usize, width: usize) -> Result<Vec<T>, Error> {
     zeros(argument, n_samples, width).map_err(|_| {
         let given = format!("{n_samples} samples of {width} numbers, whose gradient memory cannot hold");
@@ -152,14 +155,15 @@ fn zeros_for<T: Float>(argument: &str, n_samples: usize, width: usize) -> Result
     })
 }
 
-/// The sum of the blocks' gradients, added in the order of the blocks whatever the order in which they come: as many copies are needed as blocks are at work, and not one for each.
+/// The sum of the blocks' gradients. They are added in the order of the blocks, whatever the order in which they are
+/// finished, so that there need only be as many copies as blocks are being worked on, and not one for each.
 struct Total<T> {
     /// Blocks added so far.
     added: usize,
     sums: Option<Sums<T>>,
-    /// Blocks that wait for one before them.
+    /// Finished blocks that wait for one before them.
     waiting: BTreeMap<usize, Sums<T>>,
-    /// All zeros, to be used again.
+    /// Gradients of zeros, to be used again.
     free: Vec<Sums<T>>,
 }
 

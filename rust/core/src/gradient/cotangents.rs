@@ -1,9 +1,9 @@
-//! What the reverse pass begins with: the loss's derivatives with respect to what a run gave.
+//! What the reverse pass begins with: the derivatives of the loss with respect to a run's results.
 
 use crate::error::Error;
 use crate::float::Float;
 
-/// Derivatives of the loss with respect to what a run gave; each may be absent.
+/// Derivatives of the loss with respect to a run's results; each may be absent.
 #[derive(Clone, Copy, Debug)]
 pub struct Cotangents<'a, T> {
     /// `[n_timesteps, n_samples, n_output]`.
@@ -14,8 +14,9 @@ pub struct Cotangents<'a, T> {
     pub v: Option<&'a [T]>,
 }
 
-/// Numbers of three axes that lie in memory in any order of the axes, or once for all of an axis, as losses leave them: read in place, since
-/// putting them into order would take one thread longer than all threads take to read them.
+/// An array of three axes that may lie in memory in any order of the axes, or hold one number for all of an axis
+/// (stride 0), as losses leave it. It is read in place, since putting it into order would take one thread longer than
+/// all threads take to read it.
 #[derive(Clone, Copy, Debug)]
 pub struct Strided<'a, T> {
     values: &'a [T],
@@ -24,7 +25,8 @@ pub struct Strided<'a, T> {
 }
 
 impl<'a, T: Float> Strided<'a, T> {
-    /// The number at `[i, j, k]` is `values[i * strides[0] + j * strides[1] + k * strides[2]]`. An error where one would lie beyond the values.
+    /// The number at `[i, j, k]` is `values[i * strides[0] + j * strides[1] + k * strides[2]]`. It is an error if a
+    /// number would lie beyond the values.
     pub fn new(values: &'a [T], shape: [usize; 3], strides: [usize; 3]) -> Result<Self, Error> {
         let last = shape
             .iter()
@@ -37,12 +39,12 @@ impl<'a, T: Float> Strided<'a, T> {
         Ok(Self { values, shape, strides })
     }
 
-    /// The same, one row after the other.
+    /// An array whose rows lie one after the other.
     pub fn contiguous(values: &'a [T], shape: [usize; 3]) -> Result<Self, Error> {
         Self::new(values, shape, [shape[1].saturating_mul(shape[2]), shape[2], 1])
     }
 
-    /// Copies what stands at `[i, j]`.
+    /// Copies the row at `[i, j]`.
     pub(super) fn read(&self, i: usize, j: usize, row: &mut [T]) {
         let [by_i, by_j, by_k] = self.strides;
         let values = &self.values[i * by_i + j * by_j..];
@@ -57,7 +59,8 @@ impl<'a, T: Float> Strided<'a, T> {
 }
 
 impl<T: Float> Cotangents<'_, T> {
-    /// Whether they are finite and of `[n_timesteps, n_samples, n_output]` and `[n_samples, n_neurons]`.
+    /// Refuses cotangents that are not finite, or not of the shapes `[n_timesteps, n_samples, n_output]` (by timestep)
+    /// and `[n_samples, n_neurons]` (by neuron).
     pub(super) fn check(&self, by_timestep: [usize; 3], by_neuron: [usize; 2]) -> Result<(), Error> {
         let fits = |values: &[T]| values.len() == by_neuron.iter().product::<usize>();
         for (name, given, fits, shape) in [

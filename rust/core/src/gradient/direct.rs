@@ -1,4 +1,5 @@
-//! Populations whose spikes leave through one projection of whole rows, as in a chain of dense layers: where a spike went is then looked up once, and not for each spike.
+//! Populations whose spikes leave through one projection of whole rows, as in a chain of dense layers: where their
+//! spikes went is looked up once, and not for each spike.
 
 use crate::aligned::Aligned;
 use crate::float::Float;
@@ -17,7 +18,7 @@ pub(super) struct Direct<'a, T> {
 }
 
 impl<'a, T: Float> Direct<'a, T> {
-    /// By population; `None` where its spikes go by other ways.
+    /// By population; `None` if its spikes leave in other ways.
     pub(super) fn all(network: &'a Network<T>) -> Vec<Option<Self>> {
         let direct = |(population, fan_out): (&Population, &FanOut)| {
             let &[connection] = fan_out.connections.as_slice() else { return None };
@@ -33,7 +34,8 @@ impl<'a, T: Float> Direct<'a, T> {
         network.populations().iter().zip(&network.from_population).map(direct).collect()
     }
 
-    /// As [`crate::projection::Projection::adjoint`] of a neuron of the population; `b` is of all neurons and `gradients` of all projections.
+    /// Like [`crate::projection::Projection::adjoint`], for a neuron of the population; `b` covers all neurons and
+    /// `gradients` all projections.
     #[inline]
     pub(super) fn adjoint(&self, neuron: u32, b: &[T], gradients: &mut [Aligned<T>]) -> T {
         let start = (neuron - self.first) as usize * self.n_out;

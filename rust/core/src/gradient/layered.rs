@@ -20,7 +20,8 @@ pub(super) struct LayeredWalk<T> {
     potentials: Potentials<T>,
     adjoints: Adjoints<T>,
     pub(super) postponed: Postponed<T>,
-    /// By place: the adjoint of the neuron's spike, or of its silence, of the timestep at hand; and of the one before.
+    /// By place: the adjoint of the neuron's spike, or of its silence, in the current timestep; and below, in the one
+    /// before it.
     terms: Vec<T>,
     terms_before: Vec<T>,
 }
@@ -74,7 +75,7 @@ impl<T: Float> LayeredWalk<T> {
         Ok(())
     }
 
-    /// Passes the updates of one population; `v`: the sample's recorded potentials.
+    /// Passes adjoints back through the updates of one population; `v` holds the sample's recorded potentials.
     fn pass_visit(
         &mut self,
         pass: &Pass<'_, T>,
@@ -120,7 +121,7 @@ impl<T: Float> LayeredWalk<T> {
         Ok(())
     }
 
-    /// Passes what a population received at its visit.
+    /// Passes adjoints back through what a population received at its visit.
     fn pass_delivery(
         &mut self,
         pass: &Pass<'_, T>,

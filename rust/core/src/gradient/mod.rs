@@ -1,8 +1,10 @@
 //! The reverse pass: unlayered backprop over a recorded ordering (`docs/semantics.md`, "The gradient").
 //!
-//! `cotangents` are what it begins with, `record` lays out a sample of the trace, `potentials` finds the potentials again that the trace does not hold, `reverse` walks an asynchronous run backwards and `layered` a
-//! layered one, `direct` knows where the spikes of dense layers went, `postponed` adds up what input spikes teach large dense weights, `blocks` spreads the samples over threads. Memory: a few copies of the weights'
-//! gradient, and what one sample per thread needs.
+//! `cotangents` holds what it begins with, `record` lays out a sample of the trace, `potentials` recomputes the
+//! potentials that the trace does not hold, `reverse` walks an asynchronous run backwards and `layered` a layered one,
+//! `direct` knows where the spikes of dense layers went, `postponed` adds up what input spikes contribute to large
+//! dense weights, and `blocks` spreads the samples over threads. Memory: a few copies of the weights' gradient, and
+//! what one sample per thread needs.
 
 mod adjoints;
 mod blocks;
@@ -34,14 +36,14 @@ use crate::projection::Target;
 use crate::surrogate::Surrogate;
 use crate::trace::Trace;
 
-/// Which adjoint an update has that fired nothing.
+/// The adjoint of a silent update, in which the neuron did not fire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GradientScope {
     /// None: only spikes pass errors on.
     Spikes,
     /// That of the same neuron's next emission in the timestep.
     NextEmission,
-    /// That of a spike of value zero in the step that could deliver it next.
+    /// That of a spike with value 0 that is emitted into the step that follows.
     Touched,
 }
 
@@ -51,19 +53,19 @@ pub enum GradientScope {
 pub struct GradientOptions {
     /// Length of a timestep in seconds: that of the recorded run.
     pub dt: f64,
-    /// Worker threads; no bit depends on it.
+    /// Worker threads; no bit depends on their number.
     pub threads: usize,
-    /// Stands for the derivative of a spike.
+    /// What stands in for the derivative of a spike.
     pub surrogate: Surrogate,
-    /// Which updates pass errors on.
+    /// Which updates pass on errors.
     pub scope: GradientScope,
-    /// The reset has no derivative.
+    /// Leave out the derivative of the reset.
     pub detach_reset: bool,
     /// Compute the gradient with respect to the input.
     pub want_input: bool,
     /// Compute the gradient with respect to the potentials at the start.
     pub want_initial_v: bool,
-    /// Compute those with respect to `beta` and `v_threshold`.
+    /// Compute the gradients with respect to `beta` and `v_threshold`.
     pub want_neuron: bool,
 }
 
@@ -83,12 +85,12 @@ impl GradientOptions {
     }
 }
 
-/// Derivatives of the loss with respect to what a run was made of.
+/// Derivatives of the loss with respect to what went into a run.
 #[derive(Clone, Debug)]
 pub struct Gradient<T> {
-    /// By projection, in the order of the weights that it was made of.
+    /// By projection, in the order of the weights from which it was made.
     pub weights: Vec<Vec<T>>,
-    /// By projection: one a target neuron, where it has biases.
+    /// By projection: one number per target neuron, if it has biases.
     pub biases: Vec<Option<Vec<T>>>,
     /// `[n_neurons]`; empty unless asked for.
     pub beta: Vec<T>,
@@ -109,24 +111,24 @@ struct Pass<'a, T> {
     options: &'a GradientOptions,
     /// By id.
     beta: Vec<T>,
-    /// Where the walks have the numbers of each neuron.
+    /// Where each neuron's numbers lie during the walks.
     places: Arc<Places>,
-    /// By population: the potentials of its updates are needed.
+    /// By population: whether the potentials of its updates are needed.
     needed: Vec<bool>,
-    /// By population: its spikes arrive at one of those.
+    /// By population: whether its spikes arrive at a population whose potentials are needed.
     feeding: Vec<bool>,
-    /// By population: where its spikes went, if that is simple.
+    /// By population: where its spikes went, if that is simple. Empty with several shards.
     direct: Vec<Option<Direct<'a, T>>>,
-    /// Of a layered run.
+    /// The order of visits, in a layered run.
     order: Option<VisitingOrder>,
-    /// One, but of a free run of several.
+    /// One, except in a free run of several shards.
     shards: Vec<ShardParts>,
 }
 
 /// What a shard owns.
 struct ShardParts {
     neurons: std::ops::Range<usize>,
-    /// By projection: the part of its target.
+    /// By projection: the part of its target that the shard owns.
     targets: Vec<Target>,
 }
 
@@ -145,11 +147,11 @@ impl ShardParts {
     }
 }
 
-/// A gradient that samples add to; those of weights are in the maps' own order, the others by place.
+/// A gradient that samples add to; the weights' is in the maps' own order, all others are by place.
 #[derive(Debug)]
 struct Sums<T> {
     weights: Vec<Aligned<T>>,
-    /// As the network's `biases`.
+    /// One for each of the network's `biases`, by place.
     biases: Vec<Vec<T>>,
     beta: Vec<T>,
     v_threshold: Vec<T>,
@@ -177,7 +179,7 @@ impl<T: Float> Sums<T> {
         self.weights.iter_mut().map(|weights| &mut **weights).chain(others)
     }
 
-    /// Adds another gradient, and leaves zeros there.
+    /// Adds another gradient, and leaves zeros in it.
     fn take(&mut self, other: &mut Self) {
         for (sum, part) in self.parts().zip(other.parts()) {
             T::take_row(sum, part);
@@ -185,7 +187,7 @@ impl<T: Float> Sums<T> {
     }
 }
 
-/// What a sample writes for itself.
+/// The parts of the gradient that belong to one sample alone.
 struct OwnGradient<'o, T> {
     /// `[n_timesteps, n_inputs]`, or empty.
     input: &'o mut [T],
@@ -194,7 +196,7 @@ struct OwnGradient<'o, T> {
 }
 
 impl<T: Float> OwnGradient<'_, T> {
-    /// Takes down the adjoint of the sample's potentials at its start, given by place.
+    /// Stores the adjoints of the sample's initial potentials, which are given by place.
     fn set_initial_v(&mut self, pass: &Pass<'_, T>, a: &[T]) {
         if !self.initial_v.is_empty() {
             pass.places.take(a, self.initial_v);
@@ -203,7 +205,7 @@ impl<T: Float> OwnGradient<'_, T> {
 }
 
 impl<T: Float> Pass<'_, T> {
-    /// The part of all neurons' numbers that belongs to a projection's target.
+    /// Out of all neurons' numbers, those of the population in which a projection's target lies.
     #[inline]
     fn of_target<'b>(&self, target: Target, all: &'b [T]) -> Laid<'b, T> {
         let end = self.network.populations()[target.population].end;

@@ -1,7 +1,9 @@
-//! Input spikes whose part in the gradient of dense weights is added later, channel by channel.
+//! Input spikes whose contribution to the gradient of dense weights is added later, channel by channel.
 //!
-//! A spike adds its timestep's adjoints to the row of its channel. One timestep after the other, that fetches row after row of a gradient that the fast caches do not hold, to change each once. Kept
-//! until a channel has several spikes, they change a row together, from adjoints that the caches do hold. Each row's additions stay in their order, so no bit depends on it.
+//! A spike adds its timestep's adjoints to the row of its channel. Done one timestep after the other, that fetches row
+//! after row of a gradient that the fast caches do not hold, only to change each row once. If spikes are kept until a
+//! channel has several, these change its row together, from adjoints that the caches do hold. The additions to each row
+//! stay in their order, so no bit depends on it.
 
 use super::Pass;
 use crate::aligned::Aligned;
@@ -10,13 +12,13 @@ use crate::network::{Connection, Source};
 use crate::places::Laid;
 use crate::projection::Target;
 
-/// Adjoints that are kept at most.
+/// The most bytes of adjoints that are kept.
 const MOST_BYTES: usize = 128 << 10;
-/// Spikes that are kept at most, but for the last timestep's.
+/// The most spikes that are kept, not counting those of the last timestep.
 const MOST_SPIKES: usize = 16 << 10;
-/// Gradients of fewer bytes are in the fast caches anyway.
+/// The smallest gradient that is worth it, in bytes: smaller ones are in the fast caches anyway.
 const FEWEST_GRADIENT_BYTES: usize = 128 << 10;
-/// With fewer spikes for each channel, sorting them would take longer than it saves.
+/// With fewer spikes per channel, sorting them would take longer than it saves.
 const FEWEST_PER_CHANNEL: usize = 2;
 
 /// What one worker keeps, by projection; `None` where spikes are learned at once.
@@ -28,12 +30,12 @@ pub(super) struct Postponed<T> {
 #[derive(Debug)]
 struct Kept<T> {
     n_out: usize,
-    /// Adjoints of the target's neurons, one row for each timestep; the first `ends.len()` count.
+    /// Adjoints of the target's neurons, one row for each timestep; only the first `ends.len()` rows count.
     adjoints: Aligned<T>,
     /// (channel, multiplicity), and where those of each row end.
     spikes: Vec<(u32, T)>,
     ends: Vec<usize>,
-    /// (row, multiplicity) by channel, and where each channel's begin: buffers.
+    /// Buffers: (row, multiplicity) of the spikes, sorted by channel, and where those of each channel begin.
     sorted: Vec<(u32, T)>,
     places: Vec<u32>,
 }
@@ -68,7 +70,7 @@ impl<T: Float> Postponed<T> {
         }
     }
 
-    /// Adds what waits: nothing does afterwards.
+    /// Adds everything that has been postponed.
     pub(super) fn add(&mut self, gradients: &mut [Aligned<T>]) {
         for (kept, gradient) in self.of.iter_mut().zip(gradients) {
             if let Some(kept) = kept {
@@ -141,7 +143,7 @@ impl<T: Float> Kept<T> {
             }
             start = end;
         }
-        // Each place is now where its channel's spikes end.
+        // Each of `places` is now where its channel's spikes end.
         let mut start = 0;
         for (gradient, &end) in gradient.chunks_exact_mut(*n_out).zip(&*places) {
             T::add_rows(gradient, adjoints, (*n_out, 0), &sorted[start..end as usize]);

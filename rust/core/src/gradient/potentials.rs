@@ -1,4 +1,5 @@
-//! The potentials of a recorded run, found again by running it: the reverse pass needs `x = v' - v_threshold` of updates that fired nothing, which no trace holds.
+//! The potentials of a recorded run, recomputed by running it again: the reverse pass needs `x = v' - v_threshold` of
+//! silent updates, which no trace holds.
 
 use std::ops::Range;
 
@@ -16,14 +17,15 @@ use crate::places::Places;
 use crate::schedule::Pending;
 use crate::state::State;
 
-/// `x` of every update of one sample, minus infinity for a refractory neuron. Neurons go by the places of the reverse pass.
+/// `x` of every update of one sample, minus infinity for a refractory neuron. Neurons are named by their places in the
+/// reverse pass.
 #[derive(Debug)]
 pub(crate) struct Log<T> {
     /// Populations, or a shard's parts of them, that were touched as a whole and lie together.
     pub(crate) whole: Vec<Run>,
     /// Neighbours that were touched together.
     pub(crate) runs: Vec<Run>,
-    /// Of `whole` and `runs`.
+    /// `x` of the neurons in `whole` and `runs`.
     pub(crate) x: Vec<T>,
     /// (place, `x`) of neurons that were touched one by one.
     pub(crate) single: Vec<(u32, T)>,
@@ -42,7 +44,7 @@ struct Ends {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
     pub(crate) population: u32,
-    /// Place of its first `x`.
+    /// Where its first `x` is in the log.
     pub(crate) start: usize,
     /// Place of its first neuron.
     pub(crate) first: usize,
@@ -55,7 +57,7 @@ impl Run {
         self.first..self.first + self.len
     }
 
-    /// Where their `x` are.
+    /// Where their `x` are in the log.
     pub(super) fn logged(&self) -> Range<usize> {
         self.start..self.start + self.len
     }
@@ -74,7 +76,8 @@ impl<T: Float> Log<T> {
         self.ends.clear();
     }
 
-    /// Adds neighbours of a population that were touched together, given where each lies and its `x`: as few runs as there are, and alone who has no neighbour.
+    /// Adds neurons of a population that were touched together, given as (place, `x`): in as few runs as possible, and
+    /// those without a neighbour alone.
     pub(crate) fn add(&mut self, population: u32, neurons: impl Iterator<Item = (usize, T)>) {
         let mut neurons = neurons.peekable();
         while let Some((first, x)) = neurons.next() {
@@ -98,7 +101,7 @@ impl<T: Float> Log<T> {
         self.ends.push(Ends { whole: whole.len(), runs: runs.len(), single: single.len() });
     }
 
-    /// The places of a step's entries in `whole`, `runs` and `single`.
+    /// The ranges of a step's entries in `whole`, `runs` and `single`.
     pub(crate) fn step(&self, step: usize) -> [Range<usize>; 3] {
         let start = if step == 0 { Ends::default() } else { self.ends[step - 1] };
         let end = self.ends[step];
@@ -112,15 +115,15 @@ pub(super) struct Potentials<T> {
     /// By shard.
     states: Vec<State<T>>,
     pub(super) log: Log<T>,
-    /// Potentials before the decay of each timestep, one timestep after the other; only where asked for.
+    /// Potentials before the decay of each timestep, one timestep after the other; only if asked for.
     before_decay: Vec<T>,
-    /// Input spikes of all timesteps, and where each timestep's end.
+    /// Input spikes of all timesteps, and where those of each timestep end.
     inputs: Vec<(u32, T)>,
     input_ends: Vec<usize>,
     waiting: Vec<(u32, T)>,
     buffers: Buffers<T>,
     group: Vec<Pending>,
-    /// Input spikes of the timestep at hand.
+    /// Input spikes of the current timestep.
     spikes: Vec<(u32, T)>,
     /// A buffer: spikes that a projection delivers.
     pub(super) sent: Vec<(u32, T)>,
@@ -132,13 +135,13 @@ pub(super) struct Potentials<T> {
 /// What stays the same for all samples.
 pub(super) struct Rerun<'a, T> {
     pub(super) network: &'a Network<T>,
-    /// Of the reverse pass.
+    /// The places of the reverse pass.
     pub(super) places: &'a Places,
     pub(super) input: &'a Input<'a, T>,
     pub(super) input_mode: InputMode,
-    /// By population: its potentials are needed.
+    /// By population: whether its potentials are needed.
     pub(super) needed: &'a [bool],
-    /// By population: its spikes arrive at one whose potentials are needed.
+    /// By population: whether its spikes arrive at one whose potentials are needed.
     pub(super) feeding: &'a [bool],
     pub(super) keep_before_decay: bool,
 }
@@ -226,7 +229,7 @@ impl<T: Float> Potentials<T> {
         Ok(())
     }
 
-    /// Runs a sample of an asynchronous run.
+    /// Runs a sample of an asynchronous run again.
     pub(super) fn rerun(&mut self, run: &Rerun<'_, T>, sample: usize, record: &Sample) -> Result<(), Error> {
         self.begin(run, sample);
         let wanted = |population: usize| run.needed[population];
@@ -273,7 +276,7 @@ impl<T: Float> Potentials<T> {
                     let joined = record.sources[first as usize + fired.len()..].iter();
                     let joined = joined.take_while(|(source, _)| *source >= n_neurons).count() as u32;
                     let first = first + fired.len() as u32;
-                    // The record's inputs are those given, or the replay that made it would have failed.
+                    // The inputs of the record are taken to be those given, spike by spike: nothing here compares them.
                     let joined = (first..first + joined).zip(&self.spikes);
                     self.waiting.extend(joined.map(|(arrival, spike)| (arrival, spike.1)));
                 }
@@ -283,7 +286,7 @@ impl<T: Float> Potentials<T> {
         Ok(())
     }
 
-    /// Runs a sample of a layered run.
+    /// Runs a sample of a layered run again.
     pub(super) fn rerun_layered(
         &mut self,
         run: &Rerun<'_, T>,
@@ -322,7 +325,7 @@ impl<T: Float> Potentials<T> {
     }
 }
 
-/// Has the needed neurons that fired in the step fire.
+/// Fires the neurons that fired in the recorded step, as far as their potentials are needed.
 fn fire<T: Float>(state: &mut State<T>, v: &mut Vec<T>, run: &Rerun<'_, T>, record: &Sample, step: usize) {
     let (mut rest, mut fates, _) = record.fired(step);
     while let Some(&first) = rest.first() {
@@ -350,7 +353,8 @@ pub(super) struct Emissions {
 }
 
 impl Emissions {
-    /// Reads them from a record whose step `k` of a timestep must have fired neurons of the `k`-th visited population only.
+    /// Reads them from a record. Step `k` of a timestep must have fired only neurons of the population that is visited
+    /// `k`-th.
     pub(super) fn read<T: Float>(
         &mut self,
         network: &Network<T>,

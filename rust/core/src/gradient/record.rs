@@ -19,15 +19,15 @@ pub(super) struct Step {
 /// The forward steps of one sample.
 #[derive(Debug, Default)]
 pub(super) struct Sample {
-    /// It holds the emitted spikes, the neurons that fired and, in a run with dropouts, their fates.
+    /// Holds the emitted spikes, the neurons that fired and, in a run with dropouts, their fates.
     cursor: Cursor,
     has_fates: bool,
     steps: Vec<Step>,
     /// Where each timestep's steps end.
     timestep_ends: Vec<usize>,
-    /// Arrival number of the first spike that joined after each timestep.
+    /// By timestep: the arrival number of the first spike that joined after it.
     arrival_ends: Vec<u32>,
-    /// By arrival number: the neuron, or the number of neurons plus the input channel; whether it is lost.
+    /// By arrival number: the neuron, or the number of neurons plus the input channel; and whether the spike is lost.
     pub(super) sources: Vec<(u32, bool)>,
     n_neurons: u32,
 }
@@ -37,7 +37,7 @@ impl Sample {
         Self { cursor: trace.cursor(), has_fates: trace.header().dropouts, ..Self::default() }
     }
 
-    /// Reads a sample; what no run can have recorded is an error.
+    /// Reads a sample; anything that no run can have recorded is an error.
     pub(super) fn read<T: Float>(&mut self, pass: &Pass<'_, T>, sample: usize) -> Result<(), Error> {
         let Pass { network, trace, .. } = pass;
         let wrong = |given: &str, accepted: &str| {
@@ -115,7 +115,8 @@ impl Sample {
         self.sources.clear();
     }
 
-    /// Lists the sources of the first `n_fired` spikes that are not listed yet, after so many inputs: of many steps at once, because few fire in each.
+    /// Adds the sources of the first `n_fired` spikes of neurons, as far as they are not listed yet, where `n_inputs`
+    /// input spikes are listed. Done for many steps at once, because few neurons fire in each.
     fn list_fired(&mut self, n_fired: usize, n_inputs: usize) {
         let Cursor { fired, fates, .. } = &mut self.cursor;
         if !self.has_fates {
@@ -135,7 +136,7 @@ impl Sample {
         self.arrival_ends.partition_point(|end| *end <= arrival)
     }
 
-    /// The numbers of a timestep's steps, in the sample's count.
+    /// The numbers of a timestep's steps, counted over the whole sample.
     pub(super) fn timestep(&self, timestep: usize) -> std::ops::Range<usize> {
         let start = if timestep == 0 { 0 } else { self.timestep_ends[timestep - 1] };
         start..self.timestep_ends[timestep]
@@ -152,7 +153,7 @@ impl Sample {
         &self.cursor.emitted[start..self.steps[step].emitted_end]
     }
 
-    /// Place of the first neuron that fired in the step among all that fired in the sample.
+    /// Position of the first neuron that fired in the step, among all that fired in the sample.
     pub(super) fn fired_start(&self, step: usize) -> usize {
         if step == 0 { 0 } else { self.steps[step - 1].fired_end }
     }

@@ -28,16 +28,17 @@ pub(super) struct Walk<T> {
     pub(super) postponed: Postponed<T>,
     /// By arrival number: the adjoint of the spike.
     terms: Vec<T>,
-    /// By place among the sample's spikes: how far the recorded potential is above the threshold, and the surrogate derivative there. Used where potentials are not needed.
+    /// By position among all neurons that fired in the sample: how far the recorded potential is above the threshold
+    /// and, below, the surrogate derivative there. Used for populations whose potentials are not recomputed.
     x: Vec<T>,
     s: Vec<T>,
-    /// By place: that of the neuron's next emission in the timestep, and the emitted spike's arrival number.
+    /// By place: the adjoint of the neuron's next emission in the timestep, and the emitted spike's arrival number.
     next_terms: Vec<(T, u32)>,
-    /// By shard: it takes a step after the one at hand in the timestep.
+    /// By shard: whether it takes a step after the current one in the timestep.
     later: Vec<bool>,
-    /// By place: the neuron fired in the step at hand.
+    /// By place: whether the neuron fired in the current step.
     fires: Vec<bool>,
-    /// Those among the neurons that fired in the step whose `x` is in the log.
+    /// Which of the neurons that fired in the step have their `x` in the log.
     logged: Vec<usize>,
 }
 
@@ -68,7 +69,7 @@ impl<T: Float> Walk<T> {
         own: &mut OwnGradient<'_, T>,
     ) -> Result<(), Error> {
         let n = pass.network.n_neurons();
-        // Walked backwards and with much in between, which no processor foresees.
+        // Read backwards and with much work in between, which no processor foresees.
         let v = pass.trace.sample(sample).1;
         prefetch(v);
         self.record.read(pass, sample)?;
@@ -97,7 +98,7 @@ impl<T: Float> Walk<T> {
         Ok(())
     }
 
-    /// Finds what follows from the sample's recorded potentials, of all spikes at once.
+    /// Computes `x` and `s` from the sample's recorded potentials, for all spikes at once.
     fn set_recorded(&mut self, pass: &Pass<'_, T>, v: &[f32]) {
         if pass.needed.contains(&false) {
             let (fired, threshold) = (self.record.all_fired(), &pass.network.threshold);
@@ -108,7 +109,7 @@ impl<T: Float> Walk<T> {
         }
     }
 
-    /// The end of the timestep: what fired in it and did not skip it is refractory.
+    /// Begins at the end of the timestep: neurons that fired in it and did not skip refractoriness are refractory.
     fn begin_timestep(&mut self, pass: &Pass<'_, T>, sample: usize, timestep: usize) {
         self.adjoints.begin_timestep(pass, sample, timestep);
         self.adjoints.b.copy_from_slice(&self.adjoints.a);
@@ -124,7 +125,7 @@ impl<T: Float> Walk<T> {
         self.later.fill(false);
     }
 
-    /// Passes the updates of a step.
+    /// Passes adjoints back through the updates of a step.
     fn pass_updates(&mut self, pass: &Pass<'_, T>, step: usize, sums: &mut Sums<T>) -> Result<(), Error> {
         self.pass_unlogged(pass, step, sums)?;
         self.set_silent_terms(pass, step);
@@ -161,7 +162,9 @@ impl<T: Float> Walk<T> {
         Ok(())
     }
 
-    /// Passes the firing updates of populations whose silent updates are not looked at, and lists the others in `logged`: these are taken out of the updates that are passed at once.
+    /// Passes adjoints back through the firing updates of populations whose potentials are not recomputed. The other
+    /// neurons that fired are listed in `logged`; their updates are kept out of the silent ones, which are passed many
+    /// at once.
     fn pass_unlogged(&mut self, pass: &Pass<'_, T>, step: usize, sums: &mut Sums<T>) -> Result<(), Error> {
         let network = pass.network;
         let Self { record, potentials, adjoints, terms, x, s, fires, logged, .. } = self;
@@ -191,13 +194,13 @@ impl<T: Float> Walk<T> {
         Ok(())
     }
 
-    /// Sets what the scope adds to the adjoints of silent updates.
+    /// Sets what the gradient's scope adds to `e` of silent updates.
     fn set_silent_terms(&mut self, pass: &Pass<'_, T>, step: usize) {
         let Self { potentials, adjoints, next_terms, later, .. } = self;
         let log = &potentials.log;
         let [whole, runs, single] = log.step(step);
         let (whole, runs, single) = (&log.whole[whole], &log.runs[runs], &log.single[single]);
-        // Refractory neurons may be given terms too: nothing takes them.
+        // Refractory neurons may be given terms too: they are not used.
         match pass.options.scope {
             GradientScope::NextEmission => {
                 let single = single.iter().map(|(place, _)| *place as usize);
@@ -205,7 +208,7 @@ impl<T: Float> Walk<T> {
                     adjoints.silent[k] = next_terms[k].0;
                 }
             }
-            // `b` is still that of each shard's step that follows.
+            // `b` is still that of the step that each shard takes next.
             GradientScope::Touched => {
                 let Adjoints { b, silent, .. } = adjoints;
                 for of in whole.iter().chain(runs) {
@@ -220,7 +223,7 @@ impl<T: Float> Walk<T> {
         }
     }
 
-    /// Passes step 0's delivery: biases, and input spikes that arrived at once.
+    /// Passes adjoints back through the delivery of a step 0: biases, and input spikes that arrived at once.
     fn pass_inputs(
         &mut self,
         pass: &Pass<'_, T>,
@@ -252,12 +255,12 @@ impl<T: Float> Walk<T> {
         }
     }
 
-    /// Passes a later step's delivery: the spikes that it emitted.
+    /// Passes adjoints back through the delivery of a later step: the spikes that it emitted.
     fn pass_emissions(&mut self, pass: &Pass<'_, T>, step: usize, input: &mut [T], sums: &mut Sums<T>) {
         let n = pass.network.n_neurons() as u32;
         let b = &self.adjoints.b;
         let targets = &pass.shards[self.record.shard(step)].targets;
-        // Backwards here too: of two spikes of one neuron, the first is its next emission.
+        // Backwards here too: of two spikes of one neuron in the group, the first is its next emission.
         for &arrival in self.record.emitted(step).iter().rev() {
             let (source, is_lost) = self.record.sources[arrival as usize];
             if is_lost {
@@ -302,7 +305,8 @@ impl<T: Float> Walk<T> {
     }
 }
 
-/// Takes the `x` of neurons that fired out of a step's runs, and leaves minus infinity: no silent update.
+/// Takes the `x` of neurons that fired out of a step's runs, and leaves minus infinity there, which stands for no
+/// silent update.
 fn take_fired<T: Float>(log: &mut Log<T>, runs: Range<usize>, fires: &[bool], taken: &mut [T]) {
     for of in &log.runs[runs] {
         for (k, x) in of.neurons().zip(&mut log.x[of.logged()]).filter(|(k, _)| fires[*k]) {
@@ -311,7 +315,8 @@ fn take_fired<T: Float>(log: &mut Log<T>, runs: Range<usize>, fires: &[bool], ta
     }
 }
 
-/// Adds to the terms of neurons of a population the sum of `w[k] * b[k]` over all synapses that leave each for shards that take a later step.
+/// Adds to the term of each neuron at `places`, all of one population, the sum of `w[k] * b[k]` over its synapses in
+/// shards that take a later step.
 fn pull_for<T: Float>(pass: &Pass<'_, T>, places: Range<usize>, terms: &mut [T], b: &[T], later: &[bool]) {
     let network = pass.network;
     let population = network.population_index(pass.places.id(places.start));
@@ -322,7 +327,7 @@ fn pull_for<T: Float>(pass: &Pass<'_, T>, places: Range<usize>, terms: &mut [T],
     }
 }
 
-/// The same of one projection; `b` is of all neurons.
+/// The same for one projection and one part of its target; `b` covers all neurons.
 pub(super) fn pull_through<T: Float>(
     pass: &Pass<'_, T>,
     connection: usize,
