@@ -1,4 +1,4 @@
-//! A network divided into shards, and the divisions that it remembers.
+//! Divisions of a network into shards, and how it remembers them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -23,17 +23,18 @@ impl Division {
     }
 }
 
-/// The divisions that a network was last run with: to make one looks at every synapse.
+/// The divisions that a network was last run with: kept because making one looks at every synapse.
 #[derive(Debug, Default)]
 pub(crate) struct Divisions(Mutex<VecDeque<Known>>);
 
-/// A division, and the number of shards that was asked for, of which a small network has fewer; 0 for one that a record asked for.
+/// The number of shards that was asked for, and the division (a small network has fewer shards); 0 if a record asked
+/// for it.
 type Known = (usize, Arc<Division>);
 
 impl Divisions {
     const MOST: usize = 4;
 
-    /// The balanced one.
+    /// The balanced division into this many shards.
     pub(crate) fn of<T: Float>(&self, network: &Network<T>, n_shards: usize) -> Arc<Division> {
         let known = self.find(|(n, _)| *n == n_shards);
         known.unwrap_or_else(|| {
@@ -42,7 +43,7 @@ impl Divisions {
         })
     }
 
-    /// The one whose shards end at these neurons.
+    /// The division whose shards end at these neurons.
     pub(crate) fn with_ends<T: Float>(
         &self,
         network: &Network<T>,

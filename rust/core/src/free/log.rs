@@ -1,4 +1,4 @@
-//! What one worker writes down of a shard: the order of its deliveries, and what it found out.
+//! What a worker writes down about a shard: the order of its deliveries, and its results.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ pub(super) struct LoggedStep {
     pub(super) n_fired: u32,
 }
 
-/// A place in a log, between two forward steps.
+/// A position in a log, between two forward steps.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Mark {
     pub(super) steps: usize,
@@ -30,7 +30,7 @@ pub(super) struct Log {
     pub(super) delivered: Vec<Message>,
     /// The neuron, and its potential when it fired.
     pub(super) fired: Vec<(u32, f32)>,
-    /// One for each that fired; empty without dropouts.
+    /// One for each neuron that fired; empty without dropouts.
     pub(super) fates: Vec<u8>,
     /// For each timestep that was run: where it ends, and how it ended.
     pub(super) timesteps: Vec<(Mark, Ending)>,
@@ -51,7 +51,7 @@ impl Log {
     }
 }
 
-/// What a shard found out in the samples that it ran, one after the other.
+/// The results of a shard in the samples that it ran, one after the other.
 #[derive(Debug)]
 pub(super) struct Found<T> {
     pub(super) counts: Vec<f32>,
@@ -64,7 +64,8 @@ pub(super) struct Found<T> {
     pub(super) log: Log,
 }
 
-/// What the shards found that ran a sample, and which of their samples it was: group `g` of `n` ran the samples `g, g + n, ...`.
+/// The results of the shards that ran a sample, and which of their samples it was: group `g` of `n` ran the samples `g,
+/// g + n, ...`.
 pub(super) fn found_in<T>(groups: &[Vec<Found<T>>], sample: usize) -> (&[Found<T>], usize) {
     (&groups[sample % groups.len()], sample / groups.len())
 }

@@ -1,4 +1,5 @@
-//! One order of all deliveries of a run that respects what happened: each shard's own order, and that a spike is delivered after it fired.
+//! Merges all deliveries of a run into one order that respects what happened: each shard's own order is kept, and a
+//! spike is delivered after it was fired.
 
 use std::ops::Range;
 
@@ -15,10 +16,10 @@ use crate::sync::{AtomicUsize, Ordering};
 use crate::trace::{Piece, Writer};
 use crate::workers::{A_LOOK, Caller, Watch, on_threads};
 
-/// Forward steps that are worth a thread.
+/// How many forward steps are worth a thread.
 const STEPS_A_THREAD: usize = 1 << 13;
 
-/// A sample's order, or a stretch of it, and what depends on it.
+/// The merged order of a sample, or of a stretch of it, and the results that depend on that order.
 #[derive(Debug, Default)]
 pub(super) struct Merged {
     pub(super) piece: Piece,
@@ -40,7 +41,8 @@ impl Merged {
     }
 }
 
-/// Some of a sample's timesteps. Shards wait for each other where a timestep ends, so that each can be merged by itself.
+/// Some of a sample's timesteps. Shards wait for each other where a timestep ends, so each timestep can be merged by
+/// itself.
 struct Stretch {
     sample: usize,
     timesteps: Range<usize>,
@@ -80,10 +82,12 @@ pub(super) fn merge_all<T: Float>(
     Ok(samples)
 }
 
-/// All timesteps, in stretches of whole samples or, where those are fewer than threads, of about as many steps each.
+/// Divides all timesteps into stretches: whole samples or, if there are fewer samples than threads, parts with about
+/// the same number of steps.
 fn stretches<T: Float>(run: &Run<'_, T>, groups: &[Vec<Found<T>>], threads: usize) -> Vec<Stretch> {
     let n_samples = run.input.n_samples();
-    // A spike that is carried over is delivered in another timestep than that in which it fired.
+    // With `Carry`, samples stay whole: a carried spike is delivered in a later timestep than the one in which it was
+    // fired.
     let at_most = if run.options.on_stop == OnStop::Carry { 1 } else { threads.div_ceil(n_samples) };
     let of_sample = |sample: usize| {
         let (shards, number) = found_in(groups, sample);
@@ -116,14 +120,15 @@ struct Merge<'a, T> {
     fired_before: Vec<usize>,
     /// By shard: the arrival number of each spike that it fired in the stretch.
     arrivals: Vec<Vec<u32>>,
-    /// The same of scheduled input spikes.
+    /// The same for scheduled input spikes: how many had joined before the stretch and, below, the arrival numbers of
+    /// those in it.
     inputs_before: usize,
     input_arrivals: Vec<u32>,
     next_arrival: u32,
     /// Spikes in the sample so far.
     spikes: u64,
     pending: u64,
-    /// Arrival numbers of what the step at hand delivers.
+    /// Arrival numbers of the spikes that the current step delivers.
     emitted: Vec<u32>,
     writer: Writer,
     merged: Merged,
@@ -192,7 +197,8 @@ impl<'a, T: Float> Merge<'a, T> {
         Ok(self.merged)
     }
 
-    /// Merges what the shards did in a timestep after their steps 0: of each in turn as many steps as a worker takes at a time, as far as what they deliver has fired.
+    /// Merges what the shards did in a timestep after their steps 0: from each in turn as many steps as a worker takes
+    /// at a time, as far as the spikes that they deliver have been fired.
     fn until_quiescent(&mut self, timestep: usize) -> Result<(), Error> {
         let ends: Vec<_> = self.shards.iter().map(|found| found.log.mark(timestep + 1).steps).collect();
         loop {
@@ -215,7 +221,7 @@ impl<'a, T: Float> Merge<'a, T> {
         Ok(())
     }
 
-    /// Finds what a shard's next step delivers; false if some of it has not fired yet.
+    /// Finds the spikes that a shard's next step delivers; returns false if one of them has not been fired yet.
     #[inline]
     fn find_emitted(&mut self, shard: usize) -> bool {
         let (log, at) = (&self.shards[shard].log, self.at[shard]);
@@ -248,7 +254,7 @@ impl<'a, T: Float> Merge<'a, T> {
         let neurons = fired.iter().map(|(neuron, _)| *neuron);
         self.writer.step_of(shard, self.emitted.iter().copied(), neurons, fates);
         self.pending -= u64::from(step.n_delivered);
-        // In one loop: steps of a spike or two are the rule, and where a loop ends is a guess of the processor's.
+        // All in one loop: steps with a spike or two are the rule, and the processor can only guess where a loop ends.
         for (at, &(neuron, v)) in fired.iter().enumerate() {
             self.writer.v.push(v);
             self.arrivals[shard].push(self.next_arrival);

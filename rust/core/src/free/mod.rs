@@ -1,8 +1,9 @@
 //! Free running: neurons fire when their spikes arrive, on several threads at once, and nobody waits for a layer or a step.
 //!
-//! Workers own disjoint shards of neurons. A spike goes to the inbox of every shard that it has a synapse in; a shard takes the spikes that wait for it in the order in which they came. Shards
-//! wait for each other only at the end of a timestep. What happens depends on the machine; each shard writes down the order of its own deliveries, and the record, merged when the run is
-//! over, replays bit for bit. `PROTOCOL.md` states the protocol and why it is right.
+//! Workers own disjoint shards of neurons. A spike goes to the inbox of every shard in which it has a synapse; a shard
+//! takes the spikes that wait for it in the order in which they came. Shards wait for each other only at the end of a
+//! timestep. What happens depends on the machine; each shard writes down the order of its own deliveries, and the
+//! record, merged when the run is over, replays bit for bit. `PROTOCOL.md` states the protocol and why it is right.
 
 mod division;
 mod log;
@@ -36,31 +37,32 @@ use log::Found;
 use partition::MOST_SHARDS;
 use worker::{Shared, Worker};
 
-/// Synapses that keep one more worker busy, where the number of workers for a sample is chosen by size.
+/// How many synapses keep one more worker busy, where the number of workers per sample is chosen by the network's size.
 const SYNAPSES_A_WORKER: u64 = 500_000;
-/// Slots of an inbox: enough for what a worker sends between two looks of the other, small enough to stay in its cache.
+/// The most slots of an inbox: enough for what one worker sends between two looks of the other, and few enough to stay
+/// in the cache.
 const MOST_SLOTS: usize = 4096;
 
-/// What threads do with a batch.
+/// How threads share the work of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Parallel {
-    /// As many threads a sample as the network is large, the rest for other samples.
+    /// As many threads per sample as suit the size of the network; the rest run other samples.
     #[default]
     Auto,
-    /// Each sample on one thread.
+    /// Each sample runs on one thread.
     Samples,
-    /// All threads on one sample after the other.
+    /// All threads work on one sample at a time.
     Shards,
 }
 
 /// How a free run uses the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FreeRunning {
-    /// F: waiting spikes that a shard takes as one delivery, at most.
+    /// F: the most waiting spikes that a shard takes as one delivery.
     pub group_size: usize,
     /// Shards of the network; `None`: as many as threads work on a sample.
     pub shards: Option<usize>,
-    /// What threads do with a batch.
+    /// How threads share the work of a batch.
     pub parallel: Parallel,
 }
 
@@ -74,7 +76,7 @@ impl FreeRunning {
         }
     }
 
-    /// Workers of a group, groups, and shards.
+    /// How many workers a group has, how many threads there are in all, and how many shards.
     fn layout<T: Float>(&self, run: &Run<'_, T>) -> (usize, usize, usize) {
         let threads = run.options.threads.min(MOST_THREADS);
         let n_synapses: u64 = run.network.connections.iter().map(|c| c.projection.n_synapses()).sum();
@@ -88,7 +90,7 @@ impl FreeRunning {
     }
 }
 
-/// Runs every sample; as [`crate::simulate`].
+/// Runs every sample; like [`crate::simulate`].
 pub(crate) fn simulate<T: Float>(
     run: &mut Run<'_, T>,
     free: FreeRunning,

@@ -8,9 +8,10 @@ use crate::float::Float;
 use crate::network::{Network, Source};
 use crate::projection::Target;
 
-/// A spike's shards are the bits of one number.
+/// The most shards: those that a spike goes to are the bits of one number.
 pub(crate) const MOST_SHARDS: usize = 64;
-/// A cut moves to the end of a population, which saves traffic, if that is nearer than this fraction of a shard's work.
+/// A cut is made at the end of a population, which saves traffic, if that is off balance by no more than this fraction
+/// of a shard's work.
 const SLACK: f64 = 0.1;
 
 /// Disjoint ranges of neurons that cover the network.
@@ -21,7 +22,8 @@ pub(crate) struct Partition {
 }
 
 impl Partition {
-    /// Balances the synapses that end in each shard. There may be fewer shards than asked for, in a small network.
+    /// The partition that balances the synapses that end in each shard. A small network may get fewer shards than asked
+    /// for.
     pub(crate) fn balanced<T: Float>(network: &Network<T>, n_shards: usize) -> Self {
         if n_shards == 1 {
             return Self { ends: vec![network.n_neurons()] };
@@ -45,7 +47,7 @@ impl Partition {
         Self { ends }
     }
 
-    /// The partition with these ends, if it is one of this network's.
+    /// The partition with these ends, if this network can have it.
     pub(crate) fn from_ends<T: Float>(network: &Network<T>, ends: &[usize]) -> Result<Self, Error> {
         let places = allowed_cuts(network);
         let fits = ends.is_sorted_by(|a, b| a < b)
@@ -73,7 +75,8 @@ impl Partition {
         self.ends.partition_point(|end| *end <= neuron as usize)
     }
 
-    /// Where the network's spikes go. Those of a neuron without synapses go to its own shard and those of such an input channel to the first: they take a slot, as every spike does.
+    /// Where the network's spikes go. Those of a neuron without synapses go to its own shard, and those of an input
+    /// channel without synapses to the first: they take a slot, as every spike does.
     pub(crate) fn reach<T: Float>(&self, network: &Network<T>) -> Reach {
         let n = network.n_neurons();
         if self.n_shards() == 1 {
@@ -116,7 +119,8 @@ impl Partition {
     }
 }
 
-/// The work of all neurons before each place: one a neuron, and one a synapse that ends there.
+/// By neuron, and one past the last: the work of all neurons before it, which is one for each neuron and one for each
+/// synapse that ends there.
 fn work_before<T: Float>(network: &Network<T>) -> Vec<u64> {
     let mut work = vec![1; network.n_neurons()];
     for connection in &network.connections {

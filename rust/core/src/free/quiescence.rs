@@ -1,15 +1,16 @@
-//! When a timestep is over: every spike that was sent has been delivered, and so has all that it caused. Found without a lock and without a barrier; see `PROTOCOL.md`, "Quiescence".
+//! Finds when a timestep is over: every spike that was sent has been delivered, and so has all that it caused. This
+//! takes no lock and no barrier; see `PROTOCOL.md`, "Quiescence".
 
 use crossbeam_utils::CachePadded;
 
 use crate::sync::{AtomicU64, Ordering};
 
-/// What one worker has published about itself; it alone writes it.
+/// What one worker has published about itself; only that worker writes it.
 #[derive(Debug)]
 struct Tally {
-    /// Spikes that it sent, counted once a shard.
+    /// Spikes that it has sent, each counted once for every shard that it goes to.
     sent: AtomicU64,
-    /// Spikes that its shards are done with, and steps 0 of timesteps.
+    /// Spikes that its shards are done with, and the steps 0 that they have taken.
     completed: AtomicU64,
 }
 
@@ -32,16 +33,18 @@ impl Quiescence {
         }
     }
 
-    /// Publishes how many spikes a worker has sent. Called before the spikes can be read.
+    /// Publishes how many spikes a worker has sent. To be called before the spikes can be read.
     pub(crate) fn publish_sent(&self, worker: usize, sent: u64) {
         // Relaxed: the ring's Release, which follows, orders it before the spike's delivery anywhere; for spikes to the worker's own shards, `publish_completed` does.
         self.tallies[worker].sent.store(sent, Ordering::Relaxed);
     }
 
-    /// Publishes how many spikes and steps 0 a worker's shards are done with. Called after all that they caused has been published as sent.
+    /// Publishes how many spikes and steps 0 a worker's shards are done with. To be called after all that they caused
+    /// has been published as sent.
     pub(crate) fn publish_completed(&self, worker: usize, completed: u64) {
-        // Release, with the Acquire in `is_quiescent`: whoever counts a spike as completed also sees as sent all that it caused, and the spike itself.
-        // Nothing makes the last worker see at once what others published: it looks again, at the latest behind the fence in `Sleep::sleep`.
+        // Release, with the Acquire in `is_quiescent`: whoever counts a spike as completed also sees as sent all that
+        // it caused, and the spike itself. Nothing makes the last worker see at once what others have published: it
+        // looks again, at the latest behind the fence in `Sleep::sleep`.
         self.tallies[worker].completed.store(completed, Ordering::Release);
     }
 
@@ -55,7 +58,7 @@ impl Quiescence {
         completed == sent + self.n_shards * (epoch + 1)
     }
 
-    /// Begins the timestep after `epoch`; false if somebody else did.
+    /// Begins the timestep after `epoch`; returns false if somebody else has.
     pub(crate) fn advance(&self, epoch: u64) -> bool {
         // Release, with the Acquire in `epoch`: whoever learns from it that the timestep is over sees all that was done in it, as this worker does since `is_quiescent`.
         self.epoch.compare_exchange(epoch, epoch + 1, Ordering::Release, Ordering::Relaxed).is_ok()

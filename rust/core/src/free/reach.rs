@@ -1,11 +1,12 @@
 //! Which shards the spikes of each neuron and input channel go to.
 
-/// For each neuron, then for each input channel, its shards as bits. As small as it can be: it is looked up for every spike, in no order.
+/// For each neuron, then for each input channel: its shards, as bits. Kept as small as possible, because it is looked
+/// up for every spike, in no particular order.
 #[derive(Debug)]
 pub(crate) enum Reach {
     /// There is one shard.
     One,
-    /// Up to eight.
+    /// There are up to eight shards.
     Few(Box<[u8]>),
     Many(Box<[u64]>),
 }

@@ -23,7 +23,7 @@ pub(crate) struct ShardedReplay<T> {
     /// By arrival number: the shards that have not delivered the spike yet.
     due: Vec<u64>,
     n_due: u64,
-    /// No shard has to deliver a spike before this one.
+    /// Shards are done with all spikes before this arrival number.
     due_from: usize,
     /// (arrival number, multiplicity) of scheduled input spikes.
     multiplicities: Vec<(u32, T)>,
@@ -55,7 +55,7 @@ impl<T: Float> ShardedReplay<T> {
         self.multiplicities.clear();
     }
 
-    /// Takes note of new spikes: the shards that each must reach.
+    /// Adds new spikes, given as the shards that each must reach.
     fn joined(&mut self, shards: impl Iterator<Item = u64>) {
         for shards in shards {
             self.due.push(shards);
@@ -63,7 +63,7 @@ impl<T: Float> ShardedReplay<T> {
         }
     }
 
-    /// Takes a spike off the list of what a shard has to deliver.
+    /// Takes a spike off the list of what a shard has to deliver; returns false if it is not on it.
     fn deliver(&mut self, arrival: u32, shard: usize) -> bool {
         let bit = 1 << shard;
         match self.due.get_mut(arrival as usize) {
@@ -154,7 +154,7 @@ impl<T: Float> Worker<'_, T> {
         Schedule::<T>::end_sample(&mut replay.replay, moment)
     }
 
-    /// Delivers what the record says that a shard's step delivered.
+    /// Delivers the spikes that a shard's step delivered according to the record.
     fn emit(&mut self, replay: &mut ShardedReplay<T>, shard: usize, moment: Moment) -> Result<(), Error> {
         self.group.clear();
         let n_emitted = replay.replay.emitted().len();
@@ -185,7 +185,7 @@ impl<T: Float> Worker<'_, T> {
         Ok(())
     }
 
-    /// Updates a shard's neurons and has those fire that do, as the record must say.
+    /// Updates a shard's neurons and carries out the firing of those that fire, which must be those in the record.
     fn step(
         &mut self,
         replay: &mut ShardedReplay<T>,

@@ -1,4 +1,4 @@
-//! What the shards found, put together sample by sample.
+//! The results of the shards, put together sample by sample.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use crate::measures::Measures;
 use crate::schedule::ScheduleSpec;
 use crate::trace::Trace;
 
-/// Puts together what the shards of all groups found.
+/// Puts together the results of the shards of all groups.
 pub(super) fn gathered<T: Float>(
     run: &Run<'_, T>,
     spec: &ScheduleSpec,
@@ -66,7 +66,7 @@ pub(super) fn gathered<T: Float>(
 }
 
 impl<T: Float> Output<T> {
-    /// Adds what the shard of these neurons found in a sample, the `number`-th that it ran.
+    /// Adds the results of the shard with these neurons in a sample, the `number`-th that the shard ran.
     fn add(
         &mut self,
         run: &Run<'_, T>,
@@ -102,7 +102,7 @@ impl<T: Float> Output<T> {
 }
 
 impl Measures {
-    /// Adds those of another shard in the same sample.
+    /// Adds the measures of another shard in the same sample.
     fn add(&mut self, shard: &Self) {
         self.spikes += shard.spikes;
         self.forward_steps += shard.forward_steps;

@@ -4,7 +4,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::sync::{AtomicUsize, Ordering, Slot};
 
-/// A spike on its way: which of its shard's spikes in the sample it is, and the neuron.
+/// A spike on its way: which of its shard's spikes in the sample it is, and its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Message(u64);
 
@@ -47,7 +47,8 @@ impl Ring {
         &self.slots[at & (self.slots.len() - 1)]
     }
 
-    /// Writes as many of the spikes as there is room for, all of which become visible at once; gives their number. Only the one writer calls it.
+    /// Writes as many of the spikes as there is room for, and returns how many; all of them become visible at once.
+    /// Only the one writer may call it.
     pub(crate) fn write(&self, spikes: &[Message]) -> usize {
         // Relaxed: the writer reads what it wrote itself.
         let tail = self.tail.load(Ordering::Relaxed);
@@ -60,13 +61,13 @@ impl Ring {
             self.slot(tail.wrapping_add(at)).store(spike.0, Ordering::Relaxed);
         }
         if n > 0 {
-            // Release, with the reader's Acquire: the slots, and the writer's tally, come before.
+            // Release, with the reader's Acquire: the writes to the slots, and to the writer's tally, come before.
             self.tail.store(tail.wrapping_add(n), Ordering::Release);
         }
         n
     }
 
-    /// Reads all spikes that are there; gives their number. Only the one reader calls it.
+    /// Reads all spikes that are there, and returns how many. Only the one reader may call it.
     pub(crate) fn read(&self, mut take: impl FnMut(Message)) -> usize {
         // Relaxed: the reader reads what it wrote itself.
         let head = self.head.load(Ordering::Relaxed);
@@ -78,7 +79,7 @@ impl Ring {
             take(Message(self.slot(head.wrapping_add(at)).load(Ordering::Relaxed)));
         }
         if n > 0 {
-            // Release, with the writer's Acquire: the slots were read before they are free.
+            // Release, with the writer's Acquire: the slots have been read before they are free.
             self.head.store(tail, Ordering::Release);
         }
         n

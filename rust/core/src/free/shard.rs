@@ -31,7 +31,7 @@ pub(super) struct Shard<'a, T> {
     state: State<T>,
     /// Spikes that have arrived, in the order of their arrival.
     pub(super) waiting: VecDeque<Message>,
-    /// How many of them are left from a timestep that was stopped.
+    /// How many of the waiting spikes, the first ones, were carried over from a timestep that was stopped.
     carried: usize,
     pub(super) fired: Vec<u32>,
     potentials: Vec<T>,
@@ -40,7 +40,7 @@ pub(super) struct Shard<'a, T> {
     fates: Fates,
     /// Multiplicities of the sample's scheduled input spikes.
     multiplicities: Vec<T>,
-    /// Neurons that have fired in the sample.
+    /// How many spikes the shard has fired in the sample: the serial number of the next.
     serial: u32,
     /// Forward steps in the timestep.
     steps: u64,
@@ -87,7 +87,7 @@ impl<'a, T: Float> Shard<'a, T> {
         }
     }
 
-    /// Makes room for what is kept of so many samples.
+    /// Makes room for what is kept of `n_samples` samples.
     pub(super) fn reserve(&mut self, n_samples: usize) -> Result<(), Error> {
         let Run { options, input, .. } = self.run;
         let width = |keep: bool, width: usize| if keep { width } else { 0 };
@@ -139,11 +139,12 @@ impl<'a, T: Float> Shard<'a, T> {
         }
         self.found.output_ends.push(self.found.output_spikes.len());
         self.found.log.samples.push(self.found.log.timesteps.len());
-        // What comes after those is for the next sample already.
+        // What waits behind the carried spikes is for the next sample already.
         self.waiting.drain(..std::mem::take(&mut self.carried));
     }
 
-    /// Runs forward step 0 of a timestep; gives how many spikes of an earlier one wait, which nobody has counted as sent in this one.
+    /// Runs forward step 0 of a timestep. Returns how many spikes wait that were carried over from an earlier timestep:
+    /// nobody has counted them as sent in this one.
     pub(super) fn begin_timestep(
         &mut self,
         at: Place,
@@ -169,7 +170,7 @@ impl<'a, T: Float> Shard<'a, T> {
         Ok(std::mem::take(&mut self.carried))
     }
 
-    /// Has scheduled input spikes join, after what step 0 fired; gives how many wait here.
+    /// Lets scheduled input spikes join, after what step 0 fired; returns how many of them wait in this shard.
     pub(super) fn join_inputs(&mut self, inputs: &[(u32, T)], reach: &Reach) -> usize {
         if self.run.options.input_mode != InputMode::Scheduled {
             return 0;
@@ -186,7 +187,7 @@ impl<'a, T: Float> Shard<'a, T> {
         self.waiting.len() - before
     }
 
-    /// Takes up to F waiting spikes and delivers them; gives how many.
+    /// Takes up to F waiting spikes and delivers them; returns how many.
     pub(super) fn deliver(&mut self, at: Place, stops: &Stops<'_>) -> Result<usize, Error> {
         let n = self.waiting.len().min(self.group_size);
         self.group.clear();
@@ -212,7 +213,7 @@ impl<'a, T: Float> Shard<'a, T> {
         Ok(n)
     }
 
-    /// Has the neurons in `fired` fire.
+    /// Carries out the firing of the neurons in `fired`.
     fn settle(&mut self, at: Place, stops: &Stops<'_>) -> Result<(), Error> {
         let Run { network, options, .. } = self.run;
         self.potentials.clear();
@@ -234,7 +235,7 @@ impl<'a, T: Float> Shard<'a, T> {
             let log = &mut self.found.log;
             log.steps
                 .push(LoggedStep { n_delivered: self.group.len() as u32, n_fired: self.fired.len() as u32 });
-            // One by one: mostly it is one or none.
+            // One by one, since mostly there is one or none.
             for (&neuron, v) in self.fired.iter().zip(&self.potentials) {
                 log.fired.push((neuron, v.to_f32()));
             }
@@ -258,7 +259,7 @@ impl<'a, T: Float> Shard<'a, T> {
             return;
         }
         let options = self.run.options;
-        // Read only where it is used: it lies in the other workers' caches.
+        // Read only if it is used, because it lies in the other workers' caches.
         let is_counted = self.measures.latency.is_none() || options.keep_output_spikes;
         let others = if is_counted { stops.spikes_of_others(at, self.number) } else { 0 };
         for (before, &neuron) in (self.measures.spikes + others..).zip(&self.fired) {
@@ -282,7 +283,8 @@ impl<'a, T: Float> Shard<'a, T> {
         }
     }
 
-    /// Names each neuron that has just fired as a message, with the shards that it goes to.
+    /// Calls `to` for each neuron that has just fired, with its spike as a message and the shards that the spike goes
+    /// to.
     pub(super) fn send(&mut self, reach: &Reach, mut to: impl FnMut(u64, Message)) {
         for (at, &neuron) in self.fired.iter().enumerate() {
             let is_lost = self.fates.flags.get(at).is_some_and(|flags| flags & LOST != 0);
@@ -296,7 +298,7 @@ impl<'a, T: Float> Shard<'a, T> {
         }
     }
 
-    /// Takes note of the spikes that wait, and asks for a stop where a limit is reached.
+    /// Adds the number of spikes that wait to the measures, and asks for a stop if a limit is reached.
     pub(super) fn after_step(&mut self, at: Place, stops: &Stops<'_>) {
         let pending = self.waiting.len() as u64;
         self.measures.max_pending = self.measures.max_pending.max(pending);
@@ -309,7 +311,7 @@ impl<'a, T: Float> Shard<'a, T> {
             stops.stop(at, StopReason::MaxSpikes);
         }
         if options.stop_on_output.is_some() {
-            // The step in which it was seen counts down too.
+            // The step in which the output spike was seen counts down too.
             if self.allowance.is_none() && stops.has_seen_output(at) {
                 self.allowance = Some(options.extra_steps.saturating_add(1));
             }
@@ -327,7 +329,8 @@ impl<'a, T: Float> Shard<'a, T> {
         }
     }
 
-    /// Stops: what waits is dropped, or kept for the next timestep; gives how many spikes this shard is done with for now.
+    /// Called on a stop: drops what waits, or keeps it for the next timestep. Returns how many spikes this shard is
+    /// thereby done with for now.
     pub(super) fn drop_waiting(&mut self, carry: bool) -> usize {
         let n = self.waiting.len() - self.carried;
         if carry {

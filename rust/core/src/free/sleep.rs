@@ -4,7 +4,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::sync::{AtomicBool, OnceLock, Ordering, Thread, current, fence, park};
 
-/// Who sleeps.
+/// Which workers sleep.
 #[derive(Debug)]
 pub(crate) struct Sleep {
     beds: Box<[CachePadded<Bed>]>,
@@ -24,13 +24,14 @@ impl Sleep {
         Self { beds: (0..n_workers).map(|_| CachePadded::new(bed())).collect() }
     }
 
-    /// Sleeps until woken, unless `has_work` says that there is something to do already. May also return for no reason.
+    /// Sleeps until woken, unless `has_work` says that there is something to do already. May also return spuriously.
     pub(crate) fn sleep(&self, worker: usize, has_work: impl FnOnce() -> bool) {
         let bed = &self.beds[worker];
         bed.worker.get_or_init(current);
         // Release, with the Acquire in `wake_behind_fence`: whoever sees that this worker sleeps also sees which thread it is.
         bed.asleep.swap(true, Ordering::Release);
-        // SeqCst, with that in `wake`: either the waker sees that this worker sleeps, or this worker sees the work that was made before.
+        // SeqCst, with the fence in `wake`: either the waker sees that this worker sleeps, or this worker sees the work
+        // that was made for it before.
         fence(Ordering::SeqCst);
         if !has_work() {
             park();
@@ -39,7 +40,8 @@ impl Sleep {
         bed.asleep.swap(false, Ordering::Relaxed);
     }
 
-    /// Wakes a worker if it sleeps. Called after work was made for it, by a write that it looks at before it sleeps.
+    /// Wakes a worker if it sleeps. To be called after a write that makes work for it, one that it looks at before it
+    /// sleeps.
     #[inline]
     pub(crate) fn wake(&self, worker: usize) {
         fence(Ordering::SeqCst);
@@ -55,7 +57,8 @@ impl Sleep {
     #[inline]
     fn wake_behind_fence(&self, worker: usize) {
         let bed = &self.beds[worker];
-        // Relaxed: ordered by the fence. Swapped: of several wakers one makes the call. Acquire: see `sleep`.
+        // The load is Relaxed, because the fence orders it. The swap has only one of several wakers unpark the worker;
+        // it is Acquire for the reason given in `sleep`.
         if bed.asleep.load(Ordering::Relaxed)
             && bed.asleep.swap(false, Ordering::Acquire)
             && let Some(worker) = bed.worker.get()

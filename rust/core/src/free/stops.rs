@@ -1,4 +1,5 @@
-//! Stops under concurrency (`docs/semantics.md`, "Free running"): who notices first that a limit is reached says so, and every shard drops what waits as soon as it looks.
+//! Stops under concurrency (`docs/semantics.md`, "Free running"): whoever notices first that a limit is reached says
+//! so, and every shard drops what waits for it as soon as it looks.
 
 use crossbeam_utils::CachePadded;
 
@@ -6,18 +7,19 @@ use super::shard::Place;
 use crate::options::{Ending, OnStop, Options, OutputStop, StopReason};
 use crate::sync::{AtomicU64, Ordering};
 
-/// What workers tell each other about the sample and the timestep at hand. All loads and stores are Relaxed unless they say why not: a stop has to be seen some time soon, and what
-/// is decided at the end of a timestep is ordered by its quiescence.
+/// What workers tell each other about the sample and the timestep at hand. All loads and stores are Relaxed unless they
+/// say why not: a stop only has to be seen before long, and what is decided at the end of a timestep is ordered by its
+/// quiescence.
 pub(super) struct Stops<'a> {
     options: &'a Options,
     n_timesteps: usize,
-    /// For each shard: its sample (and one), and the spikes that it has fired in it.
+    /// By shard: its sample plus one (high half), and the spikes that it has fired in that sample (low half).
     spikes: Box<[CachePadded<AtomicU64>]>,
-    /// The epoch or the sample (and one) whose first output spike has been fired.
+    /// The epoch or the sample, plus one, in which an output spike has been fired.
     output: CachePadded<AtomicU64>,
-    /// By parity of the epoch: the epoch (and one), and the reason why it was stopped.
+    /// By parity of the epoch: the epoch plus one, and (low byte) the reason why it was stopped.
     reasons: [CachePadded<AtomicU64>; 2],
-    /// By parity of the epoch: the epoch (and one) in which a shard had spikes to drop.
+    /// By parity of the epoch: the epoch plus one in which a shard had spikes to drop.
     dropped: [CachePadded<AtomicU64>; 2],
 }
 
@@ -52,7 +54,7 @@ impl<'a> Stops<'a> {
         1 + if is_sample { at.sample as u64 } else { at.epoch }
     }
 
-    /// An output neuron has fired.
+    /// Notes that an output neuron has fired.
     pub(super) fn saw_output(&self, at: Place) {
         self.output.store(self.scope_of_output(at), Ordering::Relaxed);
     }
@@ -79,12 +81,13 @@ impl<'a> Stops<'a> {
         (word >> 8 == at.epoch + 1).then(|| reasons[(word & 0xFF) as usize - 1])
     }
 
-    /// A shard had spikes to drop.
+    /// Notes that a shard had spikes to drop.
     pub(super) fn dropped(&self, at: Place) {
         self.dropped[(at.epoch & 1) as usize].store(at.epoch + 1, Ordering::Relaxed);
     }
 
-    /// How the timestep ended; asked once it is quiescent. Two words by parity do: nobody is two timesteps ahead of anybody.
+    /// How the timestep ended; asked once it is quiescent. Two words, chosen by parity, are enough because nobody is
+    /// two timesteps ahead of anybody.
     pub(super) fn ending(&self, at: Place) -> Ending {
         let has_dropped = self.dropped[(at.epoch & 1) as usize].load(Ordering::Relaxed) == at.epoch + 1;
         let is_last = at.timestep + 1 == self.n_timesteps;

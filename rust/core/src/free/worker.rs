@@ -14,9 +14,10 @@ use crate::options::{Ending, OnStop};
 use crate::sync::{AtomicBool, Ordering, yield_now};
 use crate::workers::{A_STEP, Watch};
 
-/// Deliveries of one shard before the worker looks at its other shards and hands on what they sent.
+/// The most deliveries of one shard before the worker turns to its other shards, and then hands on what was sent.
 pub(super) const DELIVERIES_AT_A_TIME: usize = 32;
-/// Looks for something to do before a worker gives up its core, and before it sleeps. In a model checker it sleeps at once: looking again only repeats what it saw.
+/// How often a worker looks for something to do before it gives up its core, and before it sleeps. Under a model
+/// checker it sleeps after one look: looking again would only repeat what it saw.
 const LOOKS_BEFORE_YIELD: u32 = if cfg!(any(loom, shuttle)) { 1 } else { 200 };
 const LOOKS_BEFORE_SLEEP: u32 = if cfg!(any(loom, shuttle)) { 1 } else { 220 };
 
@@ -29,12 +30,12 @@ pub(super) struct Shared<'a, T> {
     /// The samples of this group: every `n_groups`-th from `group` on.
     pub(super) group: usize,
     pub(super) n_groups: usize,
-    /// By writing worker and shard.
+    /// By writing worker, then by reading shard.
     rings: Vec<Ring>,
     quiescence: Quiescence,
     sleep: Sleep,
     stops: Stops<'a>,
-    /// A worker failed, or the caller wants to stop.
+    /// Whether a worker has failed, or the caller wants to stop.
     aborted: AtomicBool,
 }
 
@@ -79,7 +80,7 @@ impl<'a, T: Float> Shared<'a, T> {
     }
 
     fn abort(&self) {
-        // Relaxed: it has to be seen some time soon, and the wake's fence makes it so for sleepers.
+        // Relaxed: it only has to be seen before long, which for sleepers the fence in `wake_all` ensures.
         self.aborted.store(true, Ordering::Relaxed);
         self.sleep.wake_all();
     }
@@ -102,16 +103,16 @@ pub(super) struct Worker<'s, 'a, T> {
     shards: Vec<Shard<'a, T>>,
     /// By shard: spikes that are to be handed on.
     outgoing: Vec<Vec<Message>>,
-    /// Counted once a shard; see `Quiescence`.
+    /// Spikes sent, each counted once for every shard that it goes to, and spikes completed; see `Quiescence`.
     sent: u64,
     completed: u64,
     inputs: Vec<(u32, T)>,
     indices: Vec<u32>,
-    /// Looks in vain since there was last something to do.
+    /// How often it has looked in vain since there was last something to do.
     looks: u32,
 }
 
-/// What each of a worker's shards, by number, found.
+/// The number and the results of each of a worker's shards.
 pub(super) type FoundByShard<T> = Vec<(usize, Found<T>)>;
 
 impl<'s, 'a, T: Float> Worker<'s, 'a, T> {
@@ -134,7 +135,8 @@ impl<'s, 'a, T: Float> Worker<'s, 'a, T> {
         }
     }
 
-    /// Runs all samples of the group; gives what each of this worker's shards found, or where and why it failed.
+    /// Runs all samples of the group; returns the results of each of this worker's shards, or in which sample it failed
+    /// and why.
     pub(super) fn run(
         mut self,
         watch: &mut Watch<'_>,
@@ -199,7 +201,7 @@ impl<'s, 'a, T: Float> Worker<'s, 'a, T> {
         Ok(())
     }
 
-    /// Sorts what a shard's neurons have fired by the shards that it goes to.
+    /// Sorts the spikes that a shard's neurons have just fired by the shards that they go to.
     fn send(&mut self, index: usize) {
         let Self { shards, outgoing, sent, .. } = self;
         let number = shards[index].number;
@@ -219,7 +221,7 @@ impl<'s, 'a, T: Float> Worker<'s, 'a, T> {
         outgoing[number] = own;
     }
 
-    /// Hands on what was sent, as far as there is room, and wakes who sleeps.
+    /// Hands on what was sent, as far as there is room, and wakes the receivers that sleep.
     fn hand_on(&mut self, at: Place) {
         let shared = self.shared;
         for shard in &self.shards {
@@ -245,7 +247,7 @@ impl<'s, 'a, T: Float> Worker<'s, 'a, T> {
         }
     }
 
-    /// Delivers until no spike is anywhere.
+    /// Delivers until no spike is left anywhere.
     fn until_quiescent(&mut self, at: Place, watch: &mut Watch<'_>) -> Result<(), Error> {
         loop {
             // Relaxed: see `abort`.
@@ -272,7 +274,7 @@ impl<'s, 'a, T: Float> Worker<'s, 'a, T> {
         }
     }
 
-    /// Takes in what has arrived; true when the next timestep has begun, to which it then belongs.
+    /// Takes in the spikes that have arrived; returns true if the next timestep has begun, to which they then belong.
     fn receive(&mut self, at: Place) -> bool {
         let shared = self.shared;
         let mut n = 0;
@@ -282,11 +284,11 @@ impl<'s, 'a, T: Float> Worker<'s, 'a, T> {
                 n += ring.read(|spike| shard.waiting.push_back(spike));
             }
         }
-        // Asked after the spikes were read: whoever sent one in the next timestep had seen it begin.
+        // The epoch is read after the spikes: whoever sent one in the next timestep had seen it begin.
         n > 0 && shared.quiescence.epoch() != at.epoch
     }
 
-    /// Has each shard deliver some of what waits for it; whether there was anything.
+    /// Lets each shard deliver some of what waits for it; returns whether there was anything.
     fn deliver(&mut self, at: Place) -> Result<bool, Error> {
         let stops = &self.shared.stops;
         let carry = self.shared.run.options.on_stop == OnStop::Carry;
@@ -310,7 +312,8 @@ impl<'s, 'a, T: Float> Worker<'s, 'a, T> {
         Ok(any)
     }
 
-    /// With nothing to do: finds out whether the timestep is over, or waits a little; true when it is over.
+    /// Called when there is nothing to do: finds out whether the timestep is over, and otherwise waits a little.
+    /// Returns true if it is over.
     fn rest(&mut self, at: Place) -> bool {
         let Shared { quiescence, sleep, aborted, .. } = self.shared;
         if self.looks == 0 {
@@ -362,7 +365,8 @@ mod tests {
     use crate::options::Options;
     use crate::projection::Projection;
 
-    /// A worker that panics takes the others along, those asleep too: they wait for it in the next sample for ever otherwise.
+    /// A worker that panics takes the others along, even those that sleep: otherwise they would wait for it forever in
+    /// the next sample.
     #[test]
     fn a_panic_ends_all_workers() {
         let mut builder = NetworkBuilder::<f32>::new(1);

@@ -6,7 +6,8 @@ mod whole;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Runs `model` in every interleaving with so many preemptions (`None`: in every one), and in each with every value that its loads may see.
+/// Runs `model` in every interleaving with at most this many preemptions (`None`: in every interleaving), and in each
+/// with every value that its loads may see.
 fn check(preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
     let mut loom = loom::model::Builder::new();
     loom.preemption_bound = loom.preemption_bound.or(preemptions);

@@ -13,7 +13,7 @@ use crate::sync::yield_now;
 
 // ---- Inbox ----
 
-/// Nothing is lost, doubled or reordered, though the slots are fewer than the spikes and are written again.
+/// Nothing is lost, doubled or reordered, though there are fewer slots than spikes, so that slots are written again.
 #[test]
 fn a_ring_gives_every_spike_once_and_in_order() {
     check(None, || {
@@ -47,7 +47,8 @@ fn a_ring_gives_every_spike_once_and_in_order() {
 
 // ---- Sleep ----
 
-/// A worker that sleeps is woken by what is made for it, also the first time, when its name is just being written down.
+/// A worker that sleeps is woken by the work that is made for it, even the first time, when it is just being written
+/// down which thread it is.
 #[test]
 fn a_spike_wakes_the_worker_it_is_for() {
     check(None, || {
@@ -73,7 +74,7 @@ fn a_spike_wakes_the_worker_it_is_for() {
     });
 }
 
-/// Of two wakers at once, one may leave the call to the other; none is lost.
+/// Of two wakers at once, one may leave it to the other to unpark the worker; no wake is lost.
 #[test]
 fn two_spikes_at_once_wake_the_worker_they_are_for() {
     check(Some(3), || {
@@ -123,7 +124,8 @@ fn the_next_timestep_wakes_all_who_sleep() {
 
 // ---- Quiescence ----
 
-/// Whoever finds a timestep over finds all that was sent delivered, and sees what the deliveries did; here one who has no part in it.
+/// Whoever finds a timestep over finds that all that was sent has been delivered, and sees what the deliveries did.
+/// Here it is a thread that has no part in them.
 #[test]
 fn a_timestep_is_over_when_what_was_sent_is_delivered() {
     check(Some(3), || {
@@ -158,7 +160,7 @@ fn a_timestep_is_over_when_what_was_sent_is_delivered() {
     });
 }
 
-/// Workers that finish at once: of those that then go to sleep, one finds the timestep over first.
+/// Of workers that finish at the same time and then go to sleep, one finds before it sleeps that the timestep is over.
 #[test]
 fn of_workers_that_finish_at_once_one_notices() {
     check(None, || {
@@ -183,7 +185,8 @@ fn of_workers_that_finish_at_once_one_notices() {
     });
 }
 
-/// What one worker writes down in a timestep, all may read when it is over, and none reads what is written two timesteps later: so two places do for the timesteps' endings.
+/// What one worker writes down in a timestep, all may read when it is over, and nobody still reads it when it is
+/// overwritten two timesteps later. So two words are enough for how timesteps ended.
 #[test]
 fn a_timestep_is_over_for_all_before_the_next_but_one_begins() {
     type Parts = (Quiescence, Sleep, [UnsafeCell<u64>; 2]);

@@ -27,7 +27,7 @@ struct Toy {
     synapses: &'static [(usize, usize)],
     /// Neurons that the one input channel drives.
     driven: &'static [usize],
-    /// By timestep: whether it spikes.
+    /// By timestep: whether the input channel spikes.
     x: &'static [u8],
     refractory: Refractory,
     slots: usize,
@@ -56,7 +56,9 @@ impl Toy {
         builder.build().unwrap()
     }
 
-    /// Has a worker a shard run it, in every interleaving with so many preemptions; hands over what each found, or why it failed, and the reach of each neuron.
+    /// Runs it with one worker per shard, in every interleaving with at most this many preemptions; the worker
+    /// `stopped` is told to stop. Passes to `found` what each worker found, or why it failed, and the reach of each
+    /// neuron.
     fn check_all(
         self,
         preemptions: usize,
@@ -91,7 +93,8 @@ impl Toy {
         });
     }
 
-    /// The same where no worker may fail. All have to agree how the timesteps ended, and every delivered spike to have been fired; hands over the neurons that fired in each timestep.
+    /// The same where no worker may fail. All must agree how the timesteps ended, and every delivered spike must have
+    /// been fired. Passes to `found` the neurons that fired in each timestep, and how each ended.
     fn check(self, preemptions: usize, found: impl Fn(&[Vec<u32>], &[Ending]) + Send + Sync + 'static) {
         self.check_all(preemptions, None, move |results, reach| {
             let shards = results.into_iter().flat_map(|result| result.expect("no worker fails"));
@@ -146,7 +149,7 @@ fn fired(logs: &[Log]) -> Vec<Vec<u32>> {
     (0..logs[0].timesteps.len()).map(&mut timestep).collect()
 }
 
-/// To and fro.
+/// Spikes go to and fro.
 #[test]
 fn two_workers_exchange_spikes() {
     let toy = Toy::new(&[1, 2], &[(0, 1), (1, 0)], &[1]);
@@ -167,7 +170,7 @@ fn two_workers_wait_for_what_is_still_to_be_sent() {
     toy.check(1, |fired, _| assert_eq!(fired, [vec![0, 1, 2, 3], vec![]]));
 }
 
-/// Both inboxes are full, of spikes of workers that have more for each other.
+/// Both inboxes are full, and both workers have more spikes for each other.
 #[test]
 fn two_workers_with_full_inboxes_go_on() {
     let synapses = &[(0, 2), (1, 2), (2, 0), (3, 0)];
@@ -175,7 +178,8 @@ fn two_workers_with_full_inboxes_go_on() {
     toy.check(2, |fired, _| assert_eq!(fired, [[0, 1, 2, 3]]));
 }
 
-/// A spike causes one at a third worker that had nothing to do before. (With one preemption: 609,270 executions, four minutes.)
+/// A spike causes another at a third worker, which had nothing to do before. (With one preemption: 609,270 executions,
+/// four minutes.)
 #[test]
 fn three_workers_hand_on_a_spike() {
     let toy = Toy::new(&[1, 2, 3], &[(0, 1), (1, 2)], &[1]);
@@ -205,7 +209,7 @@ fn a_stop_of_the_timestep_is_seen_by_all() {
     });
 }
 
-/// Of two stops at once, all take the same.
+/// Of two stops at once, all workers take the same one.
 #[test]
 fn of_two_stops_one_stands() {
     let mut toy = Toy {
@@ -219,7 +223,7 @@ fn of_two_stops_one_stands() {
     toy.check(1, |_, endings| assert_eq!(endings.len(), 2));
 }
 
-/// A worker that has to stop wakes the others, which end too; or all had finished before.
+/// A worker that has to stop wakes the others, which end too; unless all have finished before.
 #[test]
 fn a_worker_that_fails_ends_all() {
     let toy = Toy::new(&[1, 2], &[(0, 1), (1, 0)], &[1]);
