@@ -1,7 +1,7 @@
 //! Where the engine's own time goes: one thread, float32, random weights, random input.
 //!
-//! `cargo bench -p pyasync-core`. Throughput is in synaptic operations: events delivered.
-//! Comparisons with other packages are in `benches/` at the repository's root.
+//! `cargo bench -p pyasync-core`. Throughput is in synaptic operations, which are events delivered. Comparisons with
+//! other packages are in `benches/` at the repository's root.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use pyasync_core::{
 const TIMESTEPS: usize = 10;
 const SAMPLES: usize = 32;
 const DT: f64 = 0.01;
-/// Input channels that spike in a timestep, in percent.
+/// Percentage of input channels that spike in a timestep.
 const ACTIVITY: u64 = 3;
 
 /// Uniform numbers in [-1, 1).

@@ -15,7 +15,7 @@ enum Form {
     Sparse,
 }
 
-/// A recurrent network of two populations; weights are drawn, many of them 0.
+/// A recurrent network of two populations; its weights are drawn at random, and many are 0.
 #[derive(Clone, Debug)]
 struct Description {
     n_inputs: usize,
@@ -152,7 +152,7 @@ proptest! {
         let options = Options { record: true, ..Options::new(5e-3) };
         let replay = ScheduleSpec::Replay { trace: Arc::clone(&trace) };
         match simulate(&network, &input, &replay, &options, &mut |_| true) {
-            // Without input only the biases act: the record is the same only if the input did nothing.
+            // Without input only the biases act: the record can be the same only if the input had no effect.
             Ok(output) => prop_assert_eq!(output.trace.as_ref(), Some(&*trace)),
             Err(error) => prop_assert!(matches!(error, Error::Replay(_)), "{}", error),
         }

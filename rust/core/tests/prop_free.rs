@@ -56,7 +56,7 @@ impl Case {
             let bias = (number == 0).then(|| self.weights[..n].to_vec());
             builder.projection(source, population, dense, bias);
             if self.recurrent {
-                // Every second weight is 0, so that its rows are lists and some spikes reach one shard alone.
+                // Every second weight is 0, so that rows are lists and some spikes reach only one shard.
                 let sparse: Vec<f64> = self.weights[..n * n]
                     .iter()
                     .enumerate()
@@ -88,7 +88,7 @@ impl Case {
     }
 }
 
-/// Options of which some end timesteps or samples before they are quiescent.
+/// Options, some of which end timesteps or samples before they are quiescent.
 fn stops() -> impl Strategy<Value = Options> {
     let max_spikes = prop_oneof![2 => Just(None), 1 => (1..30_u64).prop_map(Some)];
     let stop_on_output =
@@ -155,7 +155,8 @@ proptest! {
         prop_assert_eq!(steps(&run), steps(&fifo));
     }
 
-    /// With reset none and without leak or threshold in reach, potentials are sums that no order changes (of numbers that add exactly).
+    /// Neurons that do not leak and cannot reach their threshold just sum their input, and these numbers add exactly:
+    /// no order can change the sums.
     #[test]
     fn sums_that_cannot_depend_on_the_order_do_not(
         x in prop::collection::vec(0..2_u8, T * 8), shards in 2..5_usize, eighths in prop::collection::vec(-8..8_i8, 64),
@@ -180,7 +181,8 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(15))]
 
-    /// Threads merge a long record a stretch of timesteps each; where spikes are carried from one timestep to the next, whole samples.
+    /// Each thread merges a stretch of timesteps of a long record or, if spikes are carried from one timestep to the
+    /// next, whole samples.
     #[test]
     fn a_long_record_is_the_same_however_many_threads_merge_it(
         case in cases(), n_samples in 1..4_usize, shards in 2..5_usize, stops: bool, carries: bool,

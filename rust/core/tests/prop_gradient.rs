@@ -94,7 +94,7 @@ proptest! {
         prop_assert_eq!(&fifo, &of(ScheduleSpec::Momentum { group_size: 1000, noise: 0.0, seed: 0 }));
     }
 
-    /// Whatever stands in a trace of this network, the reverse pass gives a gradient or a named error.
+    /// Whatever a trace of this network says, the reverse pass returns a gradient or an error that says what is wrong.
     #[test]
     fn no_trace_makes_it_panic(
         x in prop::collection::vec(0..2_u8, 360),
@@ -117,7 +117,8 @@ proptest! {
     }
 }
 
-/// It takes a good part of a second in all, and the wish to stop is asked for between samples, however few these are.
+/// The whole gradient would take a good part of a second, and `progress` is asked between samples, however few there
+/// are.
 #[test]
 fn a_gradient_of_few_samples_can_be_stopped() {
     let network = network(&vec![0.3; 171], Reset::Zero);

@@ -1,4 +1,5 @@
-//! Trace files that no run wrote and whose checksum holds all the same: whatever their bytes say, every reader ends with a result or a named error.
+//! Trace files that no run wrote, but whose checksum holds all the same: whatever their bytes say, every reader ends
+//! with a result or an error that says what is wrong.
 
 use std::sync::Arc;
 
@@ -10,10 +11,11 @@ use xxhash_rust::xxh3::xxh3_64;
 const T: usize = 2;
 const N_SAMPLES: usize = 2;
 const X: [u8; T * N_SAMPLES * 2] = [1; T * N_SAMPLES * 2];
-/// First bytes of records: one with nothing in it, steps that emit or fire one, endings, and inputs.
+/// First bytes of records: a step with nothing in it, steps that emit or fire one spike, endings, and inputs.
 const RECORDS: [u8; 8] = [0x00, 0x01, 0x10, 0x11, 0xF0, 0xF1, 0xF5, 0xFA];
 
-/// Two inputs, four neurons behind them and four behind those; every neuron fires at the first spike.
+/// Two inputs, four neurons behind them and four more behind those; every neuron fires at the first spike that reaches
+/// it.
 fn network() -> Network<f32> {
     let mut builder = NetworkBuilder::new(2);
     let lif = || Lif { v_threshold: vec![0.5], ..Lif::default() };
@@ -23,7 +25,7 @@ fn network() -> Network<f32> {
     builder.build().unwrap()
 }
 
-/// A run whose record is altered.
+/// The kinds of runs whose records are altered.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Fifo,
@@ -75,7 +77,7 @@ struct File {
     samples: Vec<(Vec<u8>, Vec<f32>)>,
 }
 
-/// Where the header begins: behind the magic, the version and its length.
+/// Where the header begins: after the magic, the version and the header's length.
 const HEADER: usize = 16;
 
 impl File {
@@ -149,7 +151,7 @@ fn bytes() -> impl Strategy<Value = u8> {
     prop_oneof![any::<u8>(), 0..16_u8, select(RECORDS.as_slice())]
 }
 
-/// What is done to a sample: edits, what is appended to its records, and how many potentials more (or fewer) it has.
+/// What is done to a sample: edits, what is appended to its records, and how many more (or fewer) potentials it has.
 fn alterations() -> impl Strategy<Value = (Vec<Edit>, Vec<u8>, isize)> {
     let edit = prop_oneof![
         3 => (any::<Index>(), bytes()).prop_map(|(at, byte)| Edit::Replace(at, byte)),
@@ -164,7 +166,7 @@ fn alterations() -> impl Strategy<Value = (Vec<Edit>, Vec<u8>, isize)> {
     (prop::collection::vec(edit, 0..4), appended, prop_oneof![2 => Just(0), 1 => -2..3_isize])
 }
 
-/// Has everything that reads a trace read this one; gives how each ended.
+/// Reads the trace with everything that can read one; returns how each ended.
 fn read(kind: Kind, file: &[u8]) -> Vec<(&'static str, Result<(), Error>)> {
     let trace = Arc::new(Trace::from_bytes(file).expect("a file whose sections and checksum hold"));
     let (network, input) = (network(), Input::dense_u8(&X, T, N_SAMPLES, 2).unwrap());
@@ -194,7 +196,7 @@ fn assert_none_panicked(kind: Kind, file: &[u8]) {
     }
 }
 
-/// What the tests below alter.
+/// What the tests below alter is sound to begin with.
 #[test]
 fn records_that_a_run_wrote_are_read_to_the_end() {
     for kind in KINDS {
@@ -230,7 +232,7 @@ proptest! {
     }
 }
 
-/// The property finds this one in most of its runs; here it is in each, as the next is.
+/// The property above finds this case, and the next, in most of its runs; here they are tested in every run.
 #[test]
 fn a_neuron_that_fires_in_another_shards_step_is_no_panic() {
     let trace = Kind::Sharded.trace();
@@ -249,7 +251,7 @@ fn a_neuron_that_fires_in_another_shards_step_is_no_panic() {
     }
 }
 
-/// Any byte before them may be what makes a step emit them.
+/// Any byte before the inputs may become a step that emits them.
 #[test]
 fn inputs_after_the_last_ending_are_no_panic() {
     for kind in KINDS {

@@ -1,5 +1,6 @@
-//! Whole free runs of small networks under shuttle: what is too large for loom, in thousands of random and PCT schedules (`src/free/PROTOCOL.md`; run by `make loom`).
-//! `SHUTTLE_SCHEDULES` says how many of each. A failing schedule is printed; keep it here with `shuttle::replay`.
+//! Whole free runs of small networks under shuttle: what is too large for loom, under thousands of random and PCT
+//! schedules (`src/free/PROTOCOL.md`; run by `make loom`). `SHUTTLE_SCHEDULES` says how many of each. A failing
+//! schedule is printed; keep it here with `shuttle::replay`.
 #![cfg(shuttle)]
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ fn schedules() -> usize {
     std::env::var("SHUTTLE_SCHEDULES").ok().map_or(5000, |n| n.parse().expect("SHUTTLE_SCHEDULES"))
 }
 
-/// Runs `model` in random schedules, and in those of PCT, which finds bugs that need few preemptions at the right places.
+/// Runs `model` under random schedules, and under PCT's, which find bugs that need few preemptions at the right places.
 fn check(model: impl Fn() + Send + Sync + 'static) {
     let model = Arc::new(model);
     let same = Arc::clone(&model);
@@ -22,7 +23,8 @@ fn free(group_size: usize, shards: usize) -> ScheduleSpec {
     ScheduleSpec::FreeRunning(FreeRunning { group_size, shards: Some(shards), parallel: Parallel::Shards })
 }
 
-/// Populations of a few neurons each, every one with synapses from the input, to the next and, inhibiting, to itself so the order decides who fires. Inboxes have few slots.
+/// Populations of a few neurons each. Each has synapses from the input, to the next population and, inhibiting, to
+/// itself, so that the order decides who fires. Inboxes have few slots.
 fn network(sizes: &[usize], refractory: Refractory) -> Network<f32> {
     let mut builder = NetworkBuilder::new(4);
     let lif = || Lif { v_threshold: vec![0.5], refractory, ..Lif::default() };
@@ -51,7 +53,7 @@ fn network(sizes: &[usize], refractory: Refractory) -> Network<f32> {
     builder.build().unwrap()
 }
 
-/// A run whose record is whole and replays to the bit, however its workers met.
+/// Runs the network, and checks that the record is whole and replays to the bit, in whatever order the workers met.
 fn run_is_sound(
     network: &Network<f32>,
     n_samples: usize,
@@ -128,7 +130,7 @@ fn stops_of_the_sample() {
     });
 }
 
-/// The caller wants to stop, at any time: the run ends, and says so unless it was over.
+/// The caller may want to stop at any time: the run then ends, and says so unless it was over.
 #[test]
 fn an_interrupted_run_ends() {
     let network = network(&[4, 3], Refractory::Timestep);

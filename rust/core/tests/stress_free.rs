@@ -18,7 +18,8 @@ fn free(group_size: usize, shards: usize) -> ScheduleSpec {
     ScheduleSpec::FreeRunning(FreeRunning { group_size, shards: Some(shards), parallel: Parallel::Shards })
 }
 
-/// Layers in which every neuron has two targets in the next, far apart, and fires at every event: spikes double from layer to layer.
+/// Layers in which every neuron fires at every event and has two targets in the next layer, far apart: spikes double
+/// from layer to layer.
 struct Cascade {
     network: Network<f32>,
     /// How often each neuron fires in a timestep, if no spike is lost or doubled.
@@ -58,7 +59,7 @@ impl Cascade {
     }
 }
 
-/// Resident memory in MiB, where the system tells.
+/// Resident memory in MiB, if the system tells.
 fn memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS"))?;
@@ -74,7 +75,8 @@ fn of_many_spikes_none_is_lost_or_doubled() {
     let a_timestep: u64 = cascade.spikes.iter().map(|n| u64::from(*n)).sum();
     let (start, wanted) = (Instant::now(), spikes_wanted());
     let (mut spikes, mut rounds, mut memory_at_first) = (0, 0, None);
-    // Memory is compared between the first pass over the numbers of threads and the last, so there are two at least.
+    // Memory is compared between the first pass over all numbers of threads and the last, so there are at least two
+    // passes.
     while spikes < wanted || rounds < 2 * MOST_THREADS {
         let threads = rounds % MOST_THREADS + 1;
         let options = Options { threads, ..Options::new(0.01) };
@@ -98,7 +100,8 @@ fn of_many_spikes_none_is_lost_or_doubled() {
     }
 }
 
-/// The same where the number of spikes depends on their order: what was delivered is what was fired, synapse by synapse, and replays to the bit.
+/// The same, but the number of spikes depends on their order: what was delivered is what was fired, synapse by synapse,
+/// and the run replays to the bit.
 #[test]
 fn what_was_fired_was_delivered_whatever_the_order() {
     const NEURONS: usize = 48;
@@ -139,7 +142,7 @@ fn what_was_fired_was_delivered_whatever_the_order() {
             let counts = &output.spike_counts[sample * NEURONS..][..NEURONS];
             let of_neurons: u64 =
                 counts.iter().enumerate().map(|(from, n)| u64::from(*n) * synapses(&lateral, from)).sum();
-            // x is by timestep, sample and channel.
+            // `x` is ordered by timestep, sample and channel.
             let spikes =
                 |from: usize| (0..5).map(|t| u64::from(x[(t * 4 + sample) * NEURONS + from])).sum::<u64>();
             let of_inputs: u64 = (0..NEURONS).map(|from| spikes(from) * synapses(&from_input, from)).sum();
@@ -152,7 +155,8 @@ fn what_was_fired_was_delivered_whatever_the_order() {
     }
 }
 
-/// A spike that goes round for ever keeps no shard's own spikes waiting, and is stopped all the same.
+/// A spike that goes round between shards forever leaves nothing waiting in the shard that has just fired it, and is
+/// stopped all the same.
 #[test]
 fn a_spike_that_goes_round_between_shards_is_stopped() {
     let mut builder = NetworkBuilder::<f32>::new(1);

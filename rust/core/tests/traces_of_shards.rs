@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use pyasync_core::*;
 
-/// Four neurons that all fire in the first of two timesteps, each with a synapse to all that makes none fire.
+/// Four neurons that all fire in the first of two timesteps. Each has synapses to all of them, too weak to make any
+/// fire.
 fn network() -> Network<f32> {
     let mut builder = NetworkBuilder::new(1);
     let all = builder.population("all", 4, Lif { v_threshold: vec![0.5], ..Lif::default() });
@@ -18,7 +19,7 @@ fn run(schedule: &ScheduleSpec) -> Result<Output<f32>, Error> {
     simulate(&network(), &Input::dense_u8(&[1, 0], 2, 1, 1)?, schedule, &options, &mut |_| true)
 }
 
-/// A record of so many shards, and its columns.
+/// The record of a run with this many shards, and its columns.
 fn record(shards: usize) -> (Trace, Steps) {
     let free = FreeRunning { group_size: 1, shards: Some(shards), parallel: Parallel::Samples };
     let trace = run(&ScheduleSpec::FreeRunning(free)).unwrap().trace.unwrap();
@@ -44,12 +45,12 @@ fn replay(trace: &Trace, altered: &Steps) -> Result<Output<f32>, Error> {
     run(&ScheduleSpec::Replay { trace: Arc::new(trace.with_steps(altered).unwrap()) })
 }
 
-/// Where the steps 0 of the second timestep begin, in which nothing happens.
+/// Where the steps 0 of the second timestep begin; nothing happens in that timestep.
 fn silent(steps: &Steps) -> usize {
     steps.steps.iter().position(|step| step.timestep == 1).unwrap()
 }
 
-/// Two steps 0 in which nothing happens, one named as the other.
+/// Exchanges the shards of two steps 0 in which nothing happens.
 fn with_steps_0_exchanged(steps: &Steps) -> Steps {
     let (mut altered, at) = (steps.clone(), silent(steps));
     assert_eq!([at, at + 1].map(|at| steps.steps[at].shard), [0, 1]);
@@ -90,7 +91,7 @@ fn a_shards_spikes_arrive_in_the_order_in_which_they_were_fired() {
             let mut altered = steps.clone();
             altered.emitted.swap(pair[0], pair[1]);
             let [first, second] = [0, 1].map(|at| steps.emitted[pair[at]]);
-            // Spikes 0 and 1 are shard 0's. Of those of different shards, each may come first.
+            // Spikes 0 and 1 are shard 0's. Of two spikes from different shards, either may come first.
             if first / 2 == second / 2 {
                 assert_invalid(&trace, &altered, "after one that its shard sent later");
             } else {
