@@ -1,4 +1,4 @@
-//! The one place where the crate's errors become Python's.
+//! The one place where the core's errors become Python exceptions.
 
 use pyasync_core::Error;
 use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PyRuntimeError};
@@ -17,7 +17,7 @@ pub(crate) fn to_python(py: Python<'_>, error: Error) -> PyErr {
     };
     let (message, cause) = match error {
         Error::Callable(cause) | Error::Ends(cause) => match cause.downcast::<PyErr>() {
-            // Ctrl-C and exits pass through, and so does an error that is already worded.
+            // Ctrl-C and exits pass through, and so does an error of pyasync's own, which is already worded.
             Ok(cause) if ends(py, &cause) || is_ours(py, &cause) => return *cause,
             Ok(cause) => {
                 let raised = cause
@@ -49,7 +49,7 @@ pub(crate) fn to_python(py: Python<'_>, error: Error) -> PyErr {
     }
 }
 
-/// Whether Python would not go on after it: Ctrl-C, an exit.
+/// Whether the error is meant to end the program: Ctrl-C, or an exit.
 pub(crate) fn ends(py: Python<'_>, error: &PyErr) -> bool {
     !error.is_instance_of::<PyException>(py)
 }

@@ -17,7 +17,8 @@ use crate::trace::Trace;
 
 /// The gradient through a recorded run, as flat arrays by name; see `pyasync_core::gradient`.
 ///
-/// `x` is as in `simulate`; the cotangents are arrays of the network's type, C-contiguous but for that of the counts, or None.
+/// `x` is as in `simulate`; the cotangents are arrays of the network's type, C-contiguous except for that of the
+/// counts, or None.
 #[pyfunction]
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn gradient<'py>(
@@ -119,7 +120,7 @@ fn cotangent<'py, T: Element + Float, D: Dimension>(
     Ok(Some(array))
 }
 
-/// The numbers of an array where they lie, or `copied` where they do not lie side by side.
+/// The numbers of an array, read in place or, if they do not lie side by side, copied into `copied`.
 fn strided<'a, T: Element + Float>(
     array: &'a PyReadonlyArray3<'_, T>,
     copied: &'a mut Vec<T>,
@@ -127,7 +128,7 @@ fn strided<'a, T: Element + Float>(
     let view = array.as_array();
     let mut once = view;
     for (axis, &stride) in view.strides().iter().enumerate() {
-        // What the derivative of a sum is: the same numbers for all of an axis.
+        // The derivative of a sum looks like this: the same numbers for all of an axis.
         if stride == 0 && view.len_of(Axis(axis)) > 0 {
             once.collapse_axis(Axis(axis), 0);
         }

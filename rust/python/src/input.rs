@@ -74,7 +74,7 @@ impl<'py, T: Float + Element> Arrays<'py, T> {
     }
 }
 
-/// An array of that type and as many axes; another one is refused with its dtype.
+/// An array of type `T` with as many axes as `D`; anything else is refused by an error that shows its dtype.
 pub(crate) fn typed_array<'py, T: Element, D: Dimension>(
     argument: &str,
     given: &Bound<'py, PyAny>,
@@ -86,7 +86,7 @@ pub(crate) fn typed_array<'py, T: Element, D: Dimension>(
     })
 }
 
-/// The error that says what came, and what is accepted.
+/// The error that says what was given, and what is accepted.
 pub(crate) fn refused(py: Python<'_>, argument: &str, given: String, accepted: String) -> PyErr {
     to_python(py, Error::Input { argument: argument.to_owned(), given, accepted })
 }

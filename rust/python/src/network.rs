@@ -23,7 +23,7 @@ pub(crate) struct Network {
     pub(crate) typed: Typed,
 }
 
-/// Calls the same code with the network of either type.
+/// Runs the same code for a network of either type.
 macro_rules! with_network {
     ($typed:expr, $network:ident => $body:expr) => {
         match $typed {
@@ -89,12 +89,12 @@ impl Network {
         })
     }
 
-    /// Synapses of each projection.
+    /// Number of synapses of each projection.
     fn n_synapses(&self) -> Vec<u64> {
         with_network!(&self.typed, network => network.n_synapses())
     }
 
-    /// Bytes of each projection.
+    /// Bytes of each projection's weights and indices.
     fn nbytes(&self) -> Vec<usize> {
         with_network!(&self.typed, network => network.nbytes())
     }

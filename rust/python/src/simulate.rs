@@ -16,7 +16,7 @@ use crate::input::Arrays;
 use crate::network::{Network, with_network};
 use crate::trace::Trace;
 
-/// Runs a batch and gives its results as flat arrays by name.
+/// Runs a batch and returns its results as flat arrays by name.
 ///
 /// `x` is a C-contiguous `[T, B, n_inputs]` array of float32, float64 or uint8, or (channel, offsets, multiplicity or None, `n_timesteps`, `n_inputs`). `schedule` is a tuple that begins with its name.
 #[pyfunction]
@@ -69,7 +69,8 @@ fn run<'py, T: Float + Element>(
     convert(py, output)
 }
 
-/// Runs `compute` detached from the interpreter, and attaches now and then for Ctrl-C and progress.
+/// Runs `compute` detached from the interpreter, and attaches from time to time to check for Ctrl-C and report
+/// progress.
 pub(crate) fn polled<R: Send>(
     py: Python<'_>,
     progress: Option<&Py<PyAny>>,
@@ -94,7 +95,7 @@ pub(crate) fn polled<R: Send>(
     }
 }
 
-/// An option that Python must have given.
+/// An option that the Python side must have given.
 pub(crate) fn get<'py, V: for<'a> FromPyObject<'a, 'py, Error = PyErr>>(
     options: &Bound<'py, PyDict>,
     name: &str,
@@ -199,7 +200,7 @@ fn custom_pick(pick: Py<PyAny>) -> pyasync_core::CustomPick {
     })
 }
 
-/// Takes one measure out of all.
+/// Picks one measure out of all of them.
 type Measure = fn(&Measures) -> u64;
 
 fn convert<T: Float + Element>(py: Python<'_>, output: Output<T>) -> PyResult<Bound<'_, PyDict>> {

@@ -37,7 +37,7 @@ impl Trace {
         PyBytes::new(py, &py.detach(|| self.trace.to_bytes()))
     }
 
-    /// What the trace is of.
+    /// Describes the recorded run.
     fn header<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let header = self.trace.header();
         let fields = PyDict::new(py);
@@ -79,7 +79,7 @@ impl Trace {
         self.trace.take(&samples).map(Self::from_core).map_err(|error| to_python(py, error))
     }
 
-    /// One trace of the samples of several.
+    /// One trace with the samples of several.
     #[staticmethod]
     #[allow(clippy::needless_pass_by_value)]
     fn concatenate(py: Python<'_>, traces: Vec<Py<Self>>) -> PyResult<Self> {
@@ -93,7 +93,7 @@ impl Trace {
         checked.map_err(|error| to_python(py, error))
     }
 
-    /// (sample, timestep, step, order, neuron, v), a row per emitted spike.
+    /// The columns (sample, timestep, step, order, neuron, v), with one row per emitted spike.
     #[allow(clippy::type_complexity)]
     fn to_events<'py>(
         &self,
@@ -117,7 +117,7 @@ impl Trace {
         ))
     }
 
-    /// (steps `[n, 6]`, emitted, fired, v, fates, joined `[n, 3]`, endings `[n, 3]`), the tables flat.
+    /// (steps `[n, 6]`, emitted, fired, v, fates, joined `[n, 3]`, endings `[n, 3]`), where the tables are flattened.
     #[allow(clippy::type_complexity)]
     fn to_steps<'py>(
         &self,
