@@ -98,7 +98,7 @@ impl Ending {
 
 /// Everything about a run except network, input and schedule.
 #[derive(Clone, Debug)]
-#[allow(clippy::struct_excessive_bools)] // each stands for something kept or not
+#[allow(clippy::struct_excessive_bools)] // each says whether to keep something
 pub struct Options {
     /// Length of a timestep in seconds.
     pub dt: f64,

@@ -160,7 +160,7 @@ impl<T: Float> Adjoints<T> {
 
 /// `s' * (e - [not detach_reset] a * what the reset took away)`.
 #[inline]
-#[allow(clippy::many_single_char_names)] // the formula's
+#[allow(clippy::many_single_char_names)] // the names in the formula
 fn through_spike<T: Float>(pass: &Pass<'_, T>, lif: &Lif, k: usize, (x, s): (T, T), e: T, a: T) -> T {
     let v_threshold = pass.network.threshold[pass.places.id(k) as usize];
     match lif.reset {

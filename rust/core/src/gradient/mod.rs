@@ -49,7 +49,7 @@ pub enum GradientScope {
 
 /// How the gradient is computed.
 #[derive(Clone, Copy, Debug)]
-#[allow(clippy::struct_excessive_bools)] // most say what is asked for
+#[allow(clippy::struct_excessive_bools)] // most say what to compute
 pub struct GradientOptions {
     /// Length of a timestep in seconds: that of the recorded run.
     pub dt: f64,

@@ -55,7 +55,7 @@ impl<T: Float> OneToOne<T> {
     }
 
     #[inline]
-    #[allow(clippy::unused_self)] // as every map
+    #[allow(clippy::unused_self)] // like the other maps
     pub(crate) fn learn(&self, spikes: &[(u32, T)], target: Target, b: Laid<'_, T>, gradient: &mut [T]) {
         let in_part = |source: u32| (target.first..target.end).contains(&(source as usize));
         for &(source, m) in spikes.iter().filter(|spike| in_part(spike.0)) {

@@ -41,7 +41,7 @@ macro_rules! disturbed {
         #[derive(Debug)]
         pub(crate) struct $name(atomic::$name);
 
-        #[allow(dead_code)] // each type has what any of them needs
+        #[allow(dead_code)] // each type has every method that one of them needs
         impl $name {
             pub(crate) fn new(value: $value) -> Self {
                 Self(atomic::$name::new(value))

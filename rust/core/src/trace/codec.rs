@@ -75,7 +75,7 @@ impl Writer {
         Piece::new(self.bytes, self.offsets, self.v, self.v_offsets)
     }
 
-    #[inline(never)] // within a run's loop it would take registers from runs that record nothing
+    #[inline(never)] // inlined into a run's loop, it would cost registers even if nothing is recorded
     pub(crate) fn step(&mut self, shard: usize, emitted: &[Pending], fired: &[u32], fates: &[u8]) {
         self.step_of(shard, emitted.iter().map(|spike| spike.arrival()), fired.iter().copied(), fates);
     }
