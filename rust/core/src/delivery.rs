@@ -93,8 +93,8 @@ pub(crate) fn forward_step<T: Float>(
     state.update(network, fired);
 }
 
-/// Takes the forward step of a single spike if its neuron's synapses are one list; otherwise does nothing and returns
-/// false. No neuron then receives more than one event, so each is updated as soon as its event arrives.
+/// Takes the forward step of a single neuron's spike, if the neuron's synapses are one list; otherwise does nothing and
+/// returns false. No neuron then receives more than one event, so each is updated as soon as its event arrives.
 #[inline]
 fn update_through_list<T: Float>(
     network: &Network<T>,

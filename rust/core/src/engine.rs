@@ -55,7 +55,7 @@ pub(crate) struct Worker<'a, T> {
     /// A buffer: the indices of a dense input's non-zero entries.
     pub(crate) indices: Vec<u32>,
     pub(crate) fates: Fates,
-    /// Arrival numbers and multiplicities of input spikes that joined the pending ones.
+    /// (arrival number, multiplicity) of the input spikes that have joined the pending ones.
     waiting_inputs: Vec<(u32, T)>,
     next_arrival: u32,
     /// Forward steps that may still be taken after an output spike.

@@ -74,7 +74,7 @@ pub struct Network<T> {
     population_of: Vec<u32>,
     pub(crate) tau_mem: Vec<f64>,
     pub(crate) threshold: Vec<T>,
-    /// No population has two sources, so spikes of different sources never meet in one sum.
+    /// Whether no population has two sources: spikes of different sources then never meet in one sum.
     pub(crate) single_sources: bool,
     /// Whether events can arrive at single neurons, rather than at whole populations only.
     pub(crate) has_single_events: bool,

@@ -10,8 +10,8 @@ use crate::projection::Target;
 
 /// The places of neurons. A spike that passes through a convolution reaches all output channels at a few positions. Ids
 /// go channel by channel, so in their order the channels of one position would lie a whole plane apart: each in a cache
-/// line of its own and, where the size of a plane is a power of two, all competing for the same few slots of the cache.
-/// Ordered by place they lie together.
+/// line of its own and, where the size of a plane is a power of two, all competing for the same few cache sets. Ordered
+/// by place, they lie together.
 #[derive(Debug)]
 pub(crate) struct Places {
     first_neuron: usize,

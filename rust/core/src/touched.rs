@@ -62,7 +62,7 @@ impl Touched {
         self.bits[k / 64] >> (k % 64) & 1 == 1
     }
 
-    /// Removes the places that were added alone, and gives them. The iterator must be run to its end, and `clear`
+    /// Removes the places that were added alone, and yields them. The iterator must be run to its end, and `clear`
     /// called before anything is added: whole words of bits are cleared, those of `runs` among them.
     #[inline]
     pub(crate) fn drain_singles(&mut self) -> impl Iterator<Item = usize> {

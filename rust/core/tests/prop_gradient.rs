@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use pyasync_core::*;
 
-/// A recurrent network of 6 inputs, 9 hidden neurons and 3 outputs, and a batch of spikes for it.
+/// A recurrent network of 6 inputs, 9 hidden neurons and 3 outputs.
 fn network(weights: &[f64], reset: Reset) -> Network<f64> {
     let mut builder = NetworkBuilder::new(6);
     let lif = Lif { v_threshold: vec![0.4], reset, ..Lif::default() };

@@ -1,4 +1,4 @@
-//! Divisions of a network into shards, and how it remembers them.
+//! Divisions of a network into shards, and how a network remembers them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -23,12 +23,12 @@ impl Division {
     }
 }
 
-/// The divisions that a network was last run with: kept because making one looks at every synapse.
+/// The divisions that a network was last run with: kept because making one means looking at every synapse.
 #[derive(Debug, Default)]
 pub(crate) struct Divisions(Mutex<VecDeque<Known>>);
 
-/// The number of shards that was asked for, and the division (a small network has fewer shards); 0 if a record asked
-/// for it.
+/// The number of shards that was asked for (0 if a record asked for the division), and the division, which has fewer
+/// shards in a small network.
 type Known = (usize, Arc<Division>);
 
 impl Divisions {

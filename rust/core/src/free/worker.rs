@@ -14,7 +14,7 @@ use crate::options::{Ending, OnStop};
 use crate::sync::{AtomicBool, Ordering, yield_now};
 use crate::workers::{A_STEP, Watch};
 
-/// The most deliveries of one shard before the worker turns to its other shards, and then hands on what was sent.
+/// The most deliveries of one shard before the worker turns to its other shards and hands on what was sent.
 pub(super) const DELIVERIES_AT_A_TIME: usize = 32;
 /// How often a worker looks for something to do before it gives up its core, and before it sleeps. Under a model
 /// checker it sleeps after one look: looking again would only repeat what it saw.

@@ -200,7 +200,7 @@ impl<T: Float> Walk<T> {
         let log = &potentials.log;
         let [whole, runs, single] = log.step(step);
         let (whole, runs, single) = (&log.whole[whole], &log.runs[runs], &log.single[single]);
-        // Refractory neurons may be given terms too: they are not used.
+        // Refractory neurons may be given terms too, which are not used.
         match pass.options.scope {
             GradientScope::NextEmission => {
                 let single = single.iter().map(|(place, _)| *place as usize);

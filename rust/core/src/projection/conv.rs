@@ -44,7 +44,7 @@ impl ConvGeometry {
         self.channels_out * (self.channels_in / self.groups) * self.kernel[0] * self.kernel[1]
     }
 
-    /// Checks the shape; gives the numbers of source and target neurons.
+    /// Checks the shape; returns the numbers of source and target neurons.
     pub(crate) fn check(&self) -> Result<(usize, usize), Error> {
         for (name, pair) in [("kernel", self.kernel), ("stride", self.stride), ("dilation", self.dilation)] {
             if pair.contains(&0) {
@@ -142,7 +142,7 @@ impl<T: Float> Conv<T> {
         self.weight.len() * size_of::<T>()
     }
 
-    /// Calls `visit(tap, position)` for each kernel tap that connects the source to the output position.
+    /// Calls `visit(tap, position)` for each kernel tap that connects the source to an output position.
     #[inline]
     fn for_each_tap(&self, channel: usize, y: usize, x: usize, mut visit: impl FnMut(usize, usize)) {
         let ConvGeometry { kernel, stride, padding, .. } = self.geometry;

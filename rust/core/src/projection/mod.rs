@@ -226,7 +226,8 @@ impl<T: Float> Projection<T> {
         }
     }
 
-    /// Whether the target's adjoints may lie with the channels of a position together, for channels of `plane` neurons.
+    /// Whether the map can read the target's adjoints if the channels of a position lie together, for channels of
+    /// `plane` neurons.
     pub(crate) fn reads_channels(&self, plane: usize) -> bool {
         match &self.map {
             Map::Conv(conv) => conv.plane() == plane,
@@ -287,7 +288,7 @@ impl<T: Float> Projection<T> {
         }
     }
 
-    /// Returns the spike's adjoint alone, as `adjoint` does.
+    /// Returns the spike's adjoint as `adjoint` does, without adding to the weights' gradient.
     #[inline]
     pub(crate) fn pull(&self, source: u32, target: Target, b: Laid<'_, T>) -> T {
         match &self.map {

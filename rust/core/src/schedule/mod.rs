@@ -170,7 +170,7 @@ pub enum ScheduleSpec {
         /// The callable.
         pick: CustomPick,
     },
-    /// Nothing: neurons run concurrently.
+    /// Selects nothing: neurons run concurrently.
     FreeRunning(FreeRunning),
     /// What a trace recorded.
     Replay {

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::float::Float;
 use crate::rng::{Philox, index_below};
 
-/// Selects by a partial shuffle, exactly as `docs/DETERMINISM.md` writes it down.
+/// Selects by a partial shuffle, exactly as `docs/DETERMINISM.md` specifies.
 #[derive(Debug)]
 pub(crate) struct Random {
     group_size: usize,

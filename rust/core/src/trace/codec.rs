@@ -23,7 +23,7 @@ const CONTROL: u8 = 0xF0;
 const INPUTS: u8 = 10;
 /// Bytes of the longest 32-bit varint.
 const LONGEST_VARINT: usize = 5;
-/// The least size to which a writer's buffer grows.
+/// The smallest size to which a writer's buffer grows.
 const PIECE: usize = 4096;
 const MANY_EMITTED: usize = 14;
 const MANY_FIRED: usize = 15;

@@ -1,4 +1,4 @@
-//! Proves that a trace can be one of a network: conservation, group sizes, numbering and causality.
+//! Proves that a trace can be that of a network: conservation, group sizes, numbering and causality.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
