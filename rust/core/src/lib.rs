@@ -1,10 +1,10 @@
 //! Asynchronous, event-driven execution of spiking neural networks.
 //!
 //! A [`Network`] of leaky integrate-and-fire neurons is run without layer synchronisation: spikes wait in a pending
-//! set, a [`schedule`] decides which of them are delivered next, and only the neurons that they reach are updated.
-//! `docs/semantics.md` defines what is computed to the last bit; the comments in this crate refer to its sections by
-//! name. The method is that of Koopman et al., *Exploring the Limitations of Layer Synchronization in Spiking Neural
-//! Networks* (arXiv 2408.05098).
+//! set, a [schedule](ScheduleSpec) decides which of them are delivered next, and only the neurons that they reach are
+//! updated. `docs/semantics.md` defines what is computed to the last bit; the comments in this crate refer to its
+//! sections by name. The method is that of Koopman et al., *Exploring the Limitations of Layer Synchronization in
+//! Spiking Neural Networks* (arXiv 2408.05098).
 //!
 //! Data flows one way: [`Network`] + [`Input`] + [`ScheduleSpec`] -> [`simulate`] -> [`Output`] (counts, measures and a [`Trace`]).
 //!
