@@ -281,7 +281,7 @@ impl First {
             return true;
         }
         let at = arrival as usize;
-        // No real sample has this many spikes, but a mutilated trace may say anything.
+        // Bounds the memory, since a mutilated trace may say anything; real samples hardly have this many spikes.
         if at >= self.emitted.len() && at < 1 << 28 {
             self.emitted.resize(at + 1, false);
         }
