@@ -318,17 +318,7 @@ impl<'a, T: Float> Worker<'a, T> {
     }
 
     pub(crate) fn take_arrivals(&mut self, n: usize) -> Result<(), Error> {
-        let next = u32::try_from(n)
-            .ok()
-            .and_then(|n| self.next_arrival.checked_add(n))
-            .filter(|next| *next < u32::MAX);
-        self.next_arrival = next.ok_or_else(|| {
-            Error::input(
-                "x",
-                "a sample of 2**32 spikes or more",
-                "samples of fewer spikes; see max_spikes and max_forward_steps",
-            )
-        })?;
+        self.next_arrival = arrivals_after(self.next_arrival, n)?;
         Ok(())
     }
 
@@ -394,4 +384,16 @@ impl<'a, T: Float> Worker<'a, T> {
         }
         (steps >= options.max_forward_steps).then_some((StopReason::MaxForwardSteps, OutputStop::Timestep))
     }
+}
+
+/// The arrival number that follows `n` more spikes, if there is one.
+pub(crate) fn arrivals_after(next: u32, n: usize) -> Result<u32, Error> {
+    let after = u32::try_from(n).ok().and_then(|n| next.checked_add(n)).filter(|after| *after < u32::MAX);
+    after.ok_or_else(|| {
+        Error::input(
+            "x",
+            "a sample of 2**32 spikes or more",
+            "samples of fewer spikes; see max_spikes and max_forward_steps",
+        )
+    })
 }

@@ -34,8 +34,9 @@ pub enum Surrogate {
 impl Surrogate {
     /// The surrogate with snnTorch's name and one parameter (ignored where it has none).
     pub fn from_name(name: &str, parameter: f64) -> Result<Self, Error> {
-        if !parameter.is_finite() {
-            return Err(Error::input("surrogate", format!("{name}({parameter})"), "a finite parameter"));
+        if !(parameter.is_finite() && parameter >= 0.0) {
+            let given = format!("{name}({parameter})");
+            return Err(Error::input("surrogate", given, "a finite parameter of 0 or more"));
         }
         match name {
             "atan" => Ok(Self::Atan { alpha: parameter }),
@@ -102,6 +103,13 @@ fn scale<T: Float>(slope: f64) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_parameter_that_is_negative_or_no_number_is_refused() {
+        for parameter in [-1.0, f64::NAN, f64::INFINITY] {
+            assert!(matches!(Surrogate::from_name("fast_sigmoid", parameter), Err(Error::Input { .. })));
+        }
+    }
 
     #[test]
     fn many_at_once_are_the_single_ones_and_none_for_refractory_neurons() {

@@ -7,7 +7,7 @@ use super::division::Division;
 use super::log::{Found, LoggedStep, Mark, found_in};
 use super::shard::LOST_BIT;
 use super::worker::DELIVERIES_AT_A_TIME;
-use crate::engine::Run;
+use crate::engine::{Run, arrivals_after};
 use crate::error::Error;
 use crate::fates::LOST;
 use crate::float::Float;
@@ -55,6 +55,7 @@ pub(super) fn merge_all<T: Float>(
     groups: &[Vec<Found<T>>],
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Vec<Merged>, Error> {
+    refuse_too_many_spikes(run, groups)?;
     let n_steps: usize = groups.iter().flatten().map(|found| found.log.steps.len()).sum();
     let threads = run.options.threads.min(n_steps / STEPS_A_THREAD).max(1);
     let stretches = stretches(run, groups, threads);
@@ -80,6 +81,18 @@ pub(super) fn merge_all<T: Float>(
         }
     }
     Ok(samples)
+}
+
+/// Each shard counts its own spikes while it runs; a sample's arrival numbers have to do for those of all.
+fn refuse_too_many_spikes<T: Float>(run: &Run<'_, T>, groups: &[Vec<Found<T>>]) -> Result<(), Error> {
+    (0..run.input.n_samples()).try_for_each(|sample| {
+        let (shards, number) = found_in(groups, sample);
+        let timesteps = shards[0].log.timesteps_of(number);
+        let fired_before =
+            |timestep: usize| shards.iter().map(|found| found.log.mark(timestep).fired).sum::<usize>();
+        let n_fired = fired_before(timesteps.end) - fired_before(timesteps.start);
+        arrivals_after(0, n_fired + shards[0].log.mark(timesteps.end).inputs).map(drop)
+    })
 }
 
 /// Divides all timesteps into stretches: whole samples or, if there are fewer samples than threads, parts with about

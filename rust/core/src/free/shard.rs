@@ -171,10 +171,11 @@ impl<'a, T: Float> Shard<'a, T> {
     }
 
     /// Lets scheduled input spikes join, after what step 0 fired; returns how many of them wait in this shard.
-    pub(super) fn join_inputs(&mut self, inputs: &[(u32, T)], reach: &Reach) -> usize {
+    pub(super) fn join_inputs(&mut self, inputs: &[(u32, T)], reach: &Reach) -> Result<usize, Error> {
         if self.run.options.input_mode != InputMode::Scheduled {
-            return 0;
+            return Ok(0);
         }
+        check_serials(self.multiplicities.len(), inputs.len())?;
         let n = self.run.network.n_neurons() as u32;
         let before = self.waiting.len();
         for &(channel, multiplicity) in inputs {
@@ -184,7 +185,7 @@ impl<'a, T: Float> Shard<'a, T> {
                 self.waiting.push_back(Message::new(serial, n + channel));
             }
         }
-        self.waiting.len() - before
+        Ok(self.waiting.len() - before)
     }
 
     /// Takes up to F waiting spikes and delivers them; returns how many.
@@ -246,10 +247,7 @@ impl<'a, T: Float> Shard<'a, T> {
         self.measures.spikes += self.fired.len() as u64;
         self.measures.forward_steps += 1;
         self.steps += 1;
-        if self.serial as usize + self.fired.len() >= LOST_BIT as usize {
-            return Err(Error::input("x", "a sample of 2**31 spikes or more", "samples of fewer spikes"));
-        }
-        Ok(())
+        check_serials(self.serial as usize, self.fired.len())
     }
 
     fn count_output_spikes(&mut self, at: Place, stops: &Stops<'_>) {
@@ -373,4 +371,12 @@ pub(super) struct Place {
     pub(super) timestep: usize,
     /// Timesteps begun before this one.
     pub(super) epoch: u64,
+}
+
+/// Refuses more spikes than serial numbers can tell apart, their highest bit being taken.
+fn check_serials(serial: usize, n: usize) -> Result<(), Error> {
+    if serial + n >= LOST_BIT as usize {
+        return Err(Error::input("x", "a sample of 2**31 spikes or more", "samples of fewer spikes"));
+    }
+    Ok(())
 }

@@ -193,7 +193,7 @@ impl<'s, 'a, T: Float> Worker<'s, 'a, T> {
         for index in 0..self.shards.len() {
             self.sent += self.shards[index].begin_timestep(at, &self.inputs, stops)? as u64;
             self.send(index);
-            self.sent += self.shards[index].join_inputs(&self.inputs, &division.reach) as u64;
+            self.sent += self.shards[index].join_inputs(&self.inputs, &division.reach)? as u64;
             self.shards[index].after_step(at, stops);
             self.completed += 1;
         }

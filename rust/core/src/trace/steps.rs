@@ -202,8 +202,13 @@ impl Trace {
             cursor.rewind();
             is_first.begin_sample();
             while !cursor.at_end(bytes) {
-                if cursor.next(bytes)? == Record::Step {
-                    n_emitted += cursor.emitted.iter().filter(|a| is_first.emission(**a)).count() as u64;
+                match cursor.next(bytes)? {
+                    Record::Step => {
+                        n_emitted += cursor.emitted.iter().filter(|a| is_first.emission(**a)).count() as u64;
+                        is_first.join(cursor.fired.len());
+                    }
+                    Record::InputsJoined => is_first.join(cursor.fired.len()),
+                    Record::TimestepEnded(_) => {}
                 }
             }
         }
@@ -249,10 +254,15 @@ impl Trace {
                         for &neuron in &cursor.fired {
                             spikes.push((neuron.into(), *v.next().ok_or_else(missing)?));
                         }
+                        is_first.join(cursor.fired.len());
                         step += 1;
                     }
-                    Record::InputsJoined => spikes
-                        .extend(cursor.fired.iter().map(|&channel| (-1 - i64::from(channel), f32::INFINITY))),
+                    Record::InputsJoined => {
+                        spikes.extend(
+                            cursor.fired.iter().map(|&channel| (-1 - i64::from(channel), f32::INFINITY)),
+                        );
+                        is_first.join(cursor.fired.len());
+                    }
                     Record::TimestepEnded(_) => (timestep, step) = (timestep + 1, 0),
                 }
             }
@@ -276,16 +286,18 @@ impl First {
         self.emitted.clear();
     }
 
+    fn join(&mut self, n: usize) {
+        if self.is_sharded {
+            self.emitted.resize(self.emitted.len() + n, false);
+        }
+    }
+
+    /// Whether this is the spike's first emission; one of a spike that never joined always is.
     fn emission(&mut self, arrival: u32) -> bool {
         if !self.is_sharded {
             return true;
         }
-        let at = arrival as usize;
-        // Bounds the memory, since a mutilated trace may say anything; real samples hardly have this many spikes.
-        if at >= self.emitted.len() && at < 1 << 28 {
-            self.emitted.resize(at + 1, false);
-        }
-        self.emitted.get_mut(at).is_none_or(|emitted| !std::mem::replace(emitted, true))
+        self.emitted.get_mut(arrival as usize).is_none_or(|emitted| !std::mem::replace(emitted, true))
     }
 }
 
