@@ -1,7 +1,7 @@
 """Spiking neural networks without layer synchronisation.
 
-Networks run event by event, in an order that a schedule decides: reproducible to the bit, recorded
-and replayable. Importing pyasync needs NumPy only.
+Networks run event by event, in an order that a schedule decides. Runs are reproducible to the bit,
+and can be recorded and replayed. Importing pyasync needs only NumPy.
 """
 
 from importlib.metadata import version as _version
@@ -102,7 +102,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import `pyasync.nn`, and PyTorch with it, when it is first used."""
+    """Import `pyasync.nn`, and with it PyTorch, on first use."""
     if name == "nn":
         from importlib import import_module
 

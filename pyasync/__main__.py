@@ -1,4 +1,4 @@
-"""`python -m pyasync` is the command `pyasync`."""
+"""`python -m pyasync` runs the command `pyasync`."""
 
 import sys
 

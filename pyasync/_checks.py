@@ -1,4 +1,4 @@
-"""Checks that arguments of several functions share, each wording its error in one place."""
+"""Argument checks shared by several functions, so that each error is worded in one place."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def integer(
     minimum: int = 0,
     accepted: str | None = None,
 ) -> int:
-    """Return `given` as an int from `minimum` to 2**64 - 1; a bool or a float is no integer."""
+    """Return `given` as an int from `minimum` to 2**64 - 1; bools and floats are refused."""
     try:
         number = operator.index(given)
     except TypeError:
@@ -46,7 +46,7 @@ def real(
     positive: bool = True,
     most: float = math.inf,
 ) -> float:
-    """Return `given` as a finite float above 0 (0 too without `positive`), at most `most`."""
+    """Return `given` as a finite float above 0 (or 0 if not `positive`), at most `most`."""
     number = math.nan
     if isinstance(given, (int, float, np.integer, np.floating)) and not isinstance(given, bool):
         with suppress(OverflowError):
@@ -57,7 +57,7 @@ def real(
 
 
 def thread_count(given: Any) -> int:
-    """Return `given` as a number of threads; None: one for each core that the process may use."""
+    """Return `given` as a number of threads; None means one per core that the process may use."""
     if given is not None:
         return integer(InputError, "threads", given, 1)
     affinity = getattr(os, "sched_getaffinity", None)  # macOS and Windows have none
@@ -77,21 +77,21 @@ def amount(error: type[ArgumentError], argument: str, given: Any) -> float:
 def fraction(
     error: type[ArgumentError], argument: str, given: Any, *, below_one: bool = False
 ) -> float:
-    """Return `given`, a probability or another part of a whole, as a float; 1 too or below it."""
+    """Return `given` as a float from 0 to 1, such as a probability; excludes 1 if `below_one`."""
     accepted = "a number of 0 or more, below 1" if below_one else "a number from 0 to 1"
     most = math.nextafter(1.0, 0.0) if below_one else 1.0
     return real(error, argument, given, accepted, positive=False, most=most)
 
 
 def flag(error: type[ArgumentError], argument: str, given: Any) -> bool:
-    """Return `given` as a bool; what is only true or false in a condition, as "no" is, is none."""
+    """Return `given` as a bool; merely truthy or falsy values such as "no" are refused."""
     if not isinstance(given, (bool, np.bool_)):
         raise error(expected(argument, shown(given), "True or False"))
     return bool(given)
 
 
 def callback(error: type[ArgumentError], argument: str, given: Any) -> None:
-    """Refuse what cannot be called, before hours of work end in calling it."""
+    """Refuse a callback that is not callable, rather than fail after hours of work."""
     if given is not None and not callable(given):
         raise error(expected(argument, shown(given), "a function of one argument, or None"))
 
@@ -106,7 +106,7 @@ def choice(
 
 
 def entries(error: type[PyasyncError], argument: str, given: Any, accepted: str) -> Iterator[Any]:
-    """Iterate over `given`; what its own iterator raises later is its own."""
+    """Iterate over `given`; errors that its iterator raises later are passed on unchanged."""
     try:
         return iter(given)
     except TypeError as cause:
@@ -120,9 +120,10 @@ def array(
     accepted: str,
     dtype: npt.DTypeLike | None = None,
 ) -> npt.NDArray[Any]:
-    """Return `given` as an array, unless it is masked: the mask would be lost.
+    """Return `given` as an array; masked arrays are refused, since the mask would be lost.
 
-    NumPy cannot read ragged lists, nor tensors that require a gradient or are not on the CPU.
+    So is what NumPy cannot read: ragged lists, and tensors that require a gradient or are not on
+    the CPU.
     """
     # Where numpy.ma is not imported nothing is masked, and `import pyasync` is to be quick.
     ma = sys.modules.get("numpy.ma")
@@ -141,11 +142,9 @@ def numbers(
     accepted: str,
     dtype: npt.DTypeLike | None = None,
 ) -> npt.NDArray[Any]:
-    """Copy `given` to a read-only array of real numbers: float32 stays so, the rest is float64.
+    """Copy `given` to a read-only array of real numbers, so that a network cannot change later.
 
-    Or all is `dtype`, where that is given.
-
-    What a network was built with can then not change behind its back.
+    The result has `dtype` if given; otherwise float32 stays float32 and all else becomes float64.
     """
     read = array(error, argument, given, accepted)
     if read.dtype.kind not in "biuf":
@@ -160,23 +159,23 @@ def numbers(
 def aligned(
     values: npt.ArrayLike, dtype: npt.DTypeLike, *, contiguous: bool = True
 ) -> npt.NDArray[Any]:
-    """Return the array as the engine reads it: of that type, aligned and mostly C-contiguous."""
+    """Return the array as the engine reads it: of that dtype, aligned and, by default, C-order."""
     if isinstance(values, np.ndarray) and values.dtype == dtype:
-        flags = values.flags  # what `require` finds too, in ten times as long
+        flags = values.flags  # `np.require` checks the same, but takes ten times as long
         if flags.aligned and (flags.c_contiguous or not contiguous):
             return values
     return np.require(values, dtype, ["C", "A"] if contiguous else ["A"])
 
 
 def signed(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Integers as int64; the largest unsigned ones stay large and do not wrap round."""
+    """Integers as int64; large unsigned values are clipped rather than wrapped around."""
     if values.dtype.kind == "u" and values.dtype.itemsize == 8:
         values = np.minimum(values, np.uint64(2**62))
     return values.astype(np.int64)
 
 
 def shown(given: Any) -> str:
-    """Word a value for a message, however long or unprintable it is."""
+    """Format a value for a message, even if it is very long or cannot be printed."""
     try:
         text = repr(given)
     except Exception:
@@ -196,7 +195,7 @@ def finite(error: type[ArgumentError], argument: str, values: npt.NDArray[Any]) 
 def samples_of(
     error: type[ArgumentError], argument: str, index: Any, n: int
 ) -> npt.NDArray[np.int64]:
-    """Positions of the samples, of `n`, that an int, slice, array of positions or mask selects."""
+    """Positions that an int, slice, index array or boolean mask selects from `n` samples."""
     accepted = f"an int, slice, index array or boolean mask over {counted(n, 'sample')}"
     if not isinstance(index, slice):
         chosen = array(error, argument, index, accepted)

@@ -1,4 +1,4 @@
-"""How events are checked, binned and brought into a `SpikeBatch`'s canonical form."""
+"""Check events, bin them, and bring them into the canonical form of a `SpikeBatch`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyasync._checks import array, integer, seconds, shown
 from pyasync.errors import InputError, expected
 
 MAX_INPUTS = 2**31 - 1
-# Offsets of so many are 2 GiB.
+# The offsets of this many segments take 2 GiB.
 MAX_SEGMENTS = 2**28
 _LATEST = np.uint64(2**40)
 
@@ -25,20 +25,20 @@ def canonical(
     weights: npt.NDArray[np.float64] | None,
     n_inputs: int,
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], npt.NDArray[np.float64] | None]:
-    """Sort and merge events as `SpikeBatch` says; without a copy where they are so already.
+    """Sort and merge events as `SpikeBatch` requires; not copied if they already are.
 
     Parameters
     ----------
     channel : uint32 [n_events]
     offsets : int64 [n_segments + 1]
     weights : float64 [n_events], or None
-        Multiplicities; None: 1 for every event.
+        Multiplicities; None means 1 for every event.
     n_inputs : int
 
     Returns
     -------
     channel, offsets, weights : arrays of the same types
-        `weights` is an array where events were merged.
+        `weights` is always an array if events had to be sorted, merged or dropped.
     """
     n_segments = offsets.size - 1
     ascends = channel[1:] > channel[:-1]
@@ -54,7 +54,7 @@ def canonical(
         key, weights = key[order], weights[order]
     first = np.ones(key.size, bool)
     np.not_equal(key[1:], key[:-1], out=first[1:])
-    # bincount adds in the order of the array, so equal batches get equal bits.
+    # bincount adds in array order, so equal batches give the same bits.
     merged = np.bincount(first.cumsum() - 1, weights, minlength=0).astype(np.float64)
     if not np.isfinite(merged).all():
         given = "duplicates of a channel that add up to infinity"
@@ -65,7 +65,7 @@ def canonical(
 
 
 def starts_of(sizes: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Where parts of these sizes, [n], begin side by side, and where the last ends: [n + 1]."""
+    """Start offsets of consecutive parts with these sizes [n], and the end of the last: [n + 1]."""
     sizes = np.asarray(sizes)
     starts = np.zeros(sizes.size + 1, np.int64)
     np.cumsum(sizes, dtype=np.int64, out=starts[1:])
@@ -79,7 +79,7 @@ def binned(
     n_timesteps: int | None,
     time_unit: float,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int, tuple[int, ...]]:
-    """Bin recordings into timesteps: channel, offsets, n_timesteps and input shape."""
+    """Bin recordings into timesteps; return channel, offsets, n_timesteps and input shape."""
     if not isinstance(sensor_size, (tuple, list)) or len(sensor_size) != 3:
         accepted = "(width, height, polarities)"
         raise InputError(expected("sensor_size", repr(sensor_size), accepted))
@@ -120,7 +120,7 @@ def binned(
 def by_segment(
     channel: npt.NDArray[Any], segment: npt.NDArray[np.int64], n_segments: int
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
-    """Put events in the order of their segments (sample and timestep): channel and offsets."""
+    """Order events by segment (sample and timestep); return channel and offsets."""
     if segment.size and not bool(np.all(segment[1:] >= segment[:-1])):
         channel = channel[np.argsort(segment, kind="stable")]
     return channel, starts_of(np.bincount(segment, minlength=n_segments))
@@ -139,7 +139,8 @@ def _fields(events: Sequence[npt.NDArray[Any]]) -> set[str]:
 
 def _column(events: Sequence[npt.NDArray[Any]], name: str, kinds: str) -> npt.NDArray[Any]:
     columns = [array[name] for array in events]
-    # Beside other integers NumPy would make floats of uint64; what int64 cannot hold is too large.
+    # NumPy would concatenate uint64 and signed integers as floats. Clipping to int64 is harmless:
+    # values beyond it are out of range anyway.
     columns = [
         np.minimum(each, np.uint64(2**63 - 1)).astype(np.int64)
         if each.dtype.kind == "u" and each.dtype.itemsize == 8
@@ -154,9 +155,9 @@ def _column(events: Sequence[npt.NDArray[Any]], name: str, kinds: str) -> npt.ND
 
 
 def ticks_of(dt: float, time_unit: float) -> Fraction:
-    """Units of time in a timestep, as the decimal numbers say: 2.5e-6 / 1e-6 is not 2.5 in floats.
+    """Time units per timestep, computed from decimal values: 2.5e-6 / 1e-6 is not 2.5 in floats.
 
-    What is off a simple ratio by no more than rounding, as 0.1 + 0.2 and 1 / 3 are, is that ratio.
+    A result within rounding error of a simple ratio, as with 0.1 + 0.2 or 1 / 3, is that ratio.
     """
     ticks = Fraction(repr(float(dt))) / Fraction(repr(float(time_unit)))
     simple = ticks.limit_denominator(1000)
@@ -172,10 +173,10 @@ def timesteps_of(argument: str, t: npt.NDArray[Any], ticks: Fraction) -> npt.NDA
         times = t.astype(np.uint64) * np.uint64(ticks.denominator)
         step = np.minimum(times // np.uint64(ticks.numerator), _LATEST)
     else:
-        t = t.astype(np.float64)  # float16 has 11 bits for the number of the timestep
+        t = t.astype(np.float64)  # a float16 has only 11 bits to hold a timestep's number
         length = float(ticks)
         step = np.minimum(np.floor(t / length), float(_LATEST))
-        # The quotient is rounded: 0.29 / 0.01 is 28.999…, though 0.29 is where timestep 29 begins.
+        # Correct for rounding: 0.29 / 0.01 is 28.999…, though timestep 29 begins at 0.29.
         step += (step + 1) * length <= t
         step -= step * length > t
     return step.astype(np.int64)
@@ -201,7 +202,7 @@ def check_segments(
     argument: str = "n_timesteps",
     accepted: str = f"at most {MAX_SEGMENTS} in all: is dt right?",
 ) -> None:
-    """Refuse more timesteps than any data have, before memory is asked for them."""
+    """Refuse implausibly many timesteps before memory is allocated for them."""
     if n_timesteps * n_samples > MAX_SEGMENTS:
         given = f"{n_timesteps} timesteps for each of {n_samples} samples"
         raise InputError(expected(argument, given, accepted))
@@ -234,7 +235,7 @@ def reals_of(argument: str, given: Any, ndim: int | None = 1) -> npt.NDArray[Any
 
 
 def held(multiplicity: Any, dtype: npt.DTypeLike) -> Any:
-    """Multiplicities in another dtype; floats are rounded, and bool says only where spikes are."""
+    """Multiplicities in another dtype: floats are rounded, bool only marks where spikes are."""
     accepted = "a dtype that holds the multiplicities, such as float64"
     try:
         kind = np.dtype(dtype)

@@ -1,4 +1,4 @@
-"""Paths as they are given, files that are read, and files that are written whole or not at all."""
+"""Check paths, read files, and write files whole or not at all."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def path_of(argument: str, given: str | os.PathLike[str]) -> Path:
     Raises
     ------
     FileError
-        If it is no path: neither text nor of a type that stands for a path, or with a byte of 0.
+        If it is not a path: neither text nor path-like, or with a null byte in it.
     """
     try:
         path = Path(given)
@@ -32,19 +32,20 @@ def path_of(argument: str, given: str | os.PathLike[str]) -> Path:
 def drafted(
     path: str | os.PathLike[str], argument: str = "path", *, mark: str | None = None
 ) -> Iterator[Path]:
-    """Give the path of a draft to write, which takes the place of `path` in the end.
+    """Yield the path of a draft to write, which replaces `path` when the block ends.
 
-    A reader, or an interruption, never meets half a file, and after an error what was there is as
-    it was. What is no file, such as a pipe or a device, is written to as it is.
+    So readers and interruptions never leave or see half a file, and after an error the old file is
+    unchanged. Anything that is not a regular file, such as a pipe or device, is written directly.
 
     Parameters
     ----------
     path : path
-        The file; of a link, what it leads to.
+        The file to write; a symbolic link is followed.
     argument : str
-        What an error calls `path`.
+        Name of `path` in error messages.
     mark : str, optional
-        What tells the draft from those of others. None: the number of the process.
+        Part of the draft's name that distinguishes it from the drafts of other writers. None: the
+        process id.
 
     Raises
     ------
@@ -58,7 +59,7 @@ def drafted(
             yield given
             return
         whole = Path(os.path.realpath(given))
-        # Its suffix stays the last one: it may tell a writer which format to write.
+        # The suffix stays last, since a writer may choose the format by it.
         mark = str(os.getpid()) if mark is None else mark
         stem, suffix = os.path.splitext(whole)
         draft = Path(f"{stem}.{mark}.part{suffix}")
@@ -90,7 +91,7 @@ def read_whole(path: str | os.PathLike[str], accepted: str, argument: str = "pat
     Raises
     ------
     FileError
-        If it cannot be read; it says what is `accepted`, and calls the path `argument`.
+        If it cannot be read; the message says what is `accepted` and names the path `argument`.
     """
     try:
         return path_of(argument, path).read_bytes()

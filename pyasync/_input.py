@@ -1,4 +1,4 @@
-"""What the engine reads of the input of a run: checked, aligned, in a type that it knows."""
+"""Prepare the input of a run for the engine: checked, aligned, and in a dtype that it reads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pyasync.network import Network
 def read_input(
     network: Network, x: npt.ArrayLike | SpikeBatch, dt: float | None, batch_first: bool
 ) -> tuple[Any, int, int, float]:
-    """What the engine reads, and the batch's timesteps, samples and dt."""
+    """The input as the engine reads it, and the batch's n_timesteps, n_samples and dt."""
     if dt is not None:
         dt = seconds(InputError, "dt", dt)
     if isinstance(x, SpikeBatch):
@@ -42,14 +42,14 @@ def read_input(
 
 
 def engine_input(network: Network, x: npt.ArrayLike | SpikeBatch, batch_first: bool = False) -> Any:
-    """What the engine reads: the parts of a SpikeBatch, or an array [T, B, n_inputs]."""
+    """The input as the engine reads it: the parts of a SpikeBatch, or an array [T, B, n_inputs]."""
     if isinstance(x, SpikeBatch):
         return _events(x, network.dtype)
     return _dense(network, x, batch_first)
 
 
 def check_axes(network: Network, shape: tuple[int, ...], batch_first: bool) -> None:
-    """Refuse a dense input whose axes after the first two are not those of the network."""
+    """Refuse a dense input whose axes after the first two do not match the network's input."""
     if len(shape) < 3 or shape[2:] not in (network.input_shape, (network.n_inputs,)):
         given = f"an array of shape {tuple(shape)}"
         raise InputError(expected("x", given, _accepted(network, batch_first)))
@@ -66,7 +66,7 @@ def _events(x: SpikeBatch, dtype: np.dtype[Any]) -> tuple[Any, ...]:
     kept = multiplicity != 0
     if kept.all():
         return (x.channel, x.offsets, multiplicity, x.n_timesteps, x.n_inputs)
-    # What rounds to 0 in the network's dtype is no spike, as in a dense input.
+    # As in a dense input, a multiplicity that rounds to 0 in the network's dtype is not a spike.
     offsets = starts_of(kept)[x.offsets]
     return (x.channel[kept], offsets, multiplicity[kept], x.n_timesteps, x.n_inputs)
 
@@ -84,7 +84,7 @@ def _dense(network: Network, x: npt.ArrayLike, batch_first: bool) -> npt.NDArray
     if dense.dtype == np.bool_:
         dense = dense.view(np.uint8)
     elif dense.dtype not in (np.uint8, np.float32):
-        # What float64 cannot hold would be rounded twice by way of it.
+        # Convert wide integers and long doubles directly: via float64 they would be rounded twice.
         exact = dense.dtype.itemsize < 8 or dense.dtype == np.float64
         with np.errstate(over="ignore"):
             dense = dense.astype(np.float64 if exact else network.dtype)
@@ -97,11 +97,11 @@ def _accepted(network: Network, batch_first: bool) -> str:
 
 
 def sample_ids_of(sample_ids: npt.ArrayLike | None, n_samples: int) -> list[int] | None:
-    """Ids of the samples, each of 64 bits, or None."""
+    """Ids of the samples, each an integer of 64 bits, or None."""
     if sample_ids is None:
         return None
     accepted = f"{n_samples} integers of 0 or more and below 2**64, one a sample"
-    # As objects, because NumPy has no integer type for a list such as [2**63, -1].
+    # As objects, since NumPy has no integer dtype for a list such as [2**63, -1].
     ids = array(InputError, "sample_ids", sample_ids, accepted, object)
     if ids.shape != (n_samples,):
         raise InputError(expected("sample_ids", f"an array of shape {ids.shape}", accepted))

@@ -1,4 +1,4 @@
-"""The file form of a network: a safetensors file whose metadata holds the structure as JSON."""
+"""Networks as safetensors files, whose metadata holds the structure as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading and writing npz files: whole or not at all, and never unpickling."""
+"""Read npz files without unpickling, and write them whole or not at all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pyasync._files import drafted, path_of
 from pyasync.errors import FileError, expected
 
-# What zipfile and NumPy raise for a file that is cut, altered or no npz at all.
+# What zipfile and NumPy raise for a file that is truncated, altered or not an npz file at all.
 _UNREADABLE = (
     *(OSError, EOFError, ValueError, KeyError, NotImplementedError, RuntimeError, MemoryError),
     *(zipfile.BadZipFile, zlib.error, SyntaxError, tokenize.TokenError),
@@ -30,7 +30,7 @@ def write_npz(path: str | os.PathLike[str], arrays: dict[str, npt.NDArray[Any]])
 def read_npz(path: str | os.PathLike[str]) -> dict[str, npt.NDArray[Any]]:
     """Read every array of an npz file; objects that would need unpickling are refused."""
     try:
-        # np.load leaves a file open that it opened itself and could not read.
+        # If np.load opens a file itself and cannot read it, it leaves it open.
         with path_of("path", path).open("rb") as file:
             archive = np.load(file, allow_pickle=False)
             if isinstance(archive, np.ndarray):
@@ -42,5 +42,5 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, npt.NDArray[Any]]:
     except _UNREADABLE as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if isinstance(error, ValueError) and not zipfile.is_zipfile(path):
-            reason = "no archive"  # not NumPy's advice to unpickle it
+            reason = "no archive"  # in place of NumPy's advice to unpickle the file
         raise FileError(expected("path", f"{path} ({reason})", "a whole npz file")) from error

@@ -1,4 +1,4 @@
-"""Packages that only some functions need."""
+"""Optional dependencies: packages that only some functions need."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def needed(module: str, why: str) -> Any:
     ----------
     module : str
     why : str
-        What it is for, as in "figures need it".
+        Why it is needed, as in "figures need it".
 
     Raises
     ------
     MissingDependencyError
-        If the package is not installed; it says why it is needed, and how to install it.
+        If the package is not installed; the message says why it is needed and how to install it.
     """
     try:
         return import_module(module)

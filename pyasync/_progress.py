@@ -1,4 +1,4 @@
-"""Progress on a terminal: how far, how fast, how long still. Quiet in a pipe."""
+"""Progress on a terminal: how far, how fast, time left. Silent in a pipe."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pyasync.errors import InputError
 
 @final
 class Progress:
-    """A line on stderr while something long runs; nothing unless stderr is a terminal.
+    """Progress on stderr while something long runs; nothing unless stderr is a terminal.
 
-    With the package rich it is a bar, without it a line of text.
+    A bar if the package rich is installed, otherwise a line of text.
     """
 
     def __init__(self, description: str, total: int, unit: str, *, shown: bool = True) -> None:
         self.description, self.total, self.unit = description, total, unit
         self._done, self._start, self._drawn = 0, time.monotonic(), 0.0
-        # What shows a progress lets its caller say so as `progress`.
+        # The error names `progress`, as the caller's argument is called.
         self._shown = flag(InputError, "progress", shown) and sys.stderr.isatty()
         self._bar = _rich_bar(unit) if self._shown else None
 
@@ -59,7 +59,7 @@ class Progress:
         print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
 
     def advance_to(self, done: int) -> None:
-        """Say that `done` units are done in all."""
+        """Set the number of units done in all."""
         self.advance(done - self._done)
 
 
@@ -72,7 +72,7 @@ def _rich_bar(unit: str):  # type: ignore[no-untyped-def]
         return None
     return progress.Progress(
         progress.TextColumn("{task.description}", markup=False),
-        # The bar takes what the text leaves: a bar of fixed width would push the time left out.
+        # The bar takes the width that the text leaves; a fixed width would push out the time left.
         progress.BarColumn(None, table_column=Column(ratio=1, max_width=40)),
         progress.TaskProgressColumn(),
         progress.TextColumn("{task.fields[rate]}"),

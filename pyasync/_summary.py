@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def summarise(network: Network) -> str:
-    """Word a network as two tables and a line of totals."""
+    """Describe a network as two tables and a line of totals."""
     built = network.build()
     synapses, sizes = built.n_synapses(), built.nbytes()
     populations = [["population", "shape", "neurons", "v_threshold", "tau_mem (s)"]]

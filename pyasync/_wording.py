@@ -4,10 +4,10 @@ from __future__ import annotations
 
 
 def counted(number: int, noun: str, nouns: str | None = None) -> str:
-    """A number and its noun; `nouns` where more than one do not just end in s."""
+    """A number with its noun; `nouns` is the plural if it is not formed by adding s."""
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
 
 
 def ordered(schedule: str, forward_group_size: int | None) -> str:
-    """A schedule's name and its F, where it has one."""
+    """A schedule's name, with its F if it has one."""
     return schedule if forward_group_size is None else f"{schedule}, F = {forward_group_size}"

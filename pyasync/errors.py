@@ -1,6 +1,6 @@
-"""Every error that pyasync raises on purpose derives from `PyasyncError`.
+"""The exceptions of pyasync; all that it raises on purpose derive from `PyasyncError`.
 
-A message names the argument, says what was given and what is accepted.
+Each message names the argument and says what was given and what is accepted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class ArgumentError(PyasyncError, ValueError):
 
 
 class NetworkError(ArgumentError):
-    """A network, population, projection or neuron model is not well formed.
+    """A network, population, projection or neuron model is invalid.
 
     Examples
     --------
@@ -39,7 +39,7 @@ class NetworkError(ArgumentError):
 
 
 class InputError(ArgumentError):
-    """An input of spikes or currents is not well formed or does not fit the network.
+    """An input, label or option of a run or training is invalid or does not fit the network.
 
     Examples
     --------
@@ -53,7 +53,7 @@ class InputError(ArgumentError):
 
 
 class ScheduleError(ArgumentError):
-    """A schedule is not well formed, or a custom one picked what it may not.
+    """A schedule is invalid, or a custom one made an invalid choice.
 
     Examples
     --------
@@ -67,7 +67,7 @@ class ScheduleError(ArgumentError):
 
 
 class TraceError(PyasyncError):
-    """A trace is truncated, altered, foreign, invalid or of another network.
+    """A trace is truncated, altered, not a trace at all, invalid, or from another network.
 
     Examples
     --------
@@ -99,15 +99,15 @@ class ReplayError(TraceError):
 
 
 class GradientError(PyasyncError, NotImplementedError):
-    """A derivative, or a way of computing it, that does not exist for spikes.
+    """The requested derivative, or way of computing it, does not exist for spikes.
 
-    Double backward, forward mode, `vmap` and autocast raise it, and so does `gradient="native"`
-    off the CPU.
+    Raised for double backward, forward mode, `vmap` and autocast, and for `gradient="native"` off
+    the CPU.
     """
 
 
 class FileError(PyasyncError, ValueError):
-    """A file could not be read as what it should be, or not be written.
+    """A file could not be read as the kind of file expected, or could not be written.
 
     Examples
     --------
@@ -125,5 +125,5 @@ class MissingDependencyError(PyasyncError, ImportError):
 
 
 def expected(argument: str, given: object, accepted: str) -> str:
-    """Word an error message the one way this package words them."""
+    """Format an error message in the package's standard form."""
     return f"{argument}: got {given}; accepted: {accepted}"

@@ -13,7 +13,7 @@ from pyasync.errors import InputError, expected
 
 
 def decide(totals: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Output neuron with the most spikes, the lowest index among equals; -1 without a spike.
+    """Output neuron with the most spikes, the lowest index among equals; -1 if none fired.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def decide(totals: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
 
 
 def labels(y: npt.ArrayLike, n_samples: int, n_outputs: int) -> npt.NDArray[np.int64]:
-    """Check labels: one a sample, each the index of an output neuron."""
+    """Check labels, one per sample, each the index of an output neuron; return them as int64."""
     accepted = f"{n_samples} integers from 0 to {n_outputs - 1}, one a sample"
     classes = array(InputError, "y", y, accepted)
     if classes.shape != (n_samples,) or classes.dtype.kind not in "iu":
@@ -44,16 +44,16 @@ def labels(y: npt.ArrayLike, n_samples: int, n_outputs: int) -> npt.NDArray[np.i
 
 @dataclass(frozen=True)
 class OutputSpikes:
-    """Output spikes of a batch, sample by sample in the order in which they fired.
+    """Output spikes of a batch, sample by sample, in the order in which they fired.
 
     Attributes
     ----------
     offsets : int64 [B + 1]
-        Those of sample `s` are at `offsets[s]:offsets[s + 1]`.
+        The spikes of sample `s` are at `offsets[s]:offsets[s + 1]`.
     before : uint32 [n]
-        Spikes that the sample had fired before each.
+        Number of spikes, of any neuron, that the sample had fired before each output spike.
     neuron : uint32 [n]
-        Index of the output neuron.
+        Index of the output neuron that fired.
     n_outputs : int
 
     Examples
@@ -76,11 +76,11 @@ class OutputSpikes:
 
     @property
     def sample(self) -> npt.NDArray[np.int64]:
-        """Sample of each spike."""
+        """Index of each spike's sample."""
         return np.repeat(np.arange(self.offsets.size - 1), np.diff(self.offsets))
 
     def totals(self, chosen: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.int64]:
-        """Spikes of each output neuron, [B, n_outputs]; of the `chosen` ones only."""
+        """Number of spikes of each output neuron, [B, n_outputs], counting only those `chosen`."""
         n_samples = self.offsets.size - 1
         cell = self.sample * self.n_outputs + self.neuron
         cell = cell if chosen is None else cell[chosen]
@@ -100,7 +100,7 @@ class OutputSpikes:
         return decisions
 
     def latency_to(self, y: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """Spikes before the first of output neuron `y[s]`, [B]; NaN where it never fired."""
+        """Spikes fired before the first of output neuron `y[s]`, [B]; NaN if it never fired."""
         latency = np.full(y.size, np.inf)
         sample = self.sample
         correct = self.neuron == y[sample]

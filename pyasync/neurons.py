@@ -17,8 +17,8 @@ from pyasync.errors import NetworkError, expected
 class LIF(ReadOnly):
     """The leaky integrate-and-fire neuron.
 
-    The membrane potential decays once per timestep, `v <- v * exp(-dt / tau_mem)`, adds what
-    arrives, and the neuron fires when then `v > v_threshold` (strictly).
+    The membrane potential decays once per timestep, `v <- v * exp(-dt / tau_mem)`. In each forward
+    step it adds the input that arrives, and the neuron fires if then `v > v_threshold` (strictly).
 
     Parameters
     ----------
@@ -27,12 +27,12 @@ class LIF(ReadOnly):
     v_threshold : float or array of the population's shape
         Firing threshold.
     reset : {"zero", "subtract", "none"}
-        What firing does to the potential: 0, minus the threshold, or nothing.
+        What firing does to the potential: set it to 0, subtract the threshold, or nothing.
     refractory : {"timestep", "none"}
-        A neuron that fired ignores its input until the timestep ends, or not at all.
+        Whether a neuron that fired ignores its input until the timestep ends.
     sync_threshold : int
-        With a value above 0, a neuron fires only after more than this many events arrived at it
-        in the timestep.
+        If above 0, a neuron fires only after more than this many events have arrived at it in the
+        timestep.
 
     Raises
     ------
@@ -77,7 +77,7 @@ class LIF(ReadOnly):
         return numbers(NetworkError, parameter, getattr(self, parameter), accepted, np.float64)
 
     def values(self, parameter: str, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
-        """Values of `tau_mem` or `v_threshold` for a population: one, or one a neuron (flat)."""
+        """Values of `tau_mem` or `v_threshold` for a population, flat: one, or one per neuron."""
         array = self._values(parameter)
         if array.ndim and array.shape not in (shape, (int(np.prod(shape)),)):
             accepted = f"a number, or an array of the population's shape {shape}"
@@ -102,6 +102,6 @@ class LIF(ReadOnly):
         return hash((self.reset, self.refractory, self.sync_threshold))
 
     def settings(self) -> dict[str, Any]:
-        """The parameters that are no arrays, as JSON takes them."""
+        """The parameters that are not arrays, in JSON-compatible form."""
         names = ("reset", "refractory", "sync_threshold")
         return {name: getattr(self, name) for name in names}

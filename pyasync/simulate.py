@@ -1,4 +1,4 @@
-"""Running a network on a batch of input."""
+"""Run a network on a batch of input."""
 
 from __future__ import annotations
 
@@ -42,58 +42,60 @@ def simulate(
     initial_v: npt.ArrayLike | None = None,
     keep: Sequence[str] = ("counts", "spike_counts", "output_spikes"),
 ) -> Result:
-    """Run every sample of a batch through a network; docs/semantics.md defines every bit of it.
+    """Run every sample of a batch through a network, exactly as docs/semantics.md defines.
 
     Parameters
     ----------
     network : Network
     x : array [T, B, *input_shape] or [T, B, n_inputs], or SpikeBatch
-        Spikes (bool), counts (integers) or currents (floats; rounded once to the network's dtype).
-        With `batch_first`, [B, T, ...].
+        Spikes (bool), counts (integers) or currents (floats, rounded once to the network's dtype).
+        With `batch_first`, an array is [B, T, ...].
     schedule : Schedule
         Which pending spikes are delivered next; `Random(8)` if not given.
     dt : float
-        Length of a timestep in seconds; not needed when a SpikeBatch has one.
+        Length of a timestep in seconds; not needed if `x` is a SpikeBatch that has one.
     seed : int
-        Keys all random numbers, together with each sample's id.
+        Determines all random numbers, together with each sample's id.
     sample_ids : array of int [B], optional
-        Ids of the samples, 0 or more; their positions in the batch if not given. A sample's result
+        Ids of the samples, 0 or more; by default their positions in the batch. A sample's result
         depends on its id, never on its position.
     threads : int, optional
-        Worker threads; all cores if not given. No bit depends on it, but under `FreeRunning`.
+        Worker threads; all cores if not given. Results do not depend on it, except under
+        `FreeRunning`.
     record : bool
         Record the trace.
     progress : bool
-        Show progress with rate and time left (with `rich`, on a terminal).
+        On a terminal, show progress, rate and time left (as a bar if `rich` is installed).
     batch_first : bool
-        Whether a dense `x` is [B, T, ...]. What the `Result` holds is [T, B, ...] all the same.
+        Whether a dense `x` is [B, T, ...]. The arrays of the `Result` are [T, B, ...] either way.
     input_mode : {"at_once", "scheduled"}
-        Input spikes of a timestep arrive as one group, or wait and are scheduled like any other.
+        Whether the input spikes of a timestep arrive as one group at its start, or join the pending
+        spikes and are scheduled like any other.
     max_forward_steps : int
-        Guard: a timestep that has not become quiescent after so many forward steps is stopped.
-        Where neurons of `refractory="none"` may fire without end, a small multiple of their number
-        stops it before it takes long, or a recording fills the memory.
+        Safety limit: a timestep that is not quiescent after this many forward steps is stopped. If
+        neurons with `refractory="none"` may fire forever, choose a small multiple of their number,
+        so that such a timestep stops before it takes long or a recording fills the memory.
     max_spikes : int, optional
-        Stop a sample that has fired so many spikes.
+        Stop a sample once it has fired at least this many spikes.
     stop_on_output : {"timestep", "sample"}, optional
         Stop the timestep or the sample after its first output spike and `extra_steps` more
         forward steps.
     extra_steps : int
-        Forward steps from that output spike to the stop.
+        Forward steps to take after that output spike before stopping.
     on_stop : {"discard", "carry"}
-        A stopped timestep's pending spikes are dropped, or stay pending in the next.
+        Whether the pending spikes of a stopped timestep are dropped or stay pending in the next.
     refractory_dropout : float
-        Probability that a neuron which fires does not become refractory (a regulariser of
-        training, paper section 3). Recorded; a replay has what its trace recorded.
+        Probability that a neuron that fires does not become refractory (a regulariser for
+        training, paper section 3). A trace records which; a replay follows its trace.
     spike_dropout : float
-        Probability that a spike is lost: it counts and passes the schedule, and delivers nothing.
+        Probability that a spike is lost: it counts and passes the schedule, but delivers nothing.
     initial_v : array [B, n_neurons], optional
-        Potentials at the start of each sample; 0 if not given. With the final ones, `result.v`, a
-        stream can be run in pieces.
+        Potentials at the start of each sample; 0 if not given. To run a stream in pieces, pass the
+        final potentials of one piece, `result.v`, to the next.
     keep : sequence of str
         What to keep besides the measures: "counts", "spike_counts", "output_spikes" (needed for
-        `anytime` and `latency_to_correct`; also what `decisions` is taken from when "counts" is
-        not kept) and "v" (final potentials).
+        `anytime` and `latency_to_correct`, and for `decisions` if "counts" is not kept) and "v"
+        (final potentials).
 
     Returns
     -------
@@ -102,13 +104,13 @@ def simulate(
     Raises
     ------
     NetworkError
-        If `network` is no Network, or is not complete.
+        If `network` is not a Network, or is incomplete.
     InputError
         If `x` or an option is not as described, or does not fit the network or a replay's trace.
     ScheduleError
-        If the schedule does not fit the network, or a custom one picks what it may not.
+        If the schedule does not fit the network, or a custom one makes an invalid choice.
     TraceError
-        If a replay's trace is of another network.
+        If a replay's trace is from another network.
     ReplayError
         If a replay diverges from its trace.
 
@@ -174,23 +176,23 @@ def simulate_stream(
     schedule: Schedule | None = None,
     **options: Any,
 ) -> Iterator[Result]:
-    """Run one batch after the other, so that neither all input nor all results are in memory.
+    """Run batches one at a time, so that neither all input nor all results need fit in memory.
 
-    Sample ids count on from batch to batch: the results are those of one large batch.
+    Sample ids continue from batch to batch, so the results are those of one large batch.
 
     Parameters
     ----------
     network : Network
     batches : iterable of arrays or SpikeBatch
-        As `x` of `simulate`; a generator is read batch by batch.
+        Each like `x` of `simulate`; a generator is consumed batch by batch.
     schedule : Schedule
     **options
-        As in `simulate`, but `sample_ids`.
+        As in `simulate`, except `sample_ids`.
 
     Yields
     ------
     Result
-        Of each batch.
+        One per batch.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Projections: linear maps from the input or a population to a population.
 
-Each kind says which shapes it maps to which, and what the engine needs to know of it. Zero weights
-are no synapses: nothing is delivered through them.
+Each kind defines which shapes it maps to which, and how the engine is told about it. A zero weight
+is not a synapse: nothing is delivered through it.
 """
 
 from pyasync.projections._base import MOST_NEURONS, Array, Projection, Shape
@@ -11,7 +11,7 @@ from pyasync.projections._one_to_one import OneToOne
 from pyasync.projections._pool import AvgPool2d, SumPool2d
 from pyasync.projections._sparse import Sparse
 
-#: Projections by the name under which files know them.
+#: Projection classes by the names used in files.
 KINDS: dict[str, type[Projection]] = {
     each.kind: each for each in (Linear, Conv1d, Conv2d, AvgPool2d, SumPool2d, Sparse, OneToOne)
 }

@@ -1,4 +1,4 @@
-"""What every projection is, and the checks that several kinds share."""
+"""The base class of projections, and checks that several kinds share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyasync._copy import ReadOnly, copied
 from pyasync.errors import NetworkError, expected
 
 Shape = tuple[int, ...]
-#: Neurons and inputs of a network, at most; the engine numbers them with 32 bits.
+#: Largest number of neurons, and of inputs, in a network: the engine numbers them with 32 bits.
 MOST_NEURONS = 2**31 - 1
 Array = npt.NDArray[Any]
 
@@ -27,18 +27,18 @@ class Projection(ReadOnly, ABC):
 
     @abstractmethod
     def output_shape(self, input_shape: Shape) -> Shape:
-        """Shape that a source of `input_shape` is mapped to; NetworkError if it does not fit."""
+        """Shape of the target for a source of `input_shape`; NetworkError if it does not fit."""
 
     @abstractmethod
     def parts(self, input_shape: Shape, dtype: np.dtype[Any]) -> tuple[Any, ...]:
-        """What the engine is given: the kind of map, then its arrays and numbers."""
+        """Arguments for the engine: the kind of map, then its arrays and numbers."""
 
     @abstractmethod
     def arrays(self) -> dict[str, Array]:
-        """Arrays that define the projection, by the names of its parameters."""
+        """Arrays that define the projection, by parameter name."""
 
     def settings(self) -> dict[str, Any]:
-        """The other parameters, as JSON takes them."""
+        """The other parameters, in JSON-compatible form."""
         return {}
 
     @classmethod
@@ -47,18 +47,18 @@ class Projection(ReadOnly, ABC):
         return cls(**arrays, **settings)
 
     def with_arrays(self, **arrays: Any) -> Projection:
-        """The same map with other numbers of the same shapes, which nothing checks."""
+        """The same projection with other arrays of the same shapes, which are not checked."""
         return copied(self, **arrays)
 
     def flat_bias(self, output_shape: Shape, dtype: np.dtype[Any]) -> Array | None:
-        """One bias a target neuron, or None."""
+        """Biases, one per target neuron, or None."""
         if self.bias is None:
             return None
         per_channel = math.prod(output_shape) // self.bias.size
         return np.repeat(self.bias.astype(dtype), per_channel)
 
     def __repr__(self) -> str:
-        """The kind, with the shapes of its arrays."""
+        """The kind, the shapes of its arrays, and its settings."""
         arrays = [f"{name}{list(array.shape)}" for name, array in self.arrays().items()]
         settings = [f"{name}={value}" for name, value in self.settings().items()]
         return f"{type(self).__name__}({', '.join(arrays + settings)})"

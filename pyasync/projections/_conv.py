@@ -52,7 +52,7 @@ class _Conv(Windowed):
 
 
 class Conv1d(_Conv):
-    """A one-dimensional convolution, as `torch.nn.Conv1d`.
+    """A one-dimensional convolution, like `torch.nn.Conv1d`.
 
     Parameters
     ----------
@@ -77,9 +77,9 @@ class Conv1d(_Conv):
 
 
 class Conv2d(_Conv):
-    """A two-dimensional convolution, as `torch.nn.Conv2d`.
+    """A two-dimensional convolution, like `torch.nn.Conv2d`.
 
-    A spike touches the neurons whose window it lies in, and no others.
+    A spike touches only the neurons in whose window it lies.
 
     Parameters
     ----------

@@ -12,19 +12,19 @@ from pyasync.projections._base import Array, Projection, Shape, bias_of, weight_
 
 
 class Linear(Projection):
-    """A fully connected projection, as `torch.nn.Linear`.
+    """A fully connected projection, like `torch.nn.Linear`.
 
     Parameters
     ----------
     weight : array, shape [n_out, n_in]
-        Weights; a source of any shape is flattened. Zeros are no synapses.
+        Weights; a source of any shape is flattened. A zero is not a synapse.
     bias : array, shape [n_out], optional
-        Arrives at every target neuron once per timestep; zeros do not.
+        Each non-zero bias arrives at its target neuron once per timestep.
 
     Raises
     ------
     NetworkError
-        If an array has another shape, is not numeric or not finite.
+        If an array has the wrong shape, is not numeric or is not finite.
 
     Examples
     --------

@@ -12,17 +12,17 @@ from pyasync.projections._base import Array, Projection, Shape
 
 
 class OneToOne(Projection):
-    """Neuron `k` of the source reaches neuron `k` of the target, and no other.
+    """Connect neuron `k` of the source to neuron `k` of the target, and to no other.
 
     Parameters
     ----------
     weight : float or array, shape [n]
-        One weight for all, or one each.
+        One weight for all neurons, or one each.
 
     Raises
     ------
     NetworkError
-        If the weights are not numeric or not finite.
+        If the weights have the wrong shape, are not numeric or are not finite.
 
     Examples
     --------

@@ -33,7 +33,7 @@ class _Pool(Windowed):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         shape = super().output_shape(input_shape)
-        # Padding lets a window be of any size, and each of its taps has a weight in memory.
+        # Padding allows windows of any size, and every tap of a window has a weight in memory.
         if input_shape[0] * math.prod(self.kernel) > MOST_NEURONS:
             given = f"{self.kernel} on a source {input_shape}"
             accepted = f"a kernel with at most {MOST_NEURONS} taps for all channels"
@@ -59,7 +59,7 @@ class _Pool(Windowed):
 
 
 class AvgPool2d(_Pool):
-    """Average pooling, as `torch.nn.AvgPool2d`: every weight is 1 / (kH * kW).
+    """Average pooling, like `torch.nn.AvgPool2d`: every weight is 1 / (kH * kW).
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class AvgPool2d(_Pool):
     stride : int or (int, int), optional
         `kernel_size` if not given.
     padding : int or (int, int)
-        At most half of `kernel_size`; padded zeros count in the average.
+        At most half of `kernel_size`; padding counts as zeros in the average.
 
     Raises
     ------

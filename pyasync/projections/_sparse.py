@@ -12,24 +12,24 @@ from pyasync.projections._base import MOST_NEURONS, Array, Projection, Shape, bi
 
 
 class Sparse(Projection):
-    """A sparse projection in compressed-row form.
+    """A sparse projection in compressed sparse row (CSR) form.
 
     Parameters
     ----------
     csr : scipy.sparse CSR matrix, or (indptr, indices, data)
         Row `k` holds the synapses onto target neuron `k`: source neurons
-        `indices[indptr[k]:indptr[k + 1]]` with weights `data` of the same range.
-        Stored zeros are no synapses.
+        `indices[indptr[k]:indptr[k + 1]]` with weights `data[indptr[k]:indptr[k + 1]]`.
+        A stored zero is not a synapse.
     shape : (n_out, n_in)
-        Needed with the three arrays.
+        Required with the three arrays.
     bias : array, shape [n_out], optional
-        Arrives at every target neuron once per timestep; zeros do not.
+        Each non-zero bias arrives at its target neuron once per timestep.
 
     Raises
     ------
     NetworkError
-        If the arrays do not make a matrix of that shape; if a column is twice in a row, when the
-        network is built.
+        If the arrays do not form a matrix of that shape. A column that occurs twice in a row is
+        found only when the network is built.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Windows that move over the last axes of a source: what convolutions and pooling share."""
+"""What convolutions and pooling share: windows that move over the last axes of a source."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def pair(argument: str, given: Any, minimum: int, axes: int = 2) -> tuple[int, .
 
 
 def same_padding(kernel: Sequence[int], dilation: Sequence[int]) -> tuple[int, ...] | None:
-    """The padding that keeps sizes, the same on both sides; None where there is none."""
+    """Padding that preserves sizes, equal on both sides; None if that is impossible."""
     both = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
     return None if any(each % 2 for each in both) else tuple(each // 2 for each in both)
 
@@ -70,7 +70,7 @@ class Windowed(Projection):
         weight = aligned(self.tap_weights(channels_in), dtype).reshape(-1)
 
         def plane(values: Shape, missing: int) -> Pair:
-            # A one-dimensional window is a two-dimensional one of height 1.
+            # The engine takes a one-dimensional window as a two-dimensional one of height 1.
             return (values[0], values[1]) if len(values) == 2 else (missing, values[0])
 
         return (
