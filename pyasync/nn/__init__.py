@@ -1,9 +1,9 @@
-"""Networks of asynchronous neurons as PyTorch modules: run, and trained, in the order of events.
+"""Networks of asynchronous neurons as PyTorch modules, run and trained in event order.
 
-The forward is the engine's simulation, to the bit; the backward walks the order that it recorded.
+The forward is the engine's simulation, to the bit; the backward follows the order it recorded.
 """
 
-# _pytorch comes first: it says what to install where PyTorch is missing.
+# _pytorch comes first: if PyTorch is missing, it says what to install.
 from pyasync.nn import _pytorch as _pytorch
 from pyasync.nn import functional
 from pyasync.nn._activity import ActivityWarning

@@ -1,4 +1,4 @@
-"""Warnings about networks that have died or that fire without end."""
+"""Warnings about networks that have fallen silent or that fire without end."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ ADVICE = {
 
 
 class ActivityWarning(UserWarning):
-    """A network in training is silent, saturated, or runs without coming to rest.
+    """A network in training is silent, saturated, or does not come to rest.
 
-    Given once for each kind, and again only after the network had recovered.
+    Each kind is reported once, and again only after the network has recovered in between.
 
     Examples
     --------
@@ -43,9 +43,9 @@ class ActivityWarning(UserWarning):
 
 
 def watch(result: Result, known: set[str]) -> None:
-    """Warn of what is newly wrong; `known` are the kinds warned of, kept up to date."""
+    """Warn of new problems; `known` holds the kinds already warned of, and is updated."""
     updates = result.n_neurons * result.n_timesteps * result.n_samples
-    # Looked at in every step of a training: what is nearly always so comes first, without NumPy.
+    # This runs in every training step, so the usual case is decided first, and without NumPy.
     now = {
         "silent": math.isnan(result.latency[0]) and bool(np.isnan(result.latency).all()),
         "saturated": result._total_spikes > SATURATED * updates,
@@ -61,9 +61,9 @@ def watch(result: Result, known: set[str]) -> None:
 
 
 def _callers_level() -> int:
-    """Levels from `watch` up to the code that called the model, which is what a warning points at.
+    """Stack levels from `watch` up to the code that called the model, where a warning points.
 
-    PyTorch puts more or fewer frames between them, depending on hooks and whether it compiles.
+    The number of PyTorch's frames in between depends on hooks and on compilation.
     """
     level, frame = 1, sys._getframe(1)
     inside = {"torch", "pyasync", "contextlib"}

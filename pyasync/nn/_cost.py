@@ -12,22 +12,23 @@ from pyasync.nn.functional import spike_cost
 
 
 class SpikeCost:
-    """`spike_cost` with a warm-up: 0 for a while, then a linear ramp to its weight.
+    """`spike_cost` with a warm-up: 0 for a while, then a linear ramp to its full weight.
 
-    A cost from the first step on may silence a network that has not learned anything yet. Call the
-    object for the cost, and `step()` after each epoch (or step of the optimiser: what is counted is
-    up to you).
+    A cost from the first step on may silence a network before it has learned anything. Call the
+    object to get the cost, and call `step()` after each epoch or after each optimiser step:
+    `warmup` and `ramp` count these calls.
 
     Parameters
     ----------
     weight : float
         Cost of one spike per sample after the ramp, 0 or more.
     target : float, optional
-        Spikes per sample that are free: no cost and no gradient below.
+        Spikes per sample that are free: below this there is no cost and no gradient. 0 if not
+        given.
     warmup : int
         Calls of `step` during which the cost is 0.
     ramp : int
-        Calls of `step` after that until the full weight.
+        Further calls of `step` until the weight is reached.
 
     Raises
     ------
@@ -69,11 +70,11 @@ class SpikeCost:
         return spike_cost(spike_counts, self.current_weight, self.target)
 
     def step(self) -> None:
-        """Go on by one."""
+        """Advance the schedule by one."""
         self.steps += 1
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the schedule stands, for checkpoints.
+        """The position in the schedule, for checkpoints.
 
         Examples
         --------
@@ -88,7 +89,7 @@ class SpikeCost:
         return {"steps": self.steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go to where `state_dict` was taken."""
+        """Restore a position that `state_dict` returned."""
         self.steps = integer(InputError, "steps", state.get("steps"))
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Input dropout: input spikes that are left out at random in training."""
+"""Input dropout: leave out input spikes at random in training."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pyasync._events import starts_of
 from pyasync.events import SpikeBatch
 from pyasync.nn._limits import numbers
 
-#: Inputs with fewer entries than this that are not 0 are quicker as lists of events.
+#: Inputs with at most this fraction of non-zero entries are faster to handle as lists of events.
 SPARSE = 0.25
 
 
 def drop(
     x: torch.Tensor | SpikeBatch, p: float, seed: int, dtype: torch.dtype
 ) -> torch.Tensor | SpikeBatch:
-    """Leave out each input spike with probability `p`; the others count 1 / (1 - p) times.
+    """Leave out each input spike with probability `p`; scale the others by 1 / (1 - p).
 
-    The same spikes and seed leave out the same ones, given as SpikeBatch or as a tensor that has
-    few of them, wants no gradient and is on the CPU. Other tensors stay tensors: each of their
-    entries, 0 or not, draws a random number of its own.
+    The same seed leaves out the same spikes, whether `x` is a SpikeBatch or a sparse tensor on the
+    CPU that needs no gradient. Other tensors stay tensors and draw one random number per entry, 0
+    or not, so the spikes left out may differ.
     """
     chance = np.random.Generator(np.random.SFC64(seed))
     if isinstance(x, torch.Tensor):
@@ -43,7 +43,7 @@ def drop(
 
 
 def _events(x: torch.Tensor) -> SpikeBatch | None:
-    """The entries that are not 0, or None where they are many or `x` is no batch."""
+    """The non-zero entries as events; None if there are many or `x` is not a batch."""
     if x.ndim < 3 or 0 in x.shape:
         return None
     n_timesteps, n_samples, *shape = x.shape

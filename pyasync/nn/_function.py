@@ -1,4 +1,4 @@
-"""The one autograd function: a simulation forward, the recorded order backward."""
+"""The autograd function of a run: simulate forward, go backward through the recorded order."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Given = torch.Tensor | None
 
 @dataclass
 class Call:
-    """One forward of a model: what it was asked for, then what it did; it lives with its graph."""
+    """One forward of a model: its settings, then its result; kept alive by the autograd graph."""
 
     plan: Plan
     dtype: np.dtype[Any]
@@ -49,14 +49,14 @@ class Call:
     detach_reset: bool
     gradient: str
     record: bool
-    #: Which of spike counts and final potentials are asked for.
+    #: Whether spike counts, and final potentials, are to be returned.
     spike_counts: bool
     v: bool
-    #: Input that is no tensor.
+    #: The input, if it is not a tensor.
     x: SpikeBatch | npt.NDArray[Any] | None
     network: Network | None = field(default=None)
     result: Result | None = field(default=None)
-    #: Thresholds [n_neurons] that are not learned, for the replay.
+    #: Thresholds [n_neurons] for the replay, if none are learned.
     v_threshold: npt.NDArray[np.float64] | None = field(default=None)
 
     def run(
@@ -68,7 +68,7 @@ class Call:
         v_threshold: Given,
         *tensors: Given,
     ) -> Any:
-        """Simulate: counts [T, B, n_outputs], spike counts and final v [B, n_neurons] or None."""
+        """Simulate; give counts [T, B, n_outputs], and spike counts, v [B, n_neurons] or None."""
         self.network = self.plan.filled(self.dtype, tensors, (tau_mem, v_threshold))
         if self.record and self.gradient == "torch" and v_threshold is None:
             self.v_threshold = self.plan.v_threshold()
@@ -82,7 +82,7 @@ class Call:
         )
         self.result = result
         return (
-            # The tensor and `result.counts` share their memory where dtype and device allow.
+            # The tensor shares memory with `result.counts` if dtype and device allow.
             torch.from_numpy(np.asarray(result.counts, self.dtype)).to(self.device),
             self._tensor(result.spike_counts) if self.spike_counts else None,
             self._tensor(result.v) if self.v else None,
@@ -104,7 +104,7 @@ class Call:
 
 
 class Spikes(torch.autograd.Function):
-    """Counts, spike counts and final potentials of a run, differentiable by its record.
+    """Counts, spike counts and final potentials of a run, differentiable through its trace.
 
     Inputs: the call, x, initial v, beta, tau_mem, v_threshold, then weight and bias of every link.
     """
@@ -120,14 +120,14 @@ class Spikes(torch.autograd.Function):
         needs = (x, initial_v, beta, v_threshold, *tensors)
         if all(grad is None for grad in grads):
             return (None,) * len(ctx.needs_input_grad)
-        # Where more could be asked for, a function of its own: it says that it has no second
-        # derivative and takes one cotangent at a time.
+        # If this backward may itself be differentiated or batched, run it as a Function, which
+        # refuses second derivatives and takes one cotangent at a time.
         reverse = Reverse.apply if torch.is_grad_enabled() or transforms() else Reverse.forward
         try:
             x, initial_v, beta, v_threshold, *tensors = reverse(
                 ctx.call, needs, *grads, *ctx.saved_tensors
             )
-        except RuntimeError as error:  # is_grads_batched has no public sign that it is at work
+        except RuntimeError as error:  # no public API tells that is_grads_batched is in use
             if "Batching rule" not in str(error):
                 raise
             refuse(*BATCHED_BACKWARD)
@@ -143,7 +143,7 @@ class Spikes(torch.autograd.Function):
 
 
 class TransformedSpikes(Spikes):
-    """The same as function transforms (`torch.func.grad`) need it; otherwise it is slower."""
+    """`Spikes` in the form that function transforms (`torch.func.grad`) need, which is slower."""
 
     @staticmethod
     def forward(call: Call, *inputs: Given) -> Any:  # type: ignore[override]
@@ -156,7 +156,7 @@ class TransformedSpikes(Spikes):
 
 
 class Reverse(torch.autograd.Function):
-    """The gradient of a run; the order that was recorded has no derivative of its own."""
+    """The gradient of a run, itself not differentiable: the recorded order has no derivative."""
 
     @staticmethod
     def forward(call: Call, needs: tuple[bool, ...], *rest: Given) -> Any:
@@ -186,18 +186,18 @@ class Reverse(torch.autograd.Function):
 
 
 def keep(ctx: Any, call: Call, inputs: Sequence[Given]) -> None:
-    """Keep for the backward what it needs."""
+    """Keep what the backward needs."""
     x, initial_v, beta, _, v_threshold, *tensors = inputs
     ctx.call = call
     ctx.set_materialize_grads(False)
-    # Saved, so that autograd notices when one is changed in place before the backward.
+    # Saved through autograd, which notices if one is changed in place before the backward.
     ctx.save_for_backward(x, initial_v, beta, v_threshold, *tensors)
 
 
 def by_engine(
     call: Call, needs: tuple[bool, ...], grads: tuple[Given, ...], saved: list[Given]
 ) -> list[Given]:
-    """Gradients of x, initial v, beta, v_threshold, weights and biases by the engine."""
+    """Gradients of x, initial v, beta, v_threshold, weights and biases, computed by the engine."""
     network, trace = call.recorded()
     x, initial_v = saved[:2]
     batch = engine_input(network, call.given(x))
@@ -219,7 +219,7 @@ def by_engine(
         "want_initial_v": needs[1],
         "want_neuron": needs[2] or needs[3],
     }
-    # The engine reads those of the counts in any order of memory.
+    # The engine reads the cotangent of the counts with any strides.
     cotangents = array(counts, contiguous=False), array(spike_counts), array(v)
     arrays = _core.gradient(network.build(), batch, trace.core, *cotangents, options)
     found: list[Any] = [arrays["input"], arrays["initial_v"], arrays["beta"], arrays["v_threshold"]]
@@ -227,7 +227,7 @@ def by_engine(
         call.plan.links, arrays["weights"], arrays["biases"], strict=True
     ):
         if bias is not None and isinstance(link.template, Conv1d | Conv2d):
-            # The engine has one bias a neuron, a convolution one a channel.
+            # The engine has one bias per neuron, a convolution one per channel.
             bias = bias.reshape(link.output_shape[0], -1).sum(1)
         found += [weight, bias]
     return [
@@ -239,7 +239,7 @@ def by_engine(
 def by_replay(
     call: Call, needs: tuple[bool, ...], grads: tuple[Given, ...], saved: list[Given]
 ) -> list[Given]:
-    """The same gradients by PyTorch's own autograd of a replay, on the model's device."""
+    """The same gradients from PyTorch's autograd through a replay, on the model's device."""
     from pyasync.nn._replay import replay
 
     network, trace = call.recorded()

@@ -1,4 +1,4 @@
-"""What PyTorch does elsewhere and cannot do here: kept out, or refused by name."""
+"""PyTorch features that do not work here: kept away from the models, or refused by name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pyasync.errors import ArgumentError, GradientError, InputError, expected
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-# What there is no derivative for, and what to do instead.
+# Unsupported kinds of differentiation, each with what to use instead.
 VMAP = "vmap", "a batch: x [T, B, ...] holds all samples of a call"
 BATCHED_BACKWARD = "vmap over the backward", "one backward for each cotangent"
 FORWARD_MODE = (
@@ -30,12 +30,12 @@ DOUBLE_BACKWARD = (
 
 
 def refuse(given: str, accepted: str) -> NoReturn:
-    """Say by name what there is no derivative for."""
+    """Raise a GradientError that names the unsupported kind of differentiation."""
     raise GradientError(expected("gradient", given, accepted))
 
 
 def uncompiled(method: Method) -> Method:
-    """Run a method outside of what torch.compile compiles, without importing the compiler."""
+    """Keep a method out of what torch.compile compiles, without importing the compiler."""
     lazily: list[Any] = []
 
     @wraps(method)
@@ -53,7 +53,7 @@ def uncompiled(method: Method) -> Method:
 def number_type(
     tensors: list[torch.Tensor | None], like: torch.Tensor
 ) -> tuple[torch.dtype, torch.device]:
-    """Dtype and device of all parameters, or of `like` where there is none."""
+    """Common dtype and device of all parameters, or those of `like` if there are none."""
     kinds = {(each.dtype, each.device) for each in tensors if each is not None}
     kinds = kinds or {(like.dtype, like.device)}
     (dtype, device), *others = kinds
@@ -83,27 +83,27 @@ def refuse_autocast(device: torch.device) -> None:
 
 
 def transforms() -> list[str]:
-    """The function transforms (`torch.func`, batched gradients) that a call is inside of."""
+    """Names of the active function transforms (`torch.func`, batched gradients)."""
     functorch = getattr(torch._C, "_functorch", None)
     stack = getattr(functorch, "get_interpreter_stack", lambda: None)() or ()
     return [str(each.key()) for each in stack]
 
 
 def numbers(tensor: torch.Tensor) -> npt.NDArray[Any]:
-    """Today's numbers on the CPU, also of what a function transform follows."""
-    if tensor.dtype == torch.bfloat16:  # NumPy has none, and float32 holds each of its numbers
+    """Current values of a tensor as an array, even if a function transform wraps the tensor."""
+    if tensor.dtype == torch.bfloat16:  # NumPy lacks it, and float32 holds its values exactly
         tensor = tensor.float()
     if not transforms():
         return tensor.numpy(force=True)
     functorch = torch._C._functorch
     while functorch.is_functorch_wrapped_tensor(tensor):
         tensor = functorch.get_unwrapped(tensor)
-    with torch._C._DisableFuncTorch():  # or what `numpy` does would be followed too
+    with torch._C._DisableFuncTorch():  # or the transform would also act on what `numpy` does
         return tensor.numpy(force=True)
 
 
 def plain(error: type[ArgumentError], argument: str, given: Any) -> Any:
-    """The numbers of a tensor as an array, and what is no tensor as it is."""
+    """Convert a tensor to an array; return anything else unchanged."""
     if not isinstance(given, torch.Tensor):
         return given
     try:
@@ -114,7 +114,7 @@ def plain(error: type[ArgumentError], argument: str, given: Any) -> Any:
 
 
 def transforms_but_vmap() -> list[str]:
-    """The same, vmap refused: its tensors have no numbers to look at, and all would fail oddly."""
+    """As `transforms`, but refuse vmap: its tensors have no values, and errors would be obscure."""
     names = transforms()
     if any(name.endswith("Vmap") for name in names):
         refuse(*VMAP)

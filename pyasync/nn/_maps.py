@@ -1,4 +1,4 @@
-"""Modules between two populations, read as one projection with differentiable weights."""
+"""Read the modules between two populations as one projection with differentiable weights."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ ADVICE: dict[type[nn.Module], str] = {
 
 
 class Map:
-    """One linear map: what the engine is told, and which tensors the gradient flows to.
+    """One linear map: what the engine is given, and which tensors the gradient flows to.
 
     Parameters
     ----------
     modules : sequence of nn.Module
-        What stands between two populations.
+        The modules between two populations.
     source_shape : tuple of int
-        Shape of what it starts from.
+        Shape of the source.
     """
 
     def __init__(self, modules: Sequence[nn.Module], source_shape: Shape) -> None:
@@ -75,9 +75,9 @@ class Map:
         self.output_shape = self.template.output_shape(source_shape)
 
     def tensors(self) -> Weights:
-        """Today's weight, shaped as the projection's own parameter, and bias; None: there is none.
+        """Current weight, in the shape of the projection's parameter, and bias; None if absent.
 
-        Autograd leads from them to the modules' Parameters.
+        Autograd connects them to the modules' Parameters.
         """
         module: Any = self.module
         if isinstance(module, POOLS):
@@ -90,7 +90,7 @@ class Map:
         return weight, bias
 
     def projection(self) -> Projection:
-        """The projection with today's weights, as a network of its own keeps it."""
+        """The projection with the current weights, for an independent network."""
         weight, bias = self.tensors()
         if isinstance(self.module, OneToOne):
             weight = self.module.weight
@@ -99,9 +99,9 @@ class Map:
     def parts(
         self, weight: torch.Tensor | None, bias: torch.Tensor | None, dtype: Any
     ) -> tuple[Any, Any]:
-        """What the engine is given for these weights: projection and bias of each neuron.
+        """The engine's arguments for these weights: the projection, and one bias per neuron.
 
-        It reads the tensors' own memory and copies it; the engine refuses what is not finite.
+        The engine copies from the tensors' own memory, and refuses values that are not finite.
         """
         arrays = {"bias": _array(bias)}
         if weight is not None:
@@ -140,25 +140,27 @@ class Map:
 
 
 def _pooled(weight: torch.Tensor, bias: Any, stride: tuple[int, int], pool: Any) -> Weights:
-    """Weights of a convolution and the pooling behind it, as those of one convolution.
+    """Weight and bias of one convolution equal to a convolution followed by a pooling.
 
-    A tap of the pooling at `i` reads the convolution moved by `i * stride`: the kernel of both is
-    the sum of the moved kernels, a transposed convolution of size `(q - 1) * stride + K`.
+    The pooling's tap at `i` reads the convolution's output shifted by `i`, so it sees the input
+    shifted by `i * stride`. The joint kernel is the sum of the shifted kernels, which a transposed
+    convolution computes; its size is `(q - 1) * stride + K`, for a pooling of size `q` and a kernel
+    of size `K`.
     """
     size = _pair(pool.kernel_size)
     tap = 1.0 if isinstance(pool, SumPool2d) else 1 / math.prod(size)
     taps = weight.new_full((1, 1, *size), tap)
     moved = weight.reshape(1, -1, *weight.shape[2:])
     both = nn.functional.conv_transpose2d(taps, moved, stride=stride)
-    # No window reaches beyond the convolution's output, so every tap brings the whole bias.
+    # No pooling window reaches beyond the convolution's output, so each tap adds the full bias.
     bias = bias if bias is None else bias * (tap * math.prod(size))
     return both.reshape(*weight.shape[:2], *both.shape[2:]), bias
 
 
 def leaves_of(modules: Sequence[nn.Module]) -> list[nn.Module]:
-    """The modules in their order, those of every `nn.Sequential` in its place, without identities.
+    """The modules in order, with every `nn.Sequential` expanded and every `nn.Identity` left out.
 
-    NetworkError if one is no module, or a subclass that computes something else.
+    NetworkError if one is not a module, or one of these two is a subclass with its own forward.
     """
     leaves: list[nn.Module] = []
     for module in modules:
@@ -175,9 +177,9 @@ def leaves_of(modules: Sequence[nn.Module]) -> list[nn.Module]:
 
 
 def _refuse_own_forward(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> None:
-    """Modules are read, not called: what a subclass computes otherwise would be left out."""
+    """Refuse a subclass with its own forward: modules are read, not called, so it would not run."""
     kind = next(each for each in kinds if isinstance(module, each))
-    # Convolutions leave the product itself to a second method.
+    # The forward of a convolution delegates to a second method.
     for name in ("forward", "_conv_forward"):
         if name in vars(module) or getattr(type(module), name, None) is not getattr(
             kind, name, None
@@ -191,7 +193,7 @@ def _refuse_own_forward(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -
 
 
 def refuse_hooked(module: nn.Module) -> None:
-    """Old weight_norm and pruning compute `weight` when a module is called; none is called here."""
+    """Refuse weights that a hook computes on each call (old weight_norm, pruning): none is made."""
     for name in ("weight", "bias"):
         value = module.__dict__.get(name)
         if isinstance(value, torch.Tensor):
@@ -237,7 +239,7 @@ def _check_composed(conv: Any, pool: Any, source_shape: Shape) -> None:
         if value != accepted:
             where = f"{accepted} where a pooling follows a convolution without neurons between them"
             raise NetworkError(expected(name, value, where))
-    # One after the other, before a kernel of both is made, which may be of any size.
+    # Check the sizes one map at a time before building the joint kernel, which might be huge.
     first = projections.Conv2d(
         _array(conv.weight), None, conv.stride, _padding(conv), groups=conv.groups
     )

@@ -1,4 +1,4 @@
-"""Modules for the projections that PyTorch has no module for."""
+"""Modules for the projections for which PyTorch has none."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from pyasync.projections import SumPool2d as _SumPool2d
 
 
 class OneToOne(nn.Module):
-    """Neuron `k` of the source reaches neuron `k` of the target, and no other.
+    """Connect neuron `k` of the source to neuron `k` of the target, and to no other.
 
     Parameters
     ----------
     weight : int, float or tensor, shape [n]
-        An int: so many weights, each 1 at first. A float: one weight for all neurons. A tensor or
-        array: one weight each. They are copied: assign a Parameter to `weight` to share it.
+        An int: this many weights, each initially 1. A float: one weight for all neurons. A tensor
+        or array: one weight each, copied; to share a Parameter, assign it to `weight`.
 
     Raises
     ------
@@ -45,7 +45,7 @@ class OneToOne(nn.Module):
         self.weight = _parameter(_OneToOne(plain(NetworkError, "weight", weight)).weight, weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`x * weight`, in the shape of `x` [B, n] or [B, ...] with n entries a sample."""
+        """`x * weight`, in the shape of `x`: [B, n], or [B, ...] with n entries per sample."""
         if self.weight.ndim == 0:
             return x * self.weight
         return (x.flatten(1) * self.weight).reshape(x.shape)
@@ -56,28 +56,28 @@ class OneToOne(nn.Module):
 
 
 class Sparse(nn.Module):
-    """A sparse projection whose stored synapses are learned, and no others.
+    """A sparse projection of which only the stored synapses exist and are learned.
 
     Parameters
     ----------
     csr : torch sparse CSR tensor, scipy.sparse CSR matrix, or (indptr, indices, data)
         Row `k` holds the synapses onto target neuron `k`.
     shape : (n_out, n_in), optional
-        Needed with the three arrays.
+        Required with the three arrays.
     bias : tensor or array, shape [n_out], optional
-        Arrives at every target neuron once per timestep.
+        Arrives at the target neurons once per timestep.
 
     Attributes
     ----------
     weight : Parameter, shape [n_synapses]
-        The stored values, in CSR order. A stored zero is no synapse while it is zero.
+        The stored values, in CSR order. A stored zero is not a synapse while it is zero.
     bias : Parameter, shape [n_out], or None
     indptr, indices : int64 buffers
 
     Raises
     ------
     NetworkError
-        If the arrays do not make a matrix of that shape.
+        If the arrays do not form a matrix of that shape.
 
     Examples
     --------
@@ -121,7 +121,7 @@ class Sparse(nn.Module):
         self.register_buffer("indices", torch.tensor(projection.indices))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The product with the matrix, and bias, [B, n_out], for `x` [B, n_in] or [B, ...]."""
+        """Multiply `x` [B, n_in] or [B, ...] by the matrix and add the bias: [B, n_out]."""
         x = x.flatten(1)
         rows = torch.repeat_interleave(self.indptr.diff())
         products = x[:, self.indices] * self.weight
@@ -129,7 +129,7 @@ class Sparse(nn.Module):
         return sums if self.bias is None else sums + self.bias
 
     def extra_repr(self) -> str:
-        """Sizes."""
+        """The sizes, and whether there is a bias."""
         n_out, n_in = self.shape
         sizes = f"in_features={n_in}, out_features={n_out}, n_synapses={self.weight.numel()}"
         return f"{sizes}, bias={self.bias is not None}"
@@ -158,7 +158,7 @@ class SumPool2d(nn.Module):
     [[[[4.0, 4.0], [4.0, 4.0]]]]
     """
 
-    __constants__ = ("kernel_size", "stride", "padding")  # as PyTorch's modules list theirs
+    __constants__ = ("kernel_size", "stride", "padding")  # as in PyTorch's own modules
 
     def __init__(
         self,
@@ -173,19 +173,19 @@ class SumPool2d(nn.Module):
         self.padding: tuple[int, int] = (pool.padding[0], pool.padding[1])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Sums [B, C, H', W'] of `x` [B, C, H, W]."""
+        """Window sums [B, C, H', W'] of `x` [B, C, H, W]."""
         size, stride, padding = self.kernel_size, self.stride, self.padding
         return nn.functional.avg_pool2d(x, size, stride, padding, divisor_override=1)
 
     def extra_repr(self) -> str:
-        """The window."""
+        """The window's settings."""
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
 def _parameter(values: npt.NDArray[Any], given: Any) -> nn.Parameter:
-    """A Parameter of the dtype of what was given, the default dtype for lists and numbers."""
+    """A Parameter in the dtype of what was given, or the default dtype for lists and numbers."""
     own = given.dtype if isinstance(given, (torch.Tensor, np.ndarray)) else None
     keeps = own in (torch.float32, torch.float64) or own == np.float32
-    # As nn.Linear does, plain numbers take the default dtype; they say nothing about precision.
+    # Plain numbers say nothing about precision, so they take the default dtype, as in nn.Linear.
     tensor = torch.tensor(values)
     return nn.Parameter(tensor if keeps else tensor.to(torch.get_default_dtype()))

@@ -28,18 +28,17 @@ if TYPE_CHECKING:
 class AsyncNetwork(AsyncModule):
     """Any directed graph of populations and projections, run and trained asynchronously.
 
-    The module's counterpart of `pyasync.Network`: add populations with `add` and join them with
-    `connect`, in any order that has both ends there first. Skip, lateral, feedback and parallel
-    projections are ordinary.
+    The PyTorch counterpart of `pyasync.Network`: add populations with `add` and connect them with
+    `connect` once both ends exist. Skip, lateral, feedback and parallel projections are allowed.
 
     Parameters
     ----------
     n_inputs : int, optional
-        Number of input channels; or give `input_shape`.
+        Number of input channels; alternatively give `input_shape`.
     input_shape : int or tuple of int, optional
         Shape of one timestep's input, such as (2, 34, 34).
     **options
-        `schedule` and `dt`, which have to be given, and what else `AsyncModule` takes.
+        `schedule` and `dt`, which are required, and the other options of `AsyncModule`.
 
     Attributes
     ----------
@@ -51,7 +50,7 @@ class AsyncNetwork(AsyncModule):
     Raises
     ------
     NetworkError
-        If the graph is not well formed.
+        If the graph is invalid.
     InputError, ScheduleError
         If an option is not as described.
 
@@ -114,12 +113,12 @@ class AsyncNetwork(AsyncModule):
         self._cached = self._signature(), plan
 
     def connect(self, source: str, target: str, module: nn.Module) -> None:
-        """Add a projection: `source` is "input" or a population, `module` one linear map.
+        """Add a projection from `source`, "input" or a population; `module` is one linear map.
 
         Raises
         ------
         NetworkError
-            If there is no such population, the module is no accepted map, or shapes do not fit.
+            If a population does not exist, the module is not an accepted map, or shapes do not fit.
 
         Examples
         --------
@@ -158,7 +157,7 @@ class AsyncNetwork(AsyncModule):
         learn_threshold: bool = False,
         **options: Unpack[Options],
     ) -> AsyncNetwork:
-        """A model with the structure, the weights and the dtype of a `pyasync.Network`.
+        """Create a model with the structure, weights and dtype of a `pyasync.Network`.
 
         Parameters
         ----------
@@ -172,7 +171,7 @@ class AsyncNetwork(AsyncModule):
         Raises
         ------
         NetworkError
-            If `network` is no Network, or what is to be learned is not True or False.
+            If `network` is not a Network, or an argument `learn_…` is not True or False.
 
         Examples
         --------
@@ -186,7 +185,7 @@ class AsyncNetwork(AsyncModule):
             raise NetworkError(expected("network", type(network).__name__, "a pyasync.Network"))
         dtype = torch.float64 if network.dtype == "float64" else torch.float32
         model = cls(input_shape=network.input_shape, **options)
-        # Filled at once: each `add` and `connect` looks at all that is there already.
+        # Filled directly: each `add` and `connect` would check everything added before.
         shapes = {"input": network.input_shape}
         for population in network.populations:
             lif = LIF.from_neuron(
@@ -231,7 +230,7 @@ class AsyncNetwork(AsyncModule):
 
 
 def _module(projection: Projection, source_shape: Shape) -> nn.Module:
-    """The module of a projection, with its weights."""
+    """The module equivalent to a projection, with its weights."""
     if isinstance(projection, projections.SumPool2d):
         return SumPool2d(*_window(projection))
     if isinstance(projection, projections.AvgPool2d):
@@ -239,7 +238,7 @@ def _module(projection: Projection, source_shape: Shape) -> nn.Module:
     if isinstance(projection, projections.OneToOne):
         return OneToOne(torch.tensor(projection.weight))
     if isinstance(projection, projections.Sparse):
-        # A tensor, because it keeps its dtype.
+        # A tensor, so that the dtype is kept.
         arrays = projection.indptr, projection.indices, torch.tensor(projection.data)
         bias = None if projection.bias is None else torch.tensor(projection.bias)
         return Sparse(arrays, (projection.shape[0], projection.shape[1]), bias)

@@ -16,8 +16,8 @@ from pyasync._checks import flag, shown
 from pyasync.errors import NetworkError, expected
 from pyasync.nn._limits import numbers, plain
 
-# Beyond e^80 s nothing decays and below e^-80 s nothing stays, in float64 too; beyond e^88 s a
-# float32 is infinite, and a gradient no number.
+# Above e^80 s nothing decays and below e^-80 s nothing remains, even in float64. Above e^88 s a
+# float32 would be infinite, and its gradient NaN.
 _MOST_LOG = 80.0
 
 Values = npt.NDArray[np.float64]
@@ -26,15 +26,17 @@ Values = npt.NDArray[np.float64]
 class LIF(nn.Module):
     """The neurons of a population: `pyasync.LIF` as a module.
 
-    A learned `v_threshold` is a Parameter of that name. A learned `tau_mem` is the Parameter
-    `log_tau_mem`, its natural logarithm: a time constant then stays above 0 whatever a step of an
-    optimiser does, and a step of 0.01 changes it by 1 %, be it milliseconds or seconds. `tau_mem`
-    is then computed from it, so it is `log_tau_mem` that is to be changed; and an optimiser's
-    weight decay, which would pull time constants to 1 second, is better kept from neurons:
-    `{"params": [...], "weight_decay": 0.0}`. What is not learned is a buffer, kept in float64
-    whatever the dtype of the model: what the engine computes from it is rounded once. A buffer that
-    requires a gradient gets one. State dicts load into each other whether or not parameters are
-    learned, but for `assign=True`.
+    A learned `v_threshold` is a Parameter of that name. A learned `tau_mem` is stored as the
+    Parameter `log_tau_mem`, its natural logarithm: the time constant then stays above 0 whatever
+    the optimiser does, and a step of 0.01 changes it by 1 %, be it milliseconds or seconds.
+    `tau_mem` is computed from `log_tau_mem`; to change it, change `log_tau_mem`. Weight decay would
+    pull time constants towards 1 second, so exclude neurons from it:
+    `{"params": [...], "weight_decay": 0.0}`.
+
+    Values that are not learned are buffers, kept in float64 whatever the dtype of the model, so
+    that what the engine computes from them is rounded only once. A buffer that requires a gradient
+    gets one. State dicts with learned and fixed parameters load into each other, except with
+    `assign=True`.
 
     Parameters
     ----------
@@ -43,15 +45,16 @@ class LIF(nn.Module):
     tau_mem : float or tensor of the population's shape
         Membrane time constant in seconds, above 0; infinity gives the integrate-and-fire neuron.
     reset : {"zero", "subtract", "none"}
-        What firing does to the potential.
+        What firing does to the potential: set it to 0, subtract the threshold, or nothing.
     refractory : {"timestep", "none"}
         Whether a neuron that fired ignores its input until the timestep ends.
     sync_threshold : int
-        Above 0, a neuron fires only after more than this many events arrived in the timestep.
+        If above 0, a neuron fires only after more than this many events have arrived at it in the
+        timestep.
     learn_tau_mem, learn_threshold : bool
-        Learn one value for the population, or one a neuron where a tensor is given.
+        Learn one value for the population, or one per neuron if a tensor is given.
     dtype : {torch.float32, torch.float64}, optional
-        Of what is learned; PyTorch's default dtype if not given.
+        Dtype of the learned parameters; PyTorch's default dtype if not given.
 
     Raises
     ------
@@ -122,7 +125,7 @@ class LIF(nn.Module):
 
     @classmethod
     def from_neuron(cls, neuron: neurons.LIF, **options: Any) -> LIF:
-        """The module of a `pyasync.LIF`; `learn_tau_mem`, `learn_threshold` and `dtype` as above.
+        """Create a module from a `pyasync.LIF`; `options` are `learn_…` and `dtype` as above.
 
         Examples
         --------
@@ -134,7 +137,7 @@ class LIF(nn.Module):
         return cls(**values, **neuron.settings(), **options)  # type: ignore[arg-type]
 
     def neuron(self) -> neurons.LIF:
-        """The `pyasync.LIF` with today's values.
+        """The `pyasync.LIF` with the current values.
 
         Examples
         --------
@@ -156,7 +159,7 @@ class LIF(nn.Module):
 
     @property
     def learns(self) -> bool:
-        """Whether a value is a Parameter, frozen or not, parametrized, or requires a gradient."""
+        """Whether any value is a Parameter (even frozen), parametrized, or requires a gradient."""
         if self._parameters or self._modules:
             return True
         own: Any = self._buffers
@@ -168,7 +171,7 @@ class LIF(nn.Module):
         return super().__getattr__(name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; a learned `tau_mem` is computed, and would be hidden by one."""
+        """Set an attribute, except a learned `tau_mem`, which is computed from `log_tau_mem`."""
         if name == "tau_mem" and hasattr(self, "log_tau_mem"):
             accepted = "log_tau_mem, what is learned: lif.log_tau_mem.data.copy_(tau_mem.log())"
             raise NetworkError(expected("tau_mem", "an assignment", accepted))
@@ -179,7 +182,7 @@ class LIF(nn.Module):
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name, buffer in before.items():
             after = self._buffers[name]
-            # mps has no float64.
+            # The mps device has no float64.
             if buffer is not None and after is not None and after.device.type != "mps":
                 self._buffers[name] = (
                     after if after.dtype == buffer.dtype else buffer.to(after.device)
@@ -212,19 +215,19 @@ class LIF(nn.Module):
         )
 
     def forward(self, *_: Any) -> Any:
-        """Refuse: neurons run inside a network, not on their own."""
+        """Refuse: neurons run only inside a network."""
         accepted = "its place in pa.nn.AsyncSequential or pa.nn.AsyncNetwork: it does not run alone"
         raise NetworkError(expected("LIF", "a call", accepted))
 
 
 def values_of(tensor: torch.Tensor) -> Values:
-    """Today's values in float64 on the CPU."""
+    """Current values in float64 on the CPU."""
     return np.asarray(numbers(tensor), np.float64)
 
 
 def _plain(argument: str, given: Any) -> Any:
     if isinstance(given, torch.Tensor) and given.requires_grad:
-        # It would be copied, and never learned.
+        # A tensor that requires a gradient would be copied and never learned.
         accepted = "numbers or a tensor.detach(); learn_tau_mem and learn_threshold learn them"
         raise NetworkError(expected(argument, "a tensor that requires a gradient", accepted))
     return plain(NetworkError, argument, given)

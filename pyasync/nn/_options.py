@@ -1,4 +1,4 @@
-"""The options that all models take, and what each may be."""
+"""The options that all models take, and the check of each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Required, TypedDict
 
     class Options(TypedDict, total=False):
-        """What all models take; see `AsyncModule`."""
+        """The options that all models take; see `AsyncModule`."""
 
         schedule: Required[Schedule | RandomSchedules]
         dt: Required[float]
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         batch_first: bool
 
 
-#: Gives an option as it is kept, or refuses it by name.
+#: For each option, a function that returns the value to store, or refuses it by name.
 CHECKS: dict[str, Callable[[Any], Any]] = {
     "schedule": schedule_of,
     "dt": partial(seconds, InputError, "dt"),

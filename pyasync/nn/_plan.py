@@ -1,4 +1,4 @@
-"""The structure of a model: which populations, joined by which linear maps, without its weights."""
+"""The structure of a model, without its weights: populations, and the linear maps between them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ADVICE = "(did training diverge? lower the learning rate)"
 
 
 class Plan:
-    """Populations and links, checked once; a forward only fills in today's numbers.
+    """Populations and links, checked once; a forward only fills in the current values.
 
     Parameters
     ----------
@@ -38,14 +38,14 @@ class Plan:
         self.links: list[tuple[str, str, Map]] = []
 
     def fork(self) -> Plan:
-        """A plan of its own to add to: what runs keeps the structure that it began with."""
+        """A copy that can be added to, so that a run in progress keeps its own structure."""
         plan = copy.copy(self)
         plan.neurons, plan.links = list(self.neurons), list(self.links)
         plan.template = copy.copy(self.template)
         return plan
 
     def shape_of(self, source: str) -> Shape:
-        """Shape of the input or of a population; NetworkError if there is none of the name."""
+        """Shape of the input or of a population; NetworkError if no such name exists."""
         shapes = {"input": self.template.input_shape}
         shapes |= {each.name: each.shape for each in self.template.populations}
         return shapes[choice(NetworkError, "source", source, list(shapes))]
@@ -58,24 +58,24 @@ class Plan:
         self.neurons.append(lif)
 
     def connect(self, source: str, target: str, modules: Sequence[nn.Module]) -> Map:
-        """Join two populations, or the input and a population, by one linear map."""
+        """Connect the input or a population to a population by one linear map."""
         link = Map(modules, self.shape_of(source))
         self.template.connect(source, target, link.template)
         self.links.append((source, target, link))
         return link
 
     def tensors(self) -> list[torch.Tensor | None]:
-        """Weight and bias of every link, one after the other."""
+        """Weight and bias of every link, in turn: weight, bias, weight, bias, …."""
         return [each for _, _, link in self.links for each in link.tensors()]
 
     def neuron_parameters(self) -> list[torch.Tensor]:
-        """What is learned of the neurons."""
+        """Learned parameters of the neurons."""
         return [
             each for lif in self.neurons for each in lif._parameters.values() if each is not None
         ]
 
     def network(self, dtype: npt.DTypeLike) -> Network:
-        """A network of its own with today's numbers."""
+        """An independent network with the current values."""
         network = Network(input_shape=self.template.input_shape, dtype=dtype)
         for population, lif in zip(self.template.populations, self.neurons, strict=True):
             network.add(population.name, population.shape, lif.neuron())
@@ -85,16 +85,16 @@ class Plan:
         return network
 
     def filled(self, dtype: np.dtype[Any], tensors: Tensors, learned: Tensors) -> Network:
-        """What one forward runs: this structure around a built network of today's numbers.
+        """The network that one forward runs: this structure, built with the current values.
 
-        The numbers go to the engine in one copy and nowhere else, so this is quick and the network
-        is for running only: its projections show the weights that the structure was checked with.
+        The values are copied once, straight to the engine. That is fast, but the network is only
+        good for running: its projections still show the weights the structure was checked with.
 
         Parameters
         ----------
         dtype : float32 or float64
         tensors : weight and bias of every link, as `tensors()` gives them
-        learned : `tau_mem` and `v_threshold` [n_neurons], or None: what the neurons hold
+        learned : `tau_mem` and `v_threshold` [n_neurons]; None stands for the neurons' own values
         """
         index = {name: at for at, name in enumerate(self.template._populations)}
         links = list(zip(self.links, tensors[::2], tensors[1::2], strict=True))
@@ -116,7 +116,7 @@ class Plan:
     def _populations(self, learned: Tensors) -> list[Any]:
         populations = []
         for each, lif in zip(self.template.populations, self.neurons, strict=True):
-            own: dict[str, Any] = lif._buffers  # both are there where nothing is learned
+            own: dict[str, Any] = lif._buffers  # both are buffers if nothing is learned
             tau_mem, v_threshold = (
                 _numbers(own[name] if values is None else values[each.start : each.stop])
                 for name, values in zip(("tau_mem", "v_threshold"), learned, strict=True)
@@ -127,7 +127,7 @@ class Plan:
         return populations
 
     def v_threshold(self) -> npt.NDArray[np.float64]:
-        """Today's thresholds [n_neurons], whatever becomes of the neurons' own."""
+        """Copy of the current thresholds [n_neurons], which later changes do not affect."""
         pairs = zip(self.template.populations, self.neurons, strict=True)
         return np.concatenate(
             [
@@ -137,7 +137,7 @@ class Plan:
         )
 
     def learned(self, dt: float, dtype: torch.dtype) -> list[torch.Tensor | None]:
-        """Decay, `tau_mem` and `v_threshold` [n_neurons], or None where nothing is learned."""
+        """Decay, `tau_mem` and `v_threshold` [n_neurons], or three None if nothing is learned."""
         if not any(lif.learns for lif in self.neurons):
             return [None, None, None]
         sizes = [each.stop - each.start for each in self.template.populations]
@@ -146,7 +146,7 @@ class Plan:
             pairs = zip(values, sizes, strict=True)
             return torch.cat([v.reshape(-1).expand(n) for v, n in pairs])
 
-        # As the engine does: computed in float64, rounded once.
+        # Like the engine: computed in float64, then rounded once.
         tau_mem = joined([lif.tau_mem.double() for lif in self.neurons])
         v_threshold = joined([lif.v_threshold.double() for lif in self.neurons])
         beta = torch.exp(-dt / tau_mem)
@@ -154,12 +154,12 @@ class Plan:
 
 
 def _numbers(tensor: torch.Tensor) -> Any:
-    """Today's values, one or one a neuron, as the engine takes them."""
+    """Current values, one or one per neuron, as the engine takes them."""
     return values_of(tensor).reshape(-1) if tensor.ndim else tensor.item()
 
 
 def _check_neurons(populations: list[Any]) -> None:
-    """Say in which population the numbers are that the engine refuses, and why they may be so."""
+    """Raise an error that names the population whose values the engine refused, with advice."""
     for population, _, *numbers in populations:
         tau_mem, v_threshold = map(np.atleast_1d, numbers[:2])
         for name, values, fine in (
@@ -173,7 +173,7 @@ def _check_neurons(populations: list[Any]) -> None:
 
 
 def _check_links(links: list[tuple[tuple[str, str, Map], Any, Any]]) -> None:
-    """The same for weights and biases: say between which populations they are."""
+    """The same for weights and biases, naming the populations that they connect."""
     for (source, target, _), *tensors in links:
         for name, tensor in zip(("weight", "bias"), tensors, strict=True):
             if tensor is not None and not tensor.isfinite().all():

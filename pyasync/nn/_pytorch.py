@@ -1,4 +1,4 @@
-"""Says what to install where PyTorch is missing; imported before all that needs it."""
+"""Import this before anything that needs PyTorch: if that is missing, it says what to install."""
 
 from pyasync._optional import needed
 

@@ -1,9 +1,9 @@
-"""A recorded run in plain PyTorch operations: autograd of it is unlayered backprop.
+"""A recorded run in plain PyTorch operations, whose autograd is unlayered backprop.
 
-This is the readable definition of the gradient, and the one that runs on any torch device. Which
-spikes were emitted and which neurons fired is read from the trace; potentials are computed again,
-so that autograd knows how they depend on weights, biases, decay, thresholds, input and initial
-potentials. In reverse it then does what docs/semantics.md says under "The gradient".
+This is the readable definition of the gradient, and the one that runs on any torch device. The
+trace says which spikes were emitted and which neurons fired; the potentials are recomputed, so that
+autograd knows how they depend on weights, biases, decay, thresholds, input and initial potentials.
+The backward then computes what docs/semantics.md defines under "The gradient".
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Surrogate(Protocol):
     """What stands in for the derivative of firing, such as `pa.nn.atan()`."""
 
     def derivative(self, x: Tensor) -> Tensor:
-        """Give dz/dx at x = v' - v_threshold, elementwise."""
+        """Return dz/dx at x = v' - v_threshold, elementwise."""
         ...
 
 
@@ -52,27 +52,28 @@ def replay(
     Parameters
     ----------
     network : Network
-        Gives the structure; weights, biases, thresholds and decay are those of the tensors.
+        The structure; weights, biases, thresholds and decay come from the tensors below.
     trace : Trace
         Of a run of this network on this input.
     x : tensor [T, B, n_inputs], or SpikeBatch
-        The run's input. A SpikeBatch is made dense one timestep at a time.
+        The run's input. A SpikeBatch is converted to dense one timestep at a time.
     weights : sequence of tensors
-        One per `network.projections`, of the shape of the projection's own parameter: Linear
-        [n_out, n_in], Conv1d and Conv2d [out, in / groups, *kernel], Sparse the CSR data
+        One per entry of `network.projections`, in the shape of the projection's own parameter:
+        Linear [n_out, n_in], Conv1d and Conv2d [out, in / groups, *kernel], Sparse the CSR data
         [n_synapses], OneToOne [n] or []; None for pooling.
     biases : sequence of tensors
-        One per `network.projections`: [n_out], or [out] for a convolution; None for none.
+        One per entry of `network.projections`: [n_out], or [out] for a convolution; None if it has
+        no bias.
     beta, v_threshold : tensor [n_neurons]
-        Decay in a timestep (`network.decay(dt)`), and thresholds. The replay has the device and
-        the dtype of `beta`.
+        Decay per timestep (`network.decay(dt)`), and thresholds. The replay runs on the device and
+        in the dtype of `beta`.
     surrogate : object with `derivative(x)`
-        The derivative of firing.
+        The surrogate for the derivative of firing.
     gradient_scope : {"spikes", "next_emission", "touched"}
-        Where a neuron that was updated and stayed silent gets its gradient from: nowhere, its next
-        emission in the timestep, or one of value 0 in the next forward step.
+        Where the emission term of a silent update comes from: nowhere, the neuron's next emission
+        in the timestep, or an emission of value 0 into the next forward step.
     detach_reset : bool
-        Whether the gradient takes the reset as a constant.
+        Whether the gradient treats the reset as a constant.
     initial_v : tensor [B, n_neurons], optional
         Potentials at the start; 0 if not given.
 
@@ -90,8 +91,8 @@ def replay(
     InputError
         If `x` does not have the trace's sizes, or there is no such `gradient_scope`.
     TraceError
-        If the trace has other sizes than the network, emits a spike that is not there, or a neuron
-        fired in it that nothing touched.
+        If the trace's sizes differ from the network's, if it emits a spike that does not exist, or
+        if a neuron fired in it that was not touched.
 
     Examples
     --------
@@ -131,7 +132,7 @@ def replay(
         count = zeros[:, outputs]
         delivery.start(timestep, frame)
         for index, step in enumerate(record.timesteps[timestep]):
-            if index == 0:  # a sample that was stopped before this timestep does not decay
+            if index == 0:  # a sample that stopped before this timestep does not decay
                 sample, _ = record.running[step]
                 v = v.index_put((sample,), v[sample] * beta)
             i, open_to_it, touched = delivery.deliver(index, step)
@@ -147,7 +148,7 @@ def replay(
             drop = torch.where(to_zero, v, torch.where(by_threshold, v_threshold, 0.0))
             v = v - (z.detach() if detach_reset else z) * drop
             if not (detach_reset or layered):
-                # As in the paper's code: nothing flows back over a reset into refractoriness.
+                # As in the paper's code: no gradient passes through a reset into refractoriness.
                 v = torch.where(enters & to_zero, v.detach(), v)
             refractory = refractory | enters
         counts.append(count)
@@ -159,7 +160,7 @@ def replay(
 
 
 class _Spike(torch.autograd.Function):
-    """What was recorded forward, the surrogate backward."""
+    """The recorded spikes forward, the surrogate derivative backward."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, fired: Tensor, surrogate: Surrogate) -> Tensor:
@@ -192,18 +193,19 @@ class _Unlayered:
 
     def start(self, timestep: int, frame: Tensor) -> None:
         self.frame = frame
-        # The value of each spike, from when it joins until it is emitted. A lost one keeps its 0.
+        # The value of each spike, from when it joins until it is emitted; 0 for a lost spike.
         kept = self.spikes if self.record.carries else self.spikes[:0]
         new = self.spikes.new_zeros(self.record.n_joined[timestep])
         self.spikes = torch.cat([kept, new])
-        # Values, all 0, of silent updates. They wait for an emission of the neuron, and share it
-        # as long as it goes on; or for the next step of each shard.
+        # Values (all 0) of silent updates. Under "next_emission" they wait for their neuron's next
+        # emission and share its deliveries, in all shards; under "touched" they wait for the next
+        # step of each shard.
         self.waiting = self.sharing = self.zeros
         if self.scope == "touched":
             self.waiting = self.zeros.repeat(self.record.n_shards, 1, 1)
 
     def deliver(self, index: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Give the step's input i, the neurons that take it, and those that are touched."""
+        """Return the step's input i, the neurons that receive it, and those that are touched."""
         record = self.record
         sample, neuron, spike = record.delivered[step]
         sent = self.zeros.index_put((sample, neuron), self.spikes[spike], accumulate=True)
@@ -222,11 +224,11 @@ class _Unlayered:
         i = self._total(self.wires, inputs, sent, index)
         with torch.no_grad():
             n = self._total(self.synapses, input_events, events, index)
-        # Half, because an algorithm for convolutions may leave a rounding error in place of 0.
+        # 0.5, because a convolution algorithm may leave a rounding error in place of 0.
         return i, record.taking(step), n > 0.5
 
     def collect(self, index: int, step: int, z: Tensor, fired: Tensor) -> None:
-        """Take what the updates of this step gave."""
+        """Store the results of this step's updates."""
         sample, neuron, spike = self.record.stored[step]
         self.spikes = self.spikes.index_put((spike,), z[sample, neuron])
         if self.record.scheduled and index == self.record.n_shards - 1:
@@ -236,7 +238,7 @@ class _Unlayered:
             self.waiting = self.waiting + z * ~fired
 
     def _inputs(self, index: int, step: int) -> tuple[Tensor | None, Tensor | None]:
-        """Input that arrives in this step, and 1 where it is an event; [B, n_inputs] each."""
+        """Input that arrives in this step, and 1 where it is not 0; [B, n_inputs] each, or None."""
         if not self.record.scheduled:
             if index >= self.record.n_shards:
                 return None, None
@@ -255,7 +257,7 @@ class _Unlayered:
 
 
 class _Layered:
-    """What each visit delivers: the spikes of all populations that lead to the one visited."""
+    """What each visit delivers: the spikes of all populations that project to the one visited."""
 
     def __init__(
         self,
@@ -275,9 +277,9 @@ class _Layered:
         self.frame, self.before, self.now = frame, self.now, self.zeros
 
     def deliver(self, index: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Give the visit's input i, and the neurons visited, all of which are updated."""
+        """Return the visit's input i, and (twice) the neurons visited, all of which are updated."""
         visited = torch.zeros_like(self.zeros, dtype=torch.bool)
-        if index == len(self.visits):  # emits what the last visit fired; it was delivered already
+        if index == len(self.visits):  # only emits the last visit's spikes: nothing to deliver
             return self.zeros, visited, visited
 
         def values(wire: Wire) -> Tensor:
@@ -292,13 +294,13 @@ class _Layered:
         return i, visited, visited
 
     def collect(self, index: int, step: int, z: Tensor, fired: Tensor) -> None:
-        """Take what the updates of this visit gave; a lost spike is not passed on."""
+        """Store the results of this visit's updates; a lost spike is not passed on."""
         passed = self.record.mask(self.record.stored, step)
         self.now = self.now + z * (passed | ~fired if self.scope == "touched" else passed)
 
 
 def _resets(network: Network, reset: str, like: Tensor) -> Tensor:
-    """Which neurons reset in this way, bool [n_neurons]."""
+    """Which neurons have this `reset`, bool [n_neurons]."""
     flags = [p.neuron.reset == reset for p in network.populations]
     sizes = [p.stop - p.start for p in network.populations]
     return torch.from_numpy(np.repeat(flags, sizes)).to(like.device)

@@ -1,6 +1,6 @@
-"""What a replay reads of a trace and of the input: for each forward step, who did what.
+"""What a replay reads from a trace and the input: for each forward step, who did what.
 
-Samples of a batch go through their forward steps side by side; a sample without a step that others
+The samples of a batch take their forward steps side by side; a sample that lacks a step that others
 have does nothing in it.
 """
 
@@ -29,7 +29,7 @@ class ByStep:
     def __init__(self, step: Rows, n_steps: int, device: torch.device, *columns: Rows) -> None:
         order = np.argsort(step, kind="stable")
         self._bounds = np.searchsorted(step[order], np.arange(n_steps + 1)).tolist()
-        # All rows go to the device at once; a step's rows are then a view.
+        # All rows move to the device at once, so that a step's rows are a view.
         self._columns = [torch.from_numpy(column[order]).to(device) for column in columns]
 
     def __getitem__(self, step: int) -> tuple[Tensor, ...]:
@@ -38,7 +38,7 @@ class ByStep:
 
 
 class Record:
-    """A trace as lists of spikes, for each forward step of the whole batch.
+    """A trace as lists of spikes for each forward step of the whole batch.
 
     Parameters
     ----------
@@ -47,40 +47,40 @@ class Record:
     trace : Trace
         The record.
     device : torch.device
-        Where the lists are wanted.
+        Where to put the lists.
 
     Attributes
     ----------
     timesteps : list of list of int
-        For each timestep its forward steps, numbered through the whole run.
+        The forward steps of each timestep, numbered consecutively through the run.
     running : ByStep of sample, shard
         Samples that have this step, and the shard that takes it.
     fired, refractory, stored : ByStep of sample, neuron, spike
-        Spikes of neurons that fired; those among them that made their neuron refractory; those that
-        are not lost.
+        `fired`: spikes that neurons fired in this step. `refractory`: those that made their neuron
+        refractory. `stored`: those that are not lost.
     emitted, delivered, leading, continuing : ByStep of sample, neuron, spike
-        Spikes of neurons that were emitted; those among them that are not lost; those of these that
-        no earlier spike of the same neuron was emitted together with; those that were also the
-        neuron's emission before, in another shard.
+        `emitted`: neurons' spikes emitted in this step. `delivered`: those that are not lost.
+        `leading`: of each neuron only the first spike of the group, unless it is lost.
+        `continuing`: those that were also the neuron's previous emission, in another shard.
     joined, inputs : ByStep of sample, channel, spike
-        Scheduled input spikes that joined the pending ones; that were emitted.
+        Scheduled input spikes that joined the pending spikes in this step, and those emitted in it.
     scheduled : bool
-        Whether there are such.
+        Whether input spikes are scheduled.
     n_joined : list of int
-        Spikes that joined the pending ones in each timestep, of all samples.
+        Number of spikes that became pending in each timestep, over all samples.
     carries : bool
-        Whether a spike may be emitted in a later timestep than it joined in. Only then are spikes
-        numbered through the whole run; else from 0 in each timestep.
+        Whether a spike may be emitted in a later timestep than the one in which it became pending.
+        Only then are spikes numbered through the whole run; otherwise from 0 in each timestep.
     n_fired : int
-        Spikes of neurons in all.
+        Total number of spikes of neurons.
     n_shards : int
-        Parts of the network that take steps of their own; 1 but for free runs. The first steps of a
-        timestep, one a shard, deliver its input.
+        Number of shards; 1 except for free runs. The first steps of a timestep, one per shard,
+        deliver its input.
 
     Raises
     ------
     TraceError
-        If the trace has other sizes than the network, or emits a spike that is not there.
+        If the trace's sizes differ from the network's, or it emits a spike that does not exist.
     """
 
     def __init__(self, network: Network, trace: Trace, device: torch.device) -> None:
@@ -90,7 +90,7 @@ class Record:
         self.scheduled, self.carries = trace.input_mode == "scheduled", trace.on_stop == "carry"
         self.n_fired, self.n_shards = len(fired), trace.n_shards
 
-        # A forward step of one sample is a row; the same step of all samples has one number.
+        # A row is a forward step of one sample; the same step of all samples shares one number.
         sample, timestep = rows["sample"].astype(np.int64), rows["timestep"].astype(np.int64)
         steps, step_of_row = np.unique(timestep << 32 | rows["step"], return_inverse=True)
         self.timesteps: list[list[int]] = [[] for _ in range(trace.n_timesteps)]
@@ -103,8 +103,8 @@ class Record:
         shard = np.searchsorted(ends, np.arange(network.n_neurons), side="right")
         self._shards = torch.from_numpy(shard == np.arange(self.n_shards)[:, None]).to(device)
 
-        # Spikes in the order of arrival: neurons join in the row in which they fire, and inputs
-        # after the row that delivers the timestep's input to the last shard.
+        # Spikes in order of arrival: those of neurons arrive in the row in which they fire, and
+        # scheduled inputs after the row of the last shard's step 0.
         joined_row = np.zeros((len(trace), trace.n_timesteps), np.int64)
         is_last = rows["step"] == self.n_shards - 1
         joined_row[sample[is_last], timestep[is_last]] = np.flatnonzero(is_last)
@@ -122,7 +122,7 @@ class Record:
         if not self.carries:
             ids -= (np.cumsum(n_joined) - n_joined)[timestep[row]]
 
-        # The emitted spikes' places among them; a trace counts arrivals from 0 in each sample.
+        # Positions of the emitted spikes in that order; a trace counts arrivals from 0 per sample.
         emitted_row = np.repeat(np.arange(len(rows)), rows["n_emitted"])
         first = np.searchsorted(sample[row], np.arange(len(trace) + 1))
         places = first[sample[emitted_row]] + emitted
@@ -154,14 +154,14 @@ class Record:
         self.continuing = listed(is_neuron, places[continues], emitted_row[continues])
 
     def taking(self, step: int) -> Tensor:
-        """Neurons that take what this step delivers, bool [B, n_neurons]: those of its shard."""
+        """Neurons that receive what this step delivers, those of its shard: bool [B, n_neurons]."""
         mask = torch.zeros(self._shape, dtype=torch.bool, device=self._device)
         sample, shard = self.running[step]
         mask[sample] = self._shards[shard]
         return mask
 
     def mask(self, of: ByStep, step: int) -> Tensor:
-        """Neurons of which a list has a spike in this step, bool [B, n_neurons]."""
+        """Neurons that have a spike in the list `of` in this step, bool [B, n_neurons]."""
         mask = torch.zeros(self._shape, dtype=torch.bool, device=self._device)
         sample, neuron, _ = of[step]
         mask[sample, neuron] = True
@@ -177,7 +177,7 @@ def _check_sizes(network: Network, trace: Trace) -> None:
 
 
 def _may_rest(network: Network, source: Rows, is_neuron: Rows) -> Rows:
-    """Which spikes are of a neuron that has refractoriness."""
+    """Which spikes come from a neuron with `refractory="timestep"`."""
     may_rest = np.repeat(
         [p.neuron.refractory == "timestep" for p in network.populations],
         [p.stop - p.start for p in network.populations],
@@ -187,24 +187,24 @@ def _may_rest(network: Network, source: Rows, is_neuron: Rows) -> Rows:
 
 
 def _differs(rows: Rows) -> Rows:
-    """Where a row differs from the one before it; the first does."""
+    """Where a row differs from the one before it; True for the first."""
     return np.append(True, rows[1:] != rows[:-1])[: len(rows)]
 
 
 def _flag(fired: Rows, name: str, arrival: Rows) -> Rows:
-    """A column of `fired` for all spikes in the order of arrival; False for inputs."""
+    """A column of `fired` for all spikes in order of arrival; False for inputs."""
     flag = np.zeros(len(arrival), bool)
     flag[: len(fired)] = fired[name]
     return flag[arrival]
 
 
 def frames(x: Tensor | SpikeBatch, like: Tensor) -> Iterator[Tensor]:
-    """Input of one timestep after the other, [B, n_inputs], in `like`'s dtype on its device."""
+    """Yield the input of each timestep, [B, n_inputs], in the dtype and on the device of `like`."""
     if isinstance(x, Tensor):
         yield from x.flatten(2).to(like)
         return
     sample, timestep = np.divmod(x._segments(), x.n_timesteps)
-    # Converted before they are moved, because not every device has float64.
+    # Converted before they move to the device, since not every device has float64.
     multiplicity = x._multiplicities().astype(numpy_dtype(like.dtype))
     columns = (sample, x.channel.astype(np.int64), multiplicity)
     events = ByStep(timestep, x.n_timesteps, like.device, *columns)

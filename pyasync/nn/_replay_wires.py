@@ -17,24 +17,24 @@ from pyasync.projections._window import Windowed
 
 @dataclass(frozen=True)
 class Wire:
-    """A projection with the tensors that take the place of its arrays.
+    """A projection, with tensors in place of its arrays.
 
     Attributes
     ----------
     projection : Projection
-        Its kind and settings.
+        The kind and its settings.
     source : slice, or None
         Ids of the source's neurons; None for the input.
     shape : tuple of int
         Shape of the source.
     target : int
-        Position of the target among the populations.
+        Index of the target population.
     weight : tensor
         In the shape of the projection's own parameter.
-    bias : tensor [neurons of the target], or None
-        One a neuron.
+    bias : tensor [n_target], or None
+        One per target neuron.
     synapse : tensor [2, n_synapses]
-        Row and column of each synapse of a sparse projection.
+        Row and column of each synapse, for a sparse projection.
     is_feedback : bool
         Whether a layered run delivers it one timestep later.
     """
@@ -49,13 +49,13 @@ class Wire:
     is_feedback: bool
 
     def synapses(self) -> Wire:
-        """Give this wire with 1 for every weight and bias that is not zero, to count events."""
+        """Copy of this wire with every non-zero weight and bias set to 1, for counting events."""
         weight = (self.weight != 0).to(self.weight)
         bias = None if self.bias is None else (self.bias != 0).to(self.bias)
         return replace(self, weight=weight.detach(), bias=None if bias is None else bias.detach())
 
     def carry(self, values: Tensor) -> Tensor:
-        """What values [B, neurons of the source] are at the target, without the bias."""
+        """Map source values [B, n_source] to the target, without the bias."""
         p, weight = self.projection, self.weight
         if isinstance(p, Linear):
             return functional.linear(values, weight)
@@ -79,7 +79,7 @@ def wires_of(
     biases: Sequence[Tensor | None],
     like: Tensor,
 ) -> list[Wire]:
-    """Join a network's projections with their tensors; pooling gets the weights that it has."""
+    """Combine a network's projections with their tensors; pooling uses its fixed weights."""
     populations = {p.name: (at, p) for at, p in enumerate(network.populations)}
     _, feedback = visiting_order(network)
     wires = []
@@ -101,7 +101,7 @@ def wires_of(
         if isinstance(p, Sparse):
             row = np.repeat(np.arange(p.shape[0]), np.diff(p.indptr))
             synapse = torch.tensor(np.stack([row, p.indices]), device=like.device)
-            # A stored zero is no synapse, and learns nothing.
+            # A stored zero is not a synapse: replacing it by a constant keeps its gradient at 0.
             weight = torch.where(weight == 0, 0.0, weight)
         wires.append(Wire(p, source, shape, at, weight, bias, synapse, is_feedback))
     return wires
@@ -114,9 +114,9 @@ def total(
     *,
     biased: bool,
 ) -> Tensor:
-    """Sum what wires bring to each neuron, [B, n_neurons].
+    """Sum the input that each neuron receives over all wires, [B, n_neurons].
 
-    `values(wire)` is what its source sends, or None; `blank` holds zeros [B, n] of each population.
+    `values(wire)` is what its source sends, or None; `blank` has zeros [B, n] for each population.
     """
     sums = list(blank)
     for wire in wires:
@@ -128,7 +128,7 @@ def total(
 
 
 def visiting_order(network: Network) -> tuple[list[int], list[bool]]:
-    """Populations in the order of a layered timestep, and which projections are feedback.
+    """Populations in the order in which a layered timestep visits them; which links are feedback.
 
     docs/semantics.md, "Layered execution": a projection is feedback when both its ends lie on a
     common cycle and its target was not added after its source.

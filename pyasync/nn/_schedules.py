@@ -1,4 +1,4 @@
-"""Which schedule a forward runs under: one drawn per batch, and what evaluation changes."""
+"""The schedule of a forward: drawing one per batch, and what evaluation changes."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from pyasync.schedules import Momentum, Random, Replay, Schedule
 
 
 class RandomSchedules:
-    """A schedule drawn anew for each batch in training: a model that relies on none.
+    """A new schedule for each training batch, so that the model does not come to rely on one.
 
-    In training each forward takes one of `schedules` uniformly and, where it has a group size, F
-    log-uniformly from the integers of a range: F = 1 is as likely as 32 … 63. In evaluation it
-    is always the same one.
+    In training each forward draws one of `schedules` uniformly and, if that has a group size, draws
+    F log-uniformly from a range of integers: F = 1 is as likely as 32 … 63 together. In evaluation
+    the schedule is always `eval`.
 
     Parameters
     ----------
     schedules : sequence of Schedule, or classes of them
-        Such as `[pa.Random, pa.Momentum(noise=0.1), pa.Layered]`. An instance keeps all but its F.
+        Such as `[pa.Random, pa.Momentum(noise=0.1), pa.Layered]`. Only the F of an instance is
+        replaced.
     F : (int, int)
         Smallest and largest `forward_group_size`.
-    eval : Schedule
-        Used in evaluation.
+    eval : Schedule, optional
+        Used in evaluation; `Random(8)` if not given.
 
     Raises
     ------
@@ -66,7 +67,7 @@ class RandomSchedules:
             raise ScheduleError(expected("eval", shown(eval), "a schedule"))
 
     def draw(self, generator: torch.Generator | None = None) -> Schedule:
-        """One schedule, as for a forward in training.
+        """Draw one schedule, as a forward in training does.
 
         Parameters
         ----------
@@ -80,7 +81,7 @@ class RandomSchedules:
         >>> schedules.draw(torch.Generator().manual_seed(0))
         Fifo(forward_group_size=4)
         """
-        # Not on a default device, which is another than the generator's.
+        # On the generator's device, which PyTorch's default device need not be.
         device = "cpu" if generator is None else generator.device
         draws = torch.rand(2, dtype=torch.float64, generator=generator, device=device)
         which, where = draws.tolist()

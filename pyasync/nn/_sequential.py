@@ -24,28 +24,29 @@ if TYPE_CHECKING:
 
 
 class AsyncSequential(AsyncModule):
-    """A chain of linear maps and populations, run without layer synchronisation and trained so.
+    """A chain of linear maps and populations, run and trained without layer synchronisation.
 
-    Between two `LIF` (and before the first) stands one linear map: `nn.Linear`, `nn.Conv1d`,
-    `nn.Conv2d`, `nn.AvgPool2d`, `SumPool2d`, `OneToOne` or `Sparse`, with `nn.Flatten`,
-    `nn.Identity` and `nn.Sequential` around it as you like. `nn.Conv2d` followed by a pooling is
-    one linear map too: both together are run, and learned, as one convolution. The maps are read,
-    not called: their hooks do not run.
+    There is one linear map before the first `LIF` and one between each two: `nn.Linear`,
+    `nn.Conv1d`, `nn.Conv2d`, `nn.AvgPool2d`, `SumPool2d`, `OneToOne` or `Sparse`. `nn.Flatten`,
+    `nn.Identity` and `nn.Sequential` may be used around it. `nn.Conv2d` followed by a pooling also
+    counts as one linear map: both together run, and learn, as one convolution. The maps are read,
+    not called, so their hooks do not run.
 
     State is fresh on every call; nothing has to be reset.
 
     Parameters
     ----------
     *modules : nn.Module
-        From the input to the output, a `LIF` last. State dicts name them "0", "1", … as
-        `nn.Sequential` does.
+        From the input to the output, with a `LIF` last. State dicts name them "0", "1", …, as in
+        `nn.Sequential`.
     input_shape : int or tuple of int, optional
-        Shape of one timestep's input, such as (2, 34, 34). Not needed before `nn.Linear` or
-        `Sparse`, which take an input of any shape with as many entries only if it is given.
+        Shape of one timestep's input, such as (2, 34, 34). Not needed if the first map knows its
+        number of inputs (`nn.Linear`, `Sparse`, `OneToOne` with one weight each); then, unless it
+        is given, the input has to be flat: [T, B, n_inputs].
     names : sequence of str, optional
         Names of the populations; "1", "2", … if not given.
     **options
-        `schedule` and `dt`, which have to be given, and what else `AsyncModule` takes.
+        `schedule` and `dt`, which are required, and the other options of `AsyncModule`.
 
     Raises
     ------
@@ -103,7 +104,7 @@ class AsyncSequential(AsyncModule):
         return iter(self._modules.values())  # type: ignore[arg-type]
 
     def __getitem__(self, index: int) -> nn.Module:
-        """Give the module at a position."""
+        """Return the module at a position."""
         return list(self)[index]
 
     def _plan(self) -> Plan:
@@ -140,10 +141,10 @@ class AsyncSequential(AsyncModule):
 
 
 def signature(leaves: Sequence[nn.Module]) -> list[Any]:
-    """What a plan was made for: the modules, their parameters' names and shapes, and what they are.
+    """What a plan depends on: the modules, their parameters' names and shapes, and their settings.
 
-    That is the synapses of `Sparse`, the windows of convolutions and poolings, and how neurons
-    fire; the plan holds what it was then.
+    The settings are the synapses of `Sparse`, the windows of convolutions and poolings, and how
+    neurons fire. The plan holds a copy, so it is rebuilt when the signature changes.
     """
     token: list[Any] = []
     for leaf in leaves:
@@ -159,14 +160,14 @@ def signature(leaves: Sequence[nn.Module]) -> list[Any]:
 
 
 def same(a: list[Any], b: list[Any]) -> bool:
-    """Whether two signatures are of the same modules, which have not changed."""
+    """Whether two signatures describe the same, unchanged modules."""
     return len(a) == len(b) and all(
         x is y or (isinstance(x, (tuple, str, int)) and x == y) for x, y in zip(a, b, strict=True)
     )
 
 
 def _first_shape(modules: Sequence[nn.Module]) -> int:
-    """Input channels where the first linear map knows them."""
+    """Number of input channels, if the first linear map knows it."""
     leaves = [each for each in leaves_of(modules) if not isinstance(each, nn.Flatten)]
     first = leaves[0] if leaves else None
     if first is not None:

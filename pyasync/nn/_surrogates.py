@@ -1,4 +1,4 @@
-"""Surrogates: the derivatives that stand in for that of a spike in the reverse pass."""
+"""Surrogates: functions that stand in for the derivative of a spike in the reverse pass."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from pyasync._checks import choice, real, shown
 from pyasync.errors import InputError, expected
 
-# More, and what is computed in float32 overflows.
+# Above this, float32 computations overflow.
 _MOST = 1e30
 
 
@@ -24,13 +24,13 @@ def _fast_sigmoid(x: torch.Tensor, slope: float) -> torch.Tensor:
 
 
 def _sigmoid(x: torch.Tensor, slope: float) -> torch.Tensor:
-    # Even in x; written in |x| it cannot overflow.
+    # The function is even in x; written with |x| it cannot overflow.
     falling = torch.exp(-slope * x.abs())
     return slope * falling / (1 + falling) ** 2
 
 
 def _triangular(x: torch.Tensor, threshold: float) -> torch.Tensor:
-    # In x's own type: PyTorch makes float32 of two numbers.
+    # In the dtype of x: from two plain numbers `torch.where` would give the default dtype.
     return torch.where(x < 0, torch.full_like(x, threshold), torch.full_like(x, -threshold))
 
 
@@ -49,10 +49,10 @@ DERIVATIVES: dict[str, Callable[[torch.Tensor, float], torch.Tensor]] = {
 
 @dataclass(frozen=True)
 class Surrogate:
-    """A surrogate derivative by its snnTorch name; the functions of this module make one.
+    """A surrogate derivative by its snnTorch name; create one with `atan`, `fast_sigmoid` etc.
 
     Called on `x = v - v_threshold` it is the spike function: 1 where `x > 0`, else 0, with
-    `derivative(x)` for a gradient.
+    `derivative(x)` as its gradient.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Surrogate:
     Raises
     ------
     InputError
-        If the name is unknown or the parameter not above 0 and at most 1e30.
+        If the name is unknown, or the parameter is not above 0 and at most 1e30.
 
     Examples
     --------
@@ -83,7 +83,7 @@ class Surrogate:
         object.__setattr__(self, "parameter", _checked("parameter", self.parameter))
 
     def derivative(self, x: torch.Tensor) -> torch.Tensor:
-        """The derivative at `x = v - v_threshold`, of the shape and dtype of `x`."""
+        """The derivative at `x = v - v_threshold`, in the shape and dtype of `x`."""
         return DERIVATIVES[self.name](x, self.parameter)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
@@ -168,9 +168,9 @@ def sigmoid(slope: float = 25.0) -> Surrogate:
 
 
 def triangular(threshold: float = 1.0) -> Surrogate:
-    """Triangular as in snnTorch: `+threshold` for `x < 0` and `-threshold` for `x >= 0`.
+    """Triangular, as in snnTorch: `+threshold` for `x < 0` and `-threshold` for `x >= 0`.
 
-    Above the threshold it points the other way: more input, fewer spikes.
+    Above the firing threshold it has the opposite sign, as if more input gave fewer spikes.
 
     Raises
     ------

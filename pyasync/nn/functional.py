@@ -19,7 +19,7 @@ __all__ = [
     "timestep_cross_entropy",
 ]
 
-# Those of PyTorch before 2.3, and what it has besides.
+# The integer dtypes of PyTorch before 2.3, and those that later versions add.
 INTEGERS = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64} | {
     getattr(torch, name) for name in ("uint16", "uint32", "uint64") if hasattr(torch, name)
 }
@@ -103,10 +103,10 @@ def latency_cross_entropy(
     *,
     batch_first: bool = False,
 ) -> torch.Tensor:
-    """Cross-entropy of counts that are worth less the later they come.
+    """Cross-entropy of counts in which later spikes weigh less.
 
-    `cross_entropy(scale * sum_t decay**t * counts[t], y)`: a correct spike in the first timestep
-    counts in full, and what is said early is paid for, right or wrong, more than what is said late.
+    `cross_entropy(scale * sum_t decay**t * counts[t], y)`: a spike in the first timestep counts in
+    full, and early spikes, right or wrong, change the loss more than late ones.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def latency_cross_entropy(
     y : tensor or array of integers [B]
         Class of each sample, 0 .. n_outputs - 1.
     decay : float
-        Worth of a spike from one timestep to the next, above 0 and at most 1.
+        Factor by which a spike's weight falls per timestep, above 0 and at most 1.
     scale : float
         What a spike in the first timestep adds to a logit.
     batch_first : bool
@@ -150,12 +150,13 @@ def latency_cross_entropy(
 def first_spike_cross_entropy(
     counts: torch.Tensor, y: Any, scale: float = 1.0, *, batch_first: bool = False
 ) -> torch.Tensor:
-    """Cross-entropy of when each output neuron fires first: the first to fire decides.
+    """Cross-entropy of the first-spike times of the output neurons: the first to fire decides.
 
     The time of the first spike is `tau = sum_t prod_{u <= t} (1 - min(counts[u], 1))`, the number
-    of timesteps before it (T when there is none), and the loss is `cross_entropy(-scale * tau, y)`.
-    A spike more in timestep `u`, before the first, brings it forward: the derivative of `tau` by
-    `counts[u]` is minus the timesteps that it would save. `min` has the derivative 1.
+    of timesteps before it (T if there is none), and the loss is `cross_entropy(-scale * tau, y)`.
+    An additional spike in an earlier timestep `u` would bring it forward: the derivative of `tau`
+    with respect to `counts[u]` is minus the number of timesteps saved. `min` is given the
+    derivative 1.
 
     Parameters
     ----------
@@ -163,7 +164,7 @@ def first_spike_cross_entropy(
     y : tensor or array of integers [B]
         Class of each sample, 0 .. n_outputs - 1.
     scale : float
-        What a timestep earlier adds to a logit.
+        What firing one timestep earlier adds to a logit.
     batch_first : bool
         The order of the axes of `counts`, as in a model.
 
@@ -200,11 +201,12 @@ def spike_cost(
     Parameters
     ----------
     spike_counts : tensor [B, n_neurons]
-        As `model(x, return_spike_counts=True)` gives it.
+        As `model(x, return_spike_counts=True)` returns it.
     weight : float
         Cost of one spike per sample, 0 or more.
     target : float, optional
-        Spikes per sample that are free: no cost and no gradient below. 0 if not given.
+        Spikes per sample that are free: below this there is no cost and no gradient. 0 if not
+        given.
 
     Returns
     -------
@@ -236,11 +238,11 @@ def _positive(argument: str, given: Any) -> float:
 
 
 def by_timestep(counts: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits and classes of all timesteps, as PyTorch's `cross_entropy` is quick with them."""
+    """Logits and classes of all timesteps, in the layout in which `cross_entropy` is fastest."""
     y = y.expand(counts.shape[:2])
     if counts.device.type != "cpu":  # CUDA has no deterministic sum over three dimensions
         return counts.flatten(0, 1), y.flatten()
-    # Classes in the second of three dimensions: over a last one of ten it is five times slower.
+    # Classes go second of three dimensions: with ten classes in the last it is five times slower.
     return counts.transpose(1, 2), y
 
 
@@ -254,7 +256,7 @@ def _checked(counts: Any, y: Any, batch_first: bool) -> tuple[torch.Tensor, torc
     _, n_samples, n_outputs = counts.shape
     accepted = f"{n_samples} integers from 0 to {n_outputs - 1}, for counts {axes}"
     if isinstance(y, np.ndarray) and y.dtype.kind in "iu":
-        # Of any strides and byte order, writable or not; PyTorch would overlook a mask.
+        # Accept any strides and byte order, and read-only arrays, but no mask (PyTorch ignores it).
         y = array(InputError, "y", y, accepted).astype(np.int64)
     try:
         labels = torch.as_tensor(y)
@@ -265,7 +267,7 @@ def _checked(counts: Any, y: Any, batch_first: bool) -> tuple[torch.Tensor, torc
     if labels.shape != (n_samples,):
         raise InputError(expected("y", f"shape {tuple(labels.shape)}", accepted))
     labels = labels.to(counts.device, torch.int64)
-    # As a list: looked at in every step of a training, where an operation of PyTorch takes longer.
+    # As a list, because this runs in every training step and PyTorch operations would take longer.
     classes = labels.tolist()
     for label in (min(classes), max(classes)) if classes else ():
         if not 0 <= label < n_outputs:
