@@ -19,17 +19,17 @@ _INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit status; errors go to stderr as one line.
+    """Run one command and return its exit status; errors go to stderr as one line.
 
     Parameters
     ----------
     arguments : sequence of str, optional
-        What follows `pyasync` on the command line; None: the arguments of this program.
+        What follows `pyasync` on the command line. None: the arguments of this process.
 
     Returns
     -------
     int
-        0: done. 1: a `PyasyncError`, or a file that could not be read or written.
+        0: success. 1: a `PyasyncError`, or a file that could not be read or written.
         2: a usage error, or a missing optional package. 130: Ctrl-C.
 
     Examples
@@ -49,18 +49,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if as_program:
         warnings.showwarning = _warn
         if isinstance(sys.stdout, io.TextIOWrapper):
-            # A file's name, or a ±, that the terminal's encoding lacks must not end an hour's work.
+            # An hour's work must not fail over a file name or a ± that the terminal cannot encode.
             sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        # Not before the check: these modules import typer and rich.
+        # Only after the check, since these modules import typer and rich.
         from pyasync.cli.app import run
 
         status = run(list(arguments))
-    except KeyboardInterrupt:  # while they were imported
+    except KeyboardInterrupt:  # during these imports
         print("pyasync: interrupted", file=sys.stderr)
         status = _INTERRUPTED
     if status == _INTERRUPTED and as_program:
-        # Python takes PyTorch down in about a second, which is all that Ctrl-C has.
+        # Skip Python's shutdown: with PyTorch it takes about a second, all that Ctrl-C may take.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
-    """One line, without the place in the code, which is not the user's."""
+    """Show a warning as one line, without its place in the code, which is of no use to users."""
     print(f"pyasync: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 

@@ -1,4 +1,4 @@
-"""`python -m pyasync.cli` is the command `pyasync`."""
+"""`python -m pyasync.cli` runs the command `pyasync`."""
 
 import sys
 

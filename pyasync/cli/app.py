@@ -1,4 +1,4 @@
-"""The commands gathered, and the one place that turns exceptions into exit statuses."""
+"""The command-line application: all commands, and the mapping of exceptions to exit statuses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from pyasync.cli import audit, info, simulate, study, trace, train
 from pyasync.errors import MissingDependencyError, PyasyncError
 
-# The public name of the base of every usage error differs between typer's versions.
+# The base class of all usage errors has different public names in different typer versions.
 UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
 
 app = typer.Typer(
@@ -45,7 +45,7 @@ def _options(
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line; give its exit status."""
+    """Run one command line and return its exit status."""
     try:
         status = app(arguments or ["--help"], prog_name="pyasync", standalone_mode=False)
     except UsageError as error:

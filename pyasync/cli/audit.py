@@ -79,7 +79,7 @@ def audit(
     check_network_target(save_network)
     check_figure(figure)
     if network is None or data is None:
-        if threads is not None:  # before a training, not after it
+        if threads is not None:  # refuse a bad value before the training, not after it
             integer(InputError, "threads", threads, 1)
         trained, (x, y) = _digits(15 if epochs is None else epochs, seed, samples)
         if save_network is not None:
@@ -109,7 +109,7 @@ def audit(
 
 
 def _digits(epochs: int, seed: int, samples: int | None) -> tuple[pa.Network, Samples]:
-    """Train a network on the built-in digits; give it with the test digits."""
+    """Train a network on the built-in digits; return it with the test digits."""
     print("preparing the built-in digits", flush=True)
     train_x, train_y = pa.data.digits("train")
     x, y = pa.data.digits("test")

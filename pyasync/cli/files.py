@@ -24,8 +24,8 @@ def read_run(
 ) -> tuple[Network, SpikeBatch, npt.NDArray[np.int64] | None]:
     """Read a network, and samples for it with their labels, if there are any.
 
-    `how` has the values of `OF_NIR`, which are for a file that ends in .nir, and the arguments of
-    `read_samples`.
+    `how` has the values of `OF_NIR`, which only apply to a file ending in .nir, and the arguments
+    of `read_samples`.
     """
     nir = {name: how.pop(name) for name in OF_NIR}
     if split is not None and kind_of(data, format) == "npz":
@@ -37,17 +37,17 @@ def read_run(
             raise InputError(expected(option, f"{value} for {path}", "a NETWORK.nir"))
         network = Network.load(path)
         return network, *read_samples(data, format, split, network_shape=network.input_shape, **how)
-    # How long a timestep is, the samples say, which are read in the shape that the network has; of
-    # no length but its own is "euler" sure to be possible.
+    # The samples give dt, but reading them takes the network's input shape. So build the network
+    # twice, first with an arbitrary dt and "exponential", which unlike "euler" works with any dt.
     graph = read_graph(path)
     network = from_nir(graph, dt=1.0, **{**given, "integration": "exponential"})
     x, labels = read_samples(data, format, split, network_shape=network.input_shape, **how)
-    assert x.dt is not None  # which `read_samples` sees to
+    assert x.dt is not None  # ensured by `read_samples`
     return from_nir(graph, dt=x.dt, **given), x, labels
 
 
 def load_network(path: Path) -> Network:
-    """Read a network that was run; of a graph nobody knows how it was read."""
+    """Read the network of an earlier run; refuse .nir, as how it was converted is not known."""
     if path.suffix == ".nir":
         accepted = "a NETWORK.safetensors, such as pa.interop.from_nir(...).save writes"
         raise InputError(expected("network", str(path), accepted))
@@ -55,7 +55,7 @@ def load_network(path: Path) -> Network:
 
 
 def read_trace(path: Path) -> Trace:
-    """Read a trace; an error names the file."""
+    """Read a trace; errors name the file."""
     try:
         return Trace.load(path)
     except TraceError as error:
@@ -63,7 +63,7 @@ def read_trace(path: Path) -> Trace:
 
 
 def columns(rows: npt.NDArray[Any]) -> dict[str, list[Any]]:
-    """The fields of a structured array; null for NaN and infinity, which JSON cannot say."""
+    """The fields of a structured array as lists; None for NaN and infinity, which JSON lacks."""
     names = rows.dtype.names or ()
     return {
         name: [value if math.isfinite(value) else None for value in rows[name].tolist()]
@@ -72,9 +72,9 @@ def columns(rows: npt.NDArray[Any]) -> dict[str, list[Any]]:
 
 
 def write_json(path: Path | None, content: dict[str, Any]) -> None:
-    """Write `content` to `path`, as a file that appears whole or not at all.
+    """Write `content` to `path` as JSON, in a file that appears whole or not at all.
 
-    Each name of `content` gets a line of its own; indenting more than that would take long.
+    Each name of `content` gets one line; indenting further would be slow.
     """
     if path is None:
         return

@@ -1,4 +1,4 @@
-"""`pyasync info`: what this installation is, for a report of a bug or of a timing."""
+"""`pyasync info`: describe this installation, for bug reports and reported timings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pyasync._checks import thread_count
 from pyasync.cli.files import write_json
 from pyasync.cli.options import JsonFile
 
-# Package: what it is needed for.
+# Optional packages, and what each is needed for.
 OPTIONAL = {
     "torch": "training",
     "filelock": "checkpoints of trainings",
@@ -31,7 +31,7 @@ OPTIONAL = {
     "snntorch": "tests and benchmarks",
 }
 if sys.version_info < (3, 11):
-    # Later versions of Python read TOML themselves.
+    # Python 3.11 and later can read TOML without it.
     OPTIONAL["tomli"] = "recipes as TOML files"
 
 
@@ -47,7 +47,7 @@ def info(json: JsonFile = None) -> None:
 
 
 def gather() -> dict[str, Any]:
-    """Everything that `pyasync info` shows, as JSON takes it."""
+    """Everything that `pyasync info` shows, in JSON-compatible form."""
     from pyasync import __version__
 
     return {

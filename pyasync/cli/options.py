@@ -14,19 +14,19 @@ _NIR, _DATA = "Reading a .nir", "Reading the data"
 
 
 def flag(name: str) -> str:
-    """The option of a parameter: --save-network of save_network, --timesteps of n_timesteps."""
+    """Option name of a parameter: save_network is --save-network, n_timesteps is --timesteps."""
     return "--timesteps" if name == "n_timesteps" else "--" + name.replace("_", "-")
 
 
 def refuse(given: Mapping[str, Any], where: str) -> None:
-    """Refuse options, each with its value or None, that would be ignored."""
+    """Refuse any option in `given` whose value is not None, because it would be ignored."""
     for option, value in given.items():
         if value is not None:
             raise typer.BadParameter(f"{option} has no effect {where}")
 
 
 def with_options(options: Mapping[str, Any]) -> Callable[[Command], Command]:
-    """Give a command, by way of its `**values`, options by name; None where one is not given."""
+    """Add options to a command, which gets them by name in its `**values`; None if not given."""
 
     def given(command: Command) -> Command:
         signature = inspect.signature(command, eval_str=True)
@@ -146,9 +146,9 @@ JsonFile: TypeAlias = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write the results there as JSON.")
 ]
 
-#: How a .nir file is read.
+#: Options for reading a .nir file.
 OF_NIR = {"source_dt": SourceDt, "integration": Integration, "reset": Reset}
-#: How samples are read.
+#: Options for reading samples.
 OF_SAMPLES = {
     "dt": Dt,
     "n_timesteps": Timesteps,
@@ -158,7 +158,7 @@ OF_SAMPLES = {
     "label": Label,
     "batch_first": BatchFirst,
 }
-#: How samples are read where no network has a shape.
+#: Options for reading samples when there is no network to give the input shape.
 OF_SHAPED_SAMPLES = {**OF_SAMPLES, "input_shape": InputShape}
-#: How a network is read, and samples for it.
+#: Options for reading a network, and samples for it.
 OF_RUN = {**OF_NIR, "format": Format, **OF_SAMPLES, "split": Split}

@@ -1,4 +1,4 @@
-"""An option for every value of a recipe, made from the recipe itself."""
+"""Command-line options for every value of a recipe, generated from `Recipe` itself."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pyasync.study import Recipe
 from pyasync.study.recipe import values_of_toml
 
 PANEL = "Recipe"
-# Values of several numbers, written 64,64,64 on a command line.
+# Values that hold several numbers, written as 64,64,64 on a command line.
 NUMBERS = ("hidden", "forward_group_size", "shift_channels")
 SHORT = {"forward_group_size": "-F"}
 
 
 def recipe_options() -> dict[str, Any]:
-    """An option for every value of a recipe, by name."""
+    """The option for each value of a recipe, by name."""
     hints, described = get_type_hints(Recipe), _descriptions()
     return {
         field.name: _annotation(field, hints[field.name], described.get(field.name, ""))
@@ -31,7 +31,7 @@ def recipe_options() -> dict[str, Any]:
 
 
 def changes_of(config: Path | None, values: dict[str, Any]) -> dict[str, Any]:
-    """The values of a TOML file, if there is one, and of the options given, which take precedence.
+    """The values from a TOML file, if any, overridden by those of the options given.
 
     Raises
     ------
@@ -51,13 +51,13 @@ def changes_of(config: Path | None, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def shape_of(how: dict[str, Any]) -> tuple[int, ...] | None:
-    """The input shape that was written for samples, or None."""
+    """The input shape given as an option for reading samples, or None."""
     text = how["input_shape"]
     return None if text is None else integers("input_shape", text)
 
 
 def integers(name: str, text: str) -> tuple[int, ...]:
-    """Integers that are written with commas between them; () for no text."""
+    """Parse integers separated by commas; () for empty text."""
     try:
         return tuple(int(part) for part in text.split(",") if text.strip())
     except ValueError:
@@ -83,7 +83,7 @@ def _annotation(field: dataclasses.Field[Any], hint: Any, text: str) -> Any:
 
 
 def _without_none(hint: Any) -> Any:
-    """The type without None: int of `int | None`."""
+    """Strip None from a type: int for `int | None`."""
     if get_origin(hint) is Literal or not get_args(hint):
         return hint
     return next((each for each in get_args(hint) if each is not type(None)), hint)
@@ -98,7 +98,7 @@ def _shown(default: Any) -> str:
 
 
 def _descriptions() -> dict[str, str]:
-    """The text of each parameter in the docstring of `Recipe`, on one line."""
+    """The description of each parameter in the docstring of `Recipe`, joined to one line."""
     text = inspect.getdoc(Recipe) or ""
     section = text.partition("Parameters\n----------\n")[2].partition("\nRaises\n")[0]
     found = re.findall(r"^(\w+) : .*\n((?:    .*\n?)+)", section, re.MULTILINE)

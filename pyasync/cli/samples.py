@@ -1,4 +1,4 @@
-"""Samples that commands read: the built-in digits, a file or a directory."""
+"""Read samples for commands: the built-in digits, a file or a directory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Labels = npt.NDArray[np.int64]
 
 
 def kind_of(data: str, format: str | None) -> str:
-    """What is to be read: the format given, or the one that is meant."""
+    """The kind of data to read: the format given, or else the one that `data` implies."""
     if format is not None:
         return format
     if data == DIGITS:
@@ -46,8 +46,8 @@ def read_samples(
 ) -> tuple[pa.SpikeBatch, Labels | None]:
     """Read samples with their labels, if there are any.
 
-    Recordings are cut into the preset's timesteps unless others are given; a file says its own.
-    What says how to read an npz file is refused where none is read.
+    Recordings are cut into the preset's timesteps unless others are given; an npz file has its own.
+    Options for reading npz files are refused for other data.
     """
     path = Path(data)
     kind = kind_of(data, format)
@@ -86,7 +86,7 @@ def read_samples(
 
 
 def refuse_npz(data: str, options: Mapping[str, Any]) -> None:
-    """Refuse options that say how to read an npz file, for data of another kind."""
+    """Refuse options for reading npz files, given with data of another kind."""
     for name, value in options.items():
         if value is not None:
             option = flag(name)
@@ -95,7 +95,7 @@ def refuse_npz(data: str, options: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _naming_options(data: str, network_shape: tuple[int, ...] | None) -> Iterator[None]:
-    """Call what a reader refuses as the option is called; the shape of a network none gave."""
+    """Make a reader's errors name the option at fault, or --data if the network's shape is."""
     try:
         yield
     except InputError as error:
@@ -117,7 +117,7 @@ def _of_other_shape(
 def read_digits(
     splits: Sequence[str], times: Mapping[str, Any]
 ) -> list[tuple[pa.SpikeBatch, Labels]]:
-    """Prepare parts of the built-in digits; refuse `times` that were asked for."""
+    """Prepare parts of the built-in digits; refuse `times`, since theirs are fixed."""
     if any(value is not None for value in times.values()):
         raise typer.BadParameter(f'"{DIGITS}" has timesteps of its own: no --dt, --timesteps')
     print("preparing the built-in digits", flush=True)
@@ -125,7 +125,7 @@ def read_digits(
 
 
 def without_labels(data: str) -> FileError:
-    """The error that data have no labels."""
+    """The error for data without labels."""
     accepted = f"an array {' or '.join(map(repr, LABELS))} in it, or the name of one (--label)"
     return FileError(expected("data", f"{data} without labels", accepted))
 
@@ -133,7 +133,7 @@ def without_labels(data: str) -> FileError:
 def read_labelled(
     data: str, format: str | None, split: str, **how: Any
 ) -> tuple[pa.SpikeBatch, Labels]:
-    """Read samples that have labels; as `read_samples`."""
+    """Read samples like `read_samples`; refuse data without labels."""
     x, labels = read_samples(data, format, split, **how)
     if labels is None:
         raise without_labels(data)

@@ -20,7 +20,7 @@ from pyasync.cli.targets import check_targets
 from pyasync.errors import InputError, expected
 from pyasync.study.plan import schedule_named
 
-# Shown as means over the samples that have a value.
+# Measures to show, as means over the samples that have a value.
 MEASURES = {
     "spikes": "spikes",
     "forward_steps": "forward steps",
@@ -139,7 +139,7 @@ def simulate(
         interrupted = True
         raise
     finally:
-        # What is refused before anything is finished leaves the results of an earlier run.
+        # A run refused before its first batch finishes must not overwrite an earlier run's results.
         if finished or interrupted:
             report |= _measured(finished, labels)
             write_json(json, report)
@@ -150,7 +150,7 @@ def simulate(
 
 
 def _measured(finished: list[pa.Result], labels: npt.NDArray[np.int64] | None) -> dict[str, Any]:
-    """Means over the samples that were finished, and each one's own."""
+    """Measures of the samples that were finished: their means, and the values of each sample."""
     if not finished:
         return {"n_finished": 0, "samples": {}}
     rows = np.concatenate([result.to_structured() for result in finished])

@@ -129,7 +129,7 @@ def study(
     count = integer(InputError, "seeds", seeds, 1)
     first = integer(InputError, "seed", seed)
     numbers = PRESETS.get(source, PRESETS["npz"]) if preset is None else preset_named(preset)
-    # Checked with any dt before the data are read, which may take a minute.
+    # Check the recipes, with an arbitrary dt, before reading the data, which may take a minute.
     _recipes(numbers, 1e-3, train, config, epochs)
     how["input_shape"] = shape_of(how)
     whole = read(source, data, test_data, numbers, how)
@@ -166,7 +166,7 @@ def study(
 
 
 class _Teller:
-    """Writes the report and says how far the study is whenever a training is finished."""
+    """Write the report and print the study's progress each time a training finishes."""
 
     def __init__(self, out: Path, json: Path | None, figures: bool) -> None:
         self.out, self.json, self.figures = out, json, figures
@@ -175,10 +175,10 @@ class _Teller:
 
     def finished(self, report: StudyReport) -> None:
         plan, jobs, done = report.plan, report.plan.jobs, len(report.finished)
-        # Figures take a second or two: only when every recipe has one network more.
+        # Figures take a second or two, so draw them only once every recipe has another network.
         drawn = self.figures and (done % len(plan.recipes) == 0 or report.is_complete)
         if done == 1:
-            # Those of an earlier study would be shown as this one's.
+            # Or figures of an earlier study would appear in this report.
             for name in FIGURES:
                 (self.out / name).unlink(missing_ok=True)
         self.written = report.save(self.out, figures=drawn)
@@ -205,7 +205,7 @@ def _minutes(seconds: float) -> str:
 
 
 def _check(figures: bool | None) -> None:
-    """Refuse what could not be done now, not after minutes of work."""
+    """Refuse now what would otherwise fail after minutes of work."""
     for package in ["torch", "safetensors"] + ["matplotlib"] * bool(figures):
         check_installed(package, "studies need it")
 
@@ -213,11 +213,11 @@ def _check(figures: bool | None) -> None:
 def _recipes(
     preset: Preset, dt: float, train: list[str] | None, config: Path | None, epochs: int | None
 ) -> dict[str, Recipe]:
-    """The recipes asked for: the preset's, with what the TOML file and the options change."""
+    """The recipes asked for: the preset's, changed by the TOML file and the options."""
     shared, tables = _values(config)
     names = [*preset.recipes(dt), *tables] if train is None else train
     made = {}
-    for name in dict.fromkeys([*names, *tables]):  # tables that are left out are right, too
+    for name in dict.fromkeys([*names, *tables]):  # unused tables are checked as well
         if name not in (*SCHEDULES, *tables):
             accepted = f"{', '.join(SCHEDULES)}, or a table of the TOML file"
             raise InputError(expected("train", repr(name), accepted))
@@ -233,7 +233,7 @@ def _recipes(
 
 
 def _values(config: Path | None) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """What a TOML file says of all recipes, and of those that have a table."""
+    """The values in a TOML file for all recipes, and for each recipe that has a table."""
     if config is None:
         return {}, {}
     try:
@@ -243,13 +243,13 @@ def _values(config: Path | None) -> tuple[dict[str, Any], dict[str, dict[str, An
         _refuse_plan(shared, tables)
     except OSError as error:
         raise _wrong(config, error.strerror) from error
-    except ValueError as error:  # what TOML and UTF-8 raise, and InputError
+    except ValueError as error:  # from TOML or UTF-8 decoding, or an InputError
         raise _wrong(config, error) from error
     return shared, tables
 
 
 def _refuse_plan(shared: dict[str, Any], tables: dict[str, dict[str, Any]]) -> None:
-    """What tells the trainings apart is not for all of them, nor are seeds for any."""
+    """Refuse seeds, a schedule for all recipes, and one that contradicts the name of its table."""
     if any("seed" in values for values in (shared, *tables.values())):
         raise InputError(expected("seed", "a value", "none: --seeds decides all of them"))
     if "schedule" in shared:
@@ -262,6 +262,6 @@ def _refuse_plan(shared: dict[str, Any], tables: dict[str, dict[str, Any]]) -> N
 
 
 def _wrong(config: Path | None, why: object) -> FileError:
-    """The errors of a TOML file say what is wrong; this one says where."""
+    """Wrap the error of a TOML file, which says what is wrong, to name the file."""
     accepted = "a TOML file of recipe values, such as epochs = 20, and tables of them"
     return FileError(expected("config", f"{config} ({why})", accepted))

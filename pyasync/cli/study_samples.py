@@ -1,4 +1,4 @@
-"""What `pyasync study` trains and tests on: the built-in digits, a data set, or one file."""
+"""Samples for `pyasync study` to train and test on: built-in digits, a data set, or one file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TIMES = ("dt", "n_timesteps")
 def read(
     source: str, data: Path | None, test_data: Path | None, preset: Preset, how: dict[str, Any]
 ) -> Samples:
-    """Read what was named, for training and for testing."""
+    """Read the named source as samples for training and for testing."""
     if source == DIGITS or source.startswith(_TONIC):
         refuse_npz(source, {name: value for name, value in how.items() if name not in _TIMES})
     if source == DIGITS:
@@ -39,7 +39,7 @@ def read(
         if data is not None:
             raise typer.BadParameter("--data is for the data sets with files of their own")
         x, y = read_labelled(source, "npz", "train", **how, samples=None)
-        # The bytes of a name need be no text, which a report is.
+        # A file name may be bytes that are not text, but the report has to be text.
         name = os.fsencode(Path(source).stem).decode("utf-8", "replace")
         if test_data is None:
             return Samples.split(name, x, y)
@@ -53,7 +53,7 @@ def read(
 
 
 def _from_tonic(name: str, folder: Path, *, dt: float | None, n_timesteps: int | None) -> Samples:
-    """Read a data set of tonic by the name of its class; tonic may download it to the folder."""
+    """Read the tonic data set with this class name; tonic may download it to the folder."""
     if dt is None or n_timesteps is None:
         raise typer.BadParameter("a data set of tonic needs --dt and --timesteps")
     kind = getattr(needed("tonic", f"tonic:{name} is one of its data sets").datasets, name, None)

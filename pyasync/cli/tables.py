@@ -1,4 +1,4 @@
-"""Reports shown on a terminal of any width, or in a pipe."""
+"""Show reports on a terminal of any width, or in a pipe."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from rich.table import Table
 
 from pyasync.study import AuditReport, StudyReport
 
-# Wider than any table: what rich measures is not cut to the terminal.
+# Wider than any table, so that rich's measurement is not cut to the terminal.
 _UNBOUNDED = 1_000_000
 
 
 def show(report: AuditReport | StudyReport) -> None:
-    """Print a report, every number whole.
+    """Print a report without truncating any number.
 
-    Where the width is unknown or less than the table's, rich would cut columns; plain text keeps
-    them, and leaves the terminal to break its lines.
+    If the width is unknown or less than the table's, rich would cut columns. Plain text keeps them
+    and leaves it to the terminal to break lines.
     """
     console = Console(markup=False, emoji=False)
     whole = console.is_terminal and all(
@@ -36,6 +36,6 @@ def _tables(shown: object) -> Iterator[Table]:
 
 
 def _width(table: Table, console: Console) -> int:
-    """The width that a table has where there is enough of it."""
+    """The width of a table when nothing limits it."""
     unbounded = console.options.update(max_width=_UNBOUNDED)
     return Measurement.get(console, unbounded, table).maximum

@@ -1,4 +1,4 @@
-"""Files that commands are to write: refused before any work, not after minutes of it."""
+"""Check the files that commands are to write before any work, not after minutes of it."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ def check_targets(
     own: Iterable[str] = (),
     **targets: Path | None,
 ) -> None:
-    """Refuse a file that could not be written, or that this command reads or writes already.
+    """Refuse a file that cannot be written, or that the command also reads or writes otherwise.
 
     Parameters
     ----------
     inputs : tuple of path or None
         What the command reads.
     folder : path, optional
-        A folder that the command makes if it is not there.
+        A folder that the command creates if necessary.
     own : iterable of str
-        What it writes to that folder in any case.
+        Names of files that it always writes to that folder.
     **targets : path or None
-        What it writes, by the names of the options.
+        Further files that it writes, by option name.
 
     Raises
     ------
     FileError
-        That names the option.
+        If a file is refused; the message names the option.
     """
     taken = {_place(Path(each)): "is read too" for each in inputs if each is not None}
     if folder is not None:
@@ -52,7 +52,7 @@ def check_targets(
             given = f"{path}, which may not be written"
             raise FileError(expected(option, given, "a writable file in a writable folder"))
         place = _place(path)
-        # Devices and pipes may be written to by all.
+        # The same device or pipe may be used several times.
         if place in taken and (path.is_file() or not path.exists()):
             given = f"{path}, which {taken[place]}"
             raise FileError(expected(option, given, "a file of its own"))
@@ -60,7 +60,7 @@ def check_targets(
 
 
 def check_folder(option: str, folder: Path) -> None:
-    """Refuse a folder that could not be made, or that no file could be written to."""
+    """Refuse a folder that could not be created or written to."""
     place = Path(os.path.realpath(folder))
     there = next(each for each in (place, *place.parents) if os.path.lexists(each))
     if not (os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)):
@@ -70,7 +70,7 @@ def check_folder(option: str, folder: Path) -> None:
 
 
 def check_network_target(path: Path | None) -> None:
-    """Refuse a network's file that could not be written, or not be read as what it is."""
+    """Refuse a network file that could not be written, or whose suffix is .nir, another format."""
     if path is None:
         return
     if path.suffix == ".nir":
@@ -89,23 +89,23 @@ def check_figure(figure: Path | None) -> None:
 
 
 def check_installed(package: str, why: str) -> None:
-    """Refuse what needs a package that is not there."""
+    """Raise an error if a package is not installed."""
     if find_spec(package) is None:
         raise missing(package, why)
 
 
 def _may_be_written(path: Path) -> bool:
-    """Whether the system lets a file, and the draft beside it, be written."""
+    """Whether the system permits writing a file, and the draft beside it."""
     exists = os.path.exists(path)
     if exists and not os.access(path, os.W_OK):
         return False
-    # What is no file, such as a pipe or a device, is written to as it is.
+    # Anything that is not a regular file, such as a pipe or device, is written without a draft.
     parent = os.path.dirname(os.path.realpath(path))
     return (exists and not os.path.isfile(path)) or os.access(parent, os.W_OK | os.X_OK)
 
 
 def _place(path: Path) -> tuple[int, int] | str:
-    """What is the same for two paths of one file, however each is written."""
+    """Identify the file behind a path: equal for different paths to the same file."""
     try:
         found = os.stat(path)
     except OSError:

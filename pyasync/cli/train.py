@@ -80,13 +80,13 @@ def train(
     changes = changes_of(config, values)
     recipe = Recipe(**changes)
     if start is not None:
-        # Checked with any dt before the data are read, which may take a minute.
+        # Check the recipe, with an arbitrary dt, before reading the data, which may take a minute.
         recipe = start.training(recipe.schedule, 1e-3).replace(**changes)
     check_targets(
         (data, validation, config), json=json, save_network=save_network, checkpoint=checkpoint
     )
     check_network_target(save_network)
-    # Not before the command line is known to be right: it imports PyTorch.
+    # Only after the command line has been checked, since this imports PyTorch.
     from pyasync.study.training import Epoch
     from pyasync.study.training import train as run
 
@@ -112,7 +112,8 @@ def train(
         "history": [],
     }
     print(f"{data}: {counted(len(x), 'sample')}, {_title(recipe)}", flush=True)
-    # While a bar is shown rich sends to it what is printed, and a redirected stdout gets nothing.
+    # While a progress bar is shown, rich captures what is printed; a redirected stdout would get
+    # nothing.
     out = None if sys.stdout.isatty() else sys.stdout
 
     def on_epoch(epoch: Epoch) -> None:
@@ -140,13 +141,13 @@ def train(
     if save_network is not None:
         audited = data if validation is None else validation
         kind = kind_of(audited, format)
-        # Recordings are cut as they were for the training, by a preset's timesteps too.
+        # The audit must cut recordings as this training did, even if a preset gave the timesteps.
         if kind not in ("npz", DIGITS):
             how |= {"dt": x.dt, "n_timesteps": x.n_timesteps}
         if validation is None and kind != DIGITS and not Path(audited).is_dir():
             audited = "TEST.npz" if kind == "npz" else f"TEST{Path(audited).suffix}"
         command = ["pyasync", "audit", str(save_network), "--data", audited]
-        # Not the shape, which an audit takes from the network.
+        # Leave out the input shape, which an audit takes from the network.
         said = {"format": format, **{name: how[name] for name in options.OF_SAMPLES}}
         for name, value in said.items():
             if value is not None:

@@ -1,4 +1,4 @@
-"""Spike data: a simulated event camera, built-in digits, readers of data sets, augmentation."""
+"""Spike data: a simulated event camera, built-in digits, data set readers and augmentation."""
 
 from pyasync.data.augment import shift
 from pyasync.data.digits import digits

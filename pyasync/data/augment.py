@@ -1,4 +1,4 @@
-"""Augmentation: batches changed at random, in ways that leave their classes what they are."""
+"""Augmentation: random changes to a batch that leave the samples' classes unchanged."""
 
 from __future__ import annotations
 
@@ -17,30 +17,29 @@ from pyasync.events import SpikeBatch
 def shift(
     batch: SpikeBatch, channels: int | Sequence[int], timesteps: int, seed: int
 ) -> SpikeBatch:
-    """Shift each sample by a random number of channels and of timesteps.
+    """Shift each sample by a random number of channels and timesteps.
 
-    Every whole number from `-channels` to `channels` is as likely as every other, so is every one
-    from `-timesteps` to `timesteps`, and all are drawn independently. Events that leave the
-    channels or the timesteps are dropped; multiplicities go with their events. The shift of the
-    sample at position `i` is a function of `seed` and `i` alone: give every batch of a training
-    another seed.
+    Shifts are drawn independently and uniformly from the integers `-channels` to `channels` (per
+    axis) and `-timesteps` to `timesteps`. Events shifted beyond the channels or timesteps are
+    dropped; multiplicities move with their events. The shift of the sample at position `i` depends
+    only on `seed` and `i`, so use a different seed for every batch of a training.
 
     Parameters
     ----------
     batch : SpikeBatch
     channels : int or (int, int)
-        The furthest shift along the last axis of the input shape, such as 20 of 700 channels; or of
-        the last two axes `(dy, dx)`, such as (2, 2) for input shape (2, 34, 34). The other axes,
-        such as the polarity, stay as they are.
+        Largest shift along the last axis of the input shape, such as 20 of 700 channels; or along
+        the last two axes, `(dy, dx)`, such as (2, 2) for input shape (2, 34, 34). Other axes, such
+        as the polarity, are not shifted.
     timesteps : int
-        The furthest shift in time, in timesteps.
+        Largest shift in time, in timesteps.
     seed : int
         0 .. 2**64 - 1.
 
     Returns
     -------
     shifted : SpikeBatch
-        Of the same samples, timesteps, input shape and dt.
+        With the same samples, timesteps, input shape and dt.
 
     Raises
     ------
@@ -67,13 +66,13 @@ def shift(
     n_timesteps = batch.n_timesteps
     starts = batch.offsets[::n_timesteps]
     sizes = starts[1:] - starts[:-1]
-    # Shifts of a sample are alike for all its events: their order stays, nothing is sorted anew.
-    # Numbers below 0 wrap round to large ones, so one comparison finds both ends of an axis.
+    # All events of a sample shift alike, so they keep their order and need no sorting. Negative
+    # numbers wrap around to large ones, so one comparison checks both ends of an axis.
     moved = batch.channel + np.repeat((by_axis @ strides).astype(np.uint32), sizes)
     positions = np.unravel_index(np.arange(batch.n_inputs), batch.input_shape)[-len(extents) :]
     inside = np.ones(moved.size, bool)
     for position, extent, by in zip(positions, extents, by_axis.T, strict=True):
-        # A single axis is its own position, which spares a look-up for every event.
+        # With a single axis the channel is the position, which saves a look-up for every event.
         moved_on_axis = moved
         if len(batch.input_shape) > 1:
             moved_on_axis = position.astype(np.uint32)[batch.channel]
@@ -103,8 +102,8 @@ def _furthest(batch: SpikeBatch, channels: Any) -> list[int]:
 
 
 def _shifts(n_samples: int, furthest: list[int], seed: int) -> npt.NDArray[np.int64]:
-    """Whole numbers from `-furthest` to `furthest`: one row a sample, from one Philox stream."""
-    # A shift beyond 2**31 leaves any batch, and one below is exact in float64 and in int64.
+    """Integers from `-furthest` to `furthest`: one row per sample, from one Philox stream."""
+    # A shift of 2**31 moves everything out of any batch; up to it, float64 and int64 are exact.
     most = np.minimum(np.array(furthest, np.float64), 2.0**31)
     random = np.random.Philox(key=seed).random_raw(n_samples * len(furthest))
     uniform = (random >> np.uint64(11)).reshape(n_samples, len(furthest)) * 2.0**-53

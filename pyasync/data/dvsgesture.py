@@ -1,4 +1,4 @@
-"""DVS Gesture (Amir et al., 2017) read from the AEDAT 3.1 files in which it is distributed."""
+"""Read DVS Gesture (Amir et al., 2017) from the AEDAT 3.1 files in which it is distributed."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from pyasync.events import SpikeBatch
 SENSOR, CLASSES = 128, 11
 _LAST_TRAINING_USER = 23
 _VERSION, _END_OF_HEADER = b"#!AER-DAT3.1", b"#!END-HEADER"
-# Event type, source, size, offset of the timestamp, overflows of the timestamp; events allocated,
-# there, and valid: as in events/common.h and events/polarity.h of libcaer, which writes the format.
+# Packet header: event type, source, size, offset of the timestamp, overflows of the timestamp;
+# number of events allocated, present and valid. See events/common.h and events/polarity.h of
+# libcaer, which writes the format.
 _PACKET = struct.Struct("<hhiiiiii")
 _POLARITY_EVENT = 1
 _POLARITY_LAYOUT = (8, 4)
@@ -45,28 +46,29 @@ def dvsgesture(
 ) -> tuple[SpikeBatch, npt.NDArray[np.int64]]:
     r"""Read DVS Gesture's own files: `userNN_<lighting>.aedat` and `userNN_<lighting>_labels.csv`.
 
-    A recording shows a person making gestures one after the other; each interval of its labels is a
-    sample. Timesteps count from the start of the interval, and every sample has `n_timesteps` of
-    them: events after the last are left out, and after the interval's end there are none. Most
-    gestures last about 6 s; the defaults read the first 1.5 s in 75 timesteps of 20 ms,
-    `n_timesteps=300` reads (nearly) all. Events of one pixel and polarity in one timestep become
-    one. Samples are in the order of their recordings and, within one, of the labels.
+    A recording shows a person making one gesture after another; each labelled interval is one
+    sample. Every sample has `n_timesteps` timesteps, counted from the start of its interval: later
+    events are left out, and no events follow the interval's end. Most gestures last about 6 s. The
+    defaults read the first 1.5 s in 75 timesteps of 20 ms; `n_timesteps=300` reads (nearly) all.
+    Several events of one pixel and polarity in one timestep become one. Samples are in the order of
+    their recordings and, within a recording, of its labels.
 
     Parameters
     ----------
     path : path
-        The directory of the recordings, or the one that holds it as `DvsGesture`.
+        The directory of the recordings, or its parent if it is named `DvsGesture`.
     split : {"train", "test"}
-        The recordings that `trials_to_train.txt` or `trials_to_test.txt` lists; where that file is
-        not there, those of users 1 to 23 or 24 to 29, which is the authors' division too.
+        The recordings listed in `trials_to_train.txt` or `trials_to_test.txt`. Without that file,
+        those of users 1 to 23 or 24 to 29, which is also the authors' division.
     dt : float
         Length of a timestep in seconds.
     n_timesteps : int
         Timesteps of every sample.
     size : int
-        A divisor of 128: that many pixels a side, each of `128 / size` times as many of the sensor.
+        Width and height in pixels, a divisor of the sensor's 128: each pixel combines a square of
+        `128 / size` times `128 / size` sensor pixels.
     binary : bool
-        False: a multiplicity counts the events of one pixel, polarity and timestep.
+        If False, multiplicities count the events of each pixel, polarity and timestep.
     progress : bool
         Whether to show progress on a terminal.
 
@@ -84,7 +86,7 @@ def dvsgesture(
     InputError
         If an argument is not as described.
     FileError
-        If the recordings or their labels are not there, or a file is not whole and of its format.
+        If recordings or labels are missing, or a file is truncated or of another format.
 
     References
     ----------
@@ -119,7 +121,7 @@ def dvsgesture(
     with Progress(f"reading DVS Gesture, {split}", len(files), "files", shown=progress) as bar:
         for file, intervals in zip(files, labelled, strict=True):
             batch = _binned(_recording(file), intervals, dt, n_timesteps, size)
-            # One recording at a time becomes sparse, or a whole split would not fit in memory.
+            # Bin one recording at a time: the raw events of a whole split would not fit in memory.
             batches.append(batch.binary() if binary else batch)
             bar.advance()
     return SpikeBatch.concatenate(batches), np.array(labels, np.int64)
@@ -127,7 +129,7 @@ def dvsgesture(
 
 def _files(path: Path, split: str) -> list[Path]:
     accepted = "a directory with userNN_<lighting>.aedat in it, as DVS Gesture is distributed"
-    # Not pathlib's, which raises for a name that is too long.
+    # os.path, because pathlib raises if a name is too long.
     folder = path / "DvsGesture" if os.path.isdir(path / "DvsGesture") else path
     listed = folder / f"trials_to_{split}.txt"
     try:
@@ -153,12 +155,12 @@ def _of_split(file: Path, split: str) -> bool:
 
 
 def _intervals(file: Path) -> list[Interval]:
-    """The labelled intervals of a recording; some overlap, in the data set as it is."""
+    """The labelled intervals of a recording; in the published data set, some overlap."""
     accepted = f"lines 'class,startTime_usec,endTime_usec' of a class in 1 .. {CLASSES} and times"
     rows = []
     text = read_whole(file, _READABLE).decode("utf-8", "replace")
     for number, line in enumerate(text.splitlines()):
-        # The first line names the columns.
+        # The first line may name the columns.
         if not line.strip() or (number == 0 and not line[:1].isdecimal()):
             continue
         try:
@@ -175,7 +177,7 @@ def _intervals(file: Path) -> list[Interval]:
 
 
 def _recording(file: Path) -> tuple[Events, Events]:
-    """Times in microseconds, ascending, and addresses `(p * 128 + y) * 128 + x` of the events."""
+    """The events' times in microseconds, ascending, and addresses `(p * 128 + y) * 128 + x`."""
     content = read_whole(file, _READABLE)
     at = _after_header(file, content)
     packets, overflows = [], []
@@ -217,7 +219,7 @@ def _polarity_events(
     file: Path, packets: Sequence[npt.NDArray[np.void]], overflows: Sequence[int]
 ) -> tuple[Events, Events]:
     events = np.concatenate([np.zeros(0, _EVENT), *packets])
-    # A timestamp has 31 bits: its packet says how often they went round.
+    # A timestamp has 31 bits; its packet says how often it has overflowed.
     t = np.repeat(np.array(overflows, np.int64) << 31, [packet.size for packet in packets])
     t += events["timestamp"]
     word = events["word"]

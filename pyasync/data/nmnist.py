@@ -1,4 +1,4 @@
-"""N-MNIST (Orchard et al., 2015) read from the directories in which it is distributed."""
+"""Read N-MNIST (Orchard et al., 2015) from the directories in which it is distributed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pyasync.events import SpikeBatch
 
 SENSOR = 34
 _FILES_AT_ONCE = 1000
-# An event with y = 240 is none: it says that the camera's 13-bit clock went round once more.
+# An entry with y = 240 is not an event: it says that the camera's 13-bit clock has overflowed.
 _CLOCK_ROUND, _CLOCK = 240, 2**13
 
 
@@ -34,13 +34,13 @@ def nmnist(
     """Read N-MNIST's own files: `directory/train/<digit>/*.bin`, `directory/test/<digit>/*.bin`.
 
     A recording shows a digit in three saccades of about 100 ms. The defaults read the first, in 10
-    timesteps of 10 ms; `n_timesteps=30` reads (nearly) all. Events of one pixel and polarity in one
-    timestep become one. Samples are in the order of their file names, which is that of MNIST.
+    timesteps of 10 ms; `n_timesteps=30` reads (nearly) all. Several events of one pixel and
+    polarity in one timestep become one. Samples are sorted by file name, the order of MNIST.
 
     Parameters
     ----------
     directory : path
-        What holds `train` and `test` (or `Train` and `Test`).
+        The directory that holds `train` and `test` (or `Train` and `Test`).
     split : {"train", "test"}
         Which of the two to read.
     dt : float
@@ -48,7 +48,7 @@ def nmnist(
     n_timesteps : int
         Timesteps to read; later events are left out.
     binary : bool
-        False: a multiplicity counts the events of one pixel, polarity and timestep.
+        If False, multiplicities count the events of each pixel, polarity and timestep.
     progress : bool
         Whether to show progress on a terminal.
 
@@ -64,7 +64,7 @@ def nmnist(
     InputError
         If an argument is not as described.
     FileError
-        If the directories are not there, or a file is not of 5-byte events of a 34 x 34 sensor.
+        If the directories are missing, or a file does not hold 5-byte events of a 34 x 34 sensor.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""A user's own data in an npz file: events, binned or with their times, or a dense array."""
+"""Read a user's own data from an npz file: binned events, timed events, or a dense array."""
 
 from __future__ import annotations
 
@@ -36,9 +36,10 @@ LABELS = ("label", "labels", "y")
 
 
 class DifferentShapeError(InputError):
-    """The input shape asked for is not that of the file, which is `stored`."""
+    """The requested input shape differs from that of the file, `stored`."""
 
-    # With a default, because pickle makes it of its message alone and then adds what it holds.
+    # `stored` has a default because pickle creates the error from its message alone and restores
+    # its attributes afterwards.
     def __init__(self, message: str, stored: Shape = ()) -> None:
         super().__init__(message)
         self.stored = stored
@@ -56,43 +57,44 @@ def npz(
     label: str | None = None,
     batch_first: bool = False,
 ) -> tuple[SpikeBatch, npt.NDArray[np.int64] | None]:
-    """Read samples and labels from an npz file, in any of four forms.
+    """Read samples and labels from an npz file in one of four forms.
 
-    - **saved**: what `SpikeBatch.save` wrote.
-    - **binned events**: the arrays `channel` and `offsets` (one for each sample and timestep, and
-      the end); optional `multiplicity`, `n_timesteps`, `input_shape` or `n_inputs`, `dt` (seconds)
-      or `dt_us` (microseconds).
-    - **timed events**: the arrays named by `channel` and `time`, and `offsets` (one for each
-      sample, and the end); the arguments `time`, `time_unit`, `dt` and `input_shape` say how to
-      read and bin them; optional `multiplicity`.
+    - **saved**: a file that `SpikeBatch.save` wrote.
+    - **binned events**: the arrays `channel` and `offsets` (where each timestep of each sample
+      starts, and the end of the last); optional `multiplicity`, `n_timesteps`, `input_shape` or
+      `n_inputs`, `dt` (seconds) or `dt_us` (microseconds).
+    - **timed events**: the arrays named by `channel` and `time`, and `offsets` (where each sample
+      starts, and the end of the last); optional `multiplicity`. The arguments `time`, `time_unit`,
+      `dt` and `input_shape` say how to read and bin them.
     - **dense**: the array `x`, `[T, B, *input_shape]`, or `[B, T, *input_shape]` with
       `batch_first`; optional `dt` or `dt_us`.
 
-    In each form `label`, `labels` or `y` holds the class of each sample, if there is one.
+    In each form, an optional array `label`, `labels` or `y` holds the class of each sample.
 
     Parameters
     ----------
     path : path
         The file.
     dt : float, optional
-        Length of a timestep in seconds, where the file does not say it; timed events need it.
+        Length of a timestep in seconds, if the file does not say it. Timed events need one.
     n_timesteps : int, optional
-        Binned events: needed where the file does not say it. Timed events: how many timesteps to
-        read, later events are left out; None: up to the last event.
+        Binned events: required if the file does not say it. Timed events: number of timesteps to
+        read (later events are left out); None reads up to the last event.
     input_shape : int or tuple of int, optional
-        Shape of one timestep's input: that of the file, or any of as many channels where the file
-        has them in one axis or says how many alone; needed for events where it says nothing. None:
-        that of the file.
+        Shape of one timestep's input. Events need it if the file says neither `input_shape` nor
+        `n_inputs`. If the file's shape is flat, any shape with as many channels is accepted;
+        otherwise this must be the file's shape or flat. None: the file's shape.
     channel : str
         Name of the array of channels.
     time : str, optional
-        Name of the array of times, in units of `time_unit`; this chooses the form "timed events".
+        Name of the array of times, in units of `time_unit`; giving it selects the form "timed
+        events".
     time_unit : float, optional
-        Seconds that a time of 1 stands for.
+        Length of one unit of time, in seconds.
     label : str, optional
-        Name of the array of classes.
+        Name of the array of classes, if it is not one of the three above.
     batch_first : bool
-        Dense: whether samples are the first axis.
+        Dense form: whether samples are the first axis.
 
     Returns
     -------
@@ -102,10 +104,10 @@ def npz(
     Raises
     ------
     FileError
-        If the file is not a whole npz file, has none of the forms, or its arrays are not valid.
+        If the file is not a whole npz file, has none of the forms, or its arrays are invalid.
     InputError
-        If an argument is missing, not as described, of no use for the file's form, or disagrees
-        with the file; if the file has labels under several names.
+        If an argument is missing, not as described, does not apply to the file's form, or
+        contradicts the file; or if the file has labels under several names and none is chosen.
 
     Examples
     --------
@@ -173,7 +175,7 @@ def _refuse_unused(given: dict[str, Any], where: str) -> None:
 def _binned(
     channel: Array, offsets: Array, times: Array, ticks: Fraction, n_timesteps: int | None
 ) -> tuple[Array, Array, int]:
-    """In which order to take the events, where each timestep's begin, and how many there are."""
+    """Bin timed events: give their order, the timesteps' offsets, and the number of timesteps."""
     channel, offsets = integers_of("channel", channel), integers_of("offsets", offsets)
     _one_each("time", times, channel)
     ends = offsets.astype(np.int64)
@@ -199,7 +201,7 @@ def _one_each(argument: str, values: Array, events: Array) -> Array:
 
 @contextmanager
 def _blaming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn what is refused inside into a fault of the file."""
+    """Turn an InputError raised inside into a FileError that names the file."""
     try:
         yield
     except InputError as error:
@@ -220,7 +222,7 @@ def _array(path: str | os.PathLike[str], arrays: Arrays, name: str) -> Array:
 
 
 def _stored(path: str | os.PathLike[str], arrays: Arrays, name: str) -> Any:
-    """One number above 0, or None where the file does not say it."""
+    """One number above 0 from the file, or None if the file does not have it."""
     if name not in arrays:
         return None
     value = arrays[name]
@@ -257,14 +259,14 @@ def _agreeing(
     n_timesteps: int | None,
     shape: Shape | None,
 ) -> SpikeBatch:
-    """A batch that says its own timesteps and shape, with what the arguments say beside it."""
+    """Check a batch against the arguments; take from them a dt it lacks and an equivalent shape."""
     step = _agreed("dt", dt, batch.dt)
     _agreed("n_timesteps", n_timesteps, batch.n_timesteps)
     return replace(batch, input_shape=_agreed_shape(path, shape, batch.input_shape), dt=step)
 
 
 def _agreed_shape(path: str | os.PathLike[str], given: Shape | None, stored: Shape) -> Shape:
-    """The shape asked for, if the file's is the same, or the channels of one are in one axis."""
+    """The requested shape if it is the file's, ignoring axes of size 1, or either one is flat."""
     if given is None:
         return stored
     longer = [[size for size in shape if size > 1] for shape in (given, stored)]

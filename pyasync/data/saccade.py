@@ -1,4 +1,4 @@
-"""A simulated event camera that looks at still images while its gaze moves."""
+"""A simulated event camera that looks at still images with a moving gaze."""
 
 from __future__ import annotations
 
@@ -30,40 +30,41 @@ def saccade(
 ) -> SpikeBatch:
     """Show images to a simulated event camera that makes a saccade.
 
-    An event camera has no frames: each pixel, on its own, keeps the logarithm of the light that it
-    saw at its last event, and sends an ON (OFF) event whenever the logarithm has risen (fallen) by
-    `threshold` since. A still image gives no events; here the image moves over the sensor, as when
-    eyes jump. Timestep `k` holds the events of `k*dt .. (k+1)*dt`; several events of a pixel and a
-    polarity in one timestep become one with a multiplicity (see `SpikeBatch.binary`).
+    An event camera has no frames: each pixel independently remembers the logarithm of the light
+    intensity at its last event, and sends an ON (OFF) event whenever the logarithm has since risen
+    (fallen) by `threshold`. A still image gives no events, so the image moves over the sensor, as
+    when the eyes jump. Timestep `k` holds the events of `k*dt .. (k+1)*dt`; several events of a
+    pixel and polarity in one timestep become one with a multiplicity (see `SpikeBatch.binary`).
 
     The image moves at constant speed between the points of `path`, in steps of at most a quarter of
-    a pixel, and is read between pixels by linear interpolation. Around it the sensor sees
-    `background`. The sensor is centred on the area that the image passes over.
+    a pixel, with linear interpolation between pixels. Around it the sensor sees `background`. The
+    sensor is centred on the area that the image passes over.
 
     Parameters
     ----------
     images : array [N, height, width]
         Intensities: real numbers 0 .. 1, booleans, or uint8 0 .. 255.
     path : array [K, 2]
-        Points (x, y), in pixels, that the image passes at equal intervals from time 0 to the end.
-        One saccade of 6 pixels to the right and 3 down unless given.
+        Points (x, y), in pixels, that the image passes at equal time intervals from start to end.
+        By default one saccade, 6 pixels to the right and 3 down.
     threshold : float
-        Change of the log intensity for one event.
+        Change of the log intensity that triggers an event.
     dt : float
         Length of a timestep in seconds.
     n_timesteps : int
-        Timesteps in which the whole path is passed.
+        Number of timesteps in which the whole path is traversed.
     sensor_shape : (height, width)
-        Pixels of the sensor.
+        Size of the sensor in pixels.
     background : float
         Intensity around the image, 0 .. 1.
     offset : float
-        What is added to intensities before the logarithm: the darkest light a pixel can tell apart.
+        Added to intensities before taking the logarithm; roughly the darkest light that a pixel can
+        distinguish.
 
     Returns
     -------
     SpikeBatch
-        `N` samples of input shape (2, height, width) of the sensor: OFF events, then ON events.
+        `N` samples of input shape (2, height, width), the sensor's: OFF events, then ON events.
 
     Raises
     ------
@@ -131,7 +132,7 @@ def _positions(
     sensor: tuple[int, int],
     n_timesteps: int,
 ) -> tuple[npt.NDArray[np.float64], int]:
-    """Place the image's corner (x, y) on the sensor at every move; also the moves a timestep."""
+    """Positions (x, y) of the image's corner on the sensor at every move; moves per timestep."""
     legs = max(1, len(points) - 1)
     longest = np.abs(np.diff(points, axis=0)).max(initial=0) * legs / n_timesteps
     moves = max(1, math.ceil(longest / _LONGEST_MOVE - 1e-9))
@@ -147,7 +148,7 @@ def _seen(
     sensor: tuple[int, int],
     background: float,
 ) -> npt.NDArray[np.float32]:
-    """Intensities [N, height, width] on the sensor, the image's corner at (x, y)."""
+    """Intensities [N, height, width] on the sensor, with the image's corner at `corner` (x, y)."""
     seen = np.pad(images, ((0, 0), (1, 1), (1, 1)), constant_values=background)
     for axis, size in ((1, sensor[0]), (2, sensor[1])):
         start = corner[2 - axis]

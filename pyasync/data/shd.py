@@ -1,4 +1,4 @@
-"""The Spiking Heidelberg Digits (Cramer et al., 2020) read from the HDF5 files of their authors."""
+"""Read the Spiking Heidelberg Digits (Cramer et al., 2020) from their authors' HDF5 files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ UNITS = 700
 _SAMPLES_AT_ONCE = 1000
 _SPLITS = ("train", "test")
 _LAYOUT = "a whole HDF5 file with spikes/times, spikes/units and labels, as SHD is distributed"
-# What h5py, gzip and zlib raise for a file that is cut, altered or of another format.
+# What h5py, gzip and zlib raise for a file that is truncated, altered or of another format.
 _UNREADABLE = (OSError, EOFError, RuntimeError, zlib.error)
 
 
@@ -43,10 +43,10 @@ def shd(
 ) -> tuple[SpikeBatch, npt.NDArray[np.int64]]:
     """Read the Spiking Heidelberg Digits: `shd_train.h5`, `shd_test.h5`, gzipped or not.
 
-    A recording is a spoken digit, in English or German, as the spikes of 700 units of a model of
-    the cochlea. It lasts up to 1.4 s: the defaults read the first second, `n_timesteps=140` reads
-    all. Spikes of one channel in one timestep become one. Samples are in the order of the file.
-    SHD has no part for validation: hold out samples of `train`, not of `test`.
+    A recording is a spoken digit, in English or German, as the spikes of 700 units of a cochlea
+    model. It lasts up to 1.4 s: the defaults read the first second, `n_timesteps=140` reads all.
+    Several spikes of one channel in one timestep become one. Samples are in the order of the file.
+    SHD has no validation split: hold out samples of `train`, not of `test`.
 
     Parameters
     ----------
@@ -60,9 +60,9 @@ def shd(
     n_timesteps : int
         Timesteps to read; later spikes are left out.
     channels : int
-        A divisor of 700: that many channels, each of `700 / channels` neighbouring units.
+        Number of channels, a divisor of 700: each combines `700 / channels` neighbouring units.
     binary : bool
-        False: a multiplicity counts the spikes of one channel and timestep.
+        If False, multiplicities count the spikes of each channel and timestep.
     progress : bool
         Whether to show progress on a terminal.
 
@@ -78,7 +78,7 @@ def shd(
     InputError
         If an argument is not as described.
     FileError
-        If the file is not there, or not of that layout.
+        If the file is missing or has another layout.
     MissingDependencyError
         If h5py is not installed.
 
@@ -124,8 +124,8 @@ def shd(
 
 
 def _file(path: Path, split: str) -> Path:
-    """The file to read; one that names the other split is not read by mistake."""
-    # Not pathlib's, which raises for a name that is too long.
+    """The file to read; a file whose name says that it is the other split is refused."""
+    # os.path, because pathlib raises if a name is too long.
     if not os.path.isdir(path):
         other = _SPLITS[1 - _SPLITS.index(split)]
         if path.name in (f"shd_{other}.h5", f"shd_{other}.h5.gz"):
@@ -140,7 +140,7 @@ def _file(path: Path, split: str) -> Path:
 
 @contextmanager
 def _opened(file: Path) -> Iterator[Any]:
-    """Open an HDF5 file; what it raises then and later is the file's fault."""
+    """Open an HDF5 file; read errors, now or inside the block, become FileErrors."""
     h5py = needed("h5py", "SHD is read with it")
     try:
         with TemporaryDirectory(prefix="pyasync-") as folder:
@@ -157,7 +157,7 @@ def _opened(file: Path) -> Iterator[Any]:
 
 
 def _arrays(file: Path, content: Any) -> tuple[Any, Any, npt.NDArray[np.int64]]:
-    """The lists of times and units, still in the file, and the labels."""
+    """The lists of times and of units, which stay in the file, and the labels."""
     from h5py import Dataset, check_vlen_dtype
 
     found = {name: content.get(name) for name in ("spikes/times", "spikes/units", "labels")}
@@ -180,13 +180,13 @@ def _arrays(file: Path, content: Any) -> tuple[Any, Any, npt.NDArray[np.int64]]:
 def _spikes(
     file: Path, first: int, times: Any, units: Any
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Sizes of the samples, seconds and units of their spikes, which are checked."""
+    """Read and check spikes: the number in each sample, their times in seconds, and their units."""
     sizes = np.array([len(each) for each in times])
     if uneven := [s for s, each in enumerate(units) if len(each) != sizes[s]]:
         s = uneven[0]
         given = f"{file}, sample {first + s} with {sizes[s]} times and {len(units[s])} units"
         raise FileError(expected("path", given, "a unit for each time"))
-    # Half precision would round the quotient of a time and dt, and with it lose timesteps.
+    # In half precision, t / dt would be rounded too coarsely to tell timesteps apart.
     t = np.concatenate([np.zeros(0), *times], dtype=np.float64)
     unit = np.concatenate([np.zeros(0, np.int64), *units], dtype=np.int64)
     bad = ~(np.isfinite(t) & (t >= 0) & (unit >= 0) & (unit < UNITS))

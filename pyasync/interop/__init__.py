@@ -1,4 +1,4 @@
-"""Bridges to other packages; none of them is needed to import this one."""
+"""Bridges to other packages, none of which is needed to import pyasync."""
 
 from pyasync.interop.nir import from_nir
 from pyasync.interop.nir_export import to_nir

@@ -1,4 +1,4 @@
-"""A NIR graph as populations and the ways between them."""
+"""A NIR graph, read as populations and the ways between them."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from pyasync.errors import NetworkError, expected
 NEURONS = ("LIF", "IF")
 MAPS = ("Linear", "Affine", "Scale", "Conv1d", "Conv2d", "AvgPool2d", "SumPool2d", "Flatten")
 ENDS = ("Input", "Output")
-# Metadata of a graph that say in which order its populations were added: a file keeps no order of
-# nodes, and in a cycle it decides which projections are feedback.
+# Metadata key for the order in which the populations were added. NIR files do not keep the order of
+# nodes, but in a cycle it decides which projections are feedback.
 ORDER = "populations"
-# And, in that order, the refractoriness of each, which no node of NIR has.
+# Metadata key for the refractoriness of each population, in that order; NIR nodes have none.
 REFRACTORY = "refractory"
 ACCEPTED = f"nodes {', '.join((*NEURONS, *MAPS, *ENDS))} and graphs of them"
 
 
 @dataclass(frozen=True)
 class Way:
-    """A way from a population or the input to a population, through maps only.
+    """A way from a population or the input to a population that leads only through maps.
 
     Attributes
     ----------
     source : str
     maps : tuple of str
-        The nodes on the way, from the source on.
+        The nodes along the way, starting at the source.
     """
 
     source: str
@@ -37,26 +37,27 @@ class Way:
 
 
 class Graph:
-    """A NIR graph without graphs in it.
+    """A NIR graph with its nested graphs flattened.
 
     Attributes
     ----------
     nodes : dict
-        Every node by its name; of a node in a graph in the graph, `graph.node`.
+        Every node by name; the name of a node in a nested graph is `graph.node`.
     source : str
-        The input.
+        The input node.
     populations : list of str
-        Nodes of neurons, in the order that the graph's metadata say or else in that in which spikes
-        of the input may first reach them.
+        The nodes of neurons, in the order given by the graph's metadata, or else in the order in
+        which spikes from the input may first reach them.
     output : str
         The population that leads to the graph's output.
     refractory : dict
-        By population, where the graph's metadata say it.
+        The refractoriness of each population, if the graph's metadata have it.
 
     Raises
     ------
     NetworkError
-        If there is a node of another kind, not one input and one output, or a loop without neurons.
+        If there is an unsupported node, a loop without neurons, or a number of inputs or outputs
+        other than one.
     """
 
     def __init__(self, graph: Any) -> None:
@@ -67,14 +68,14 @@ class Graph:
         self.populations = self._reached()
         order, refractory = _listed(graph, ORDER), _listed(graph, REFRACTORY)
         self.refractory: dict[str, str] = {}
-        if sorted(order) == sorted(self.populations):  # a graph may have been changed since
+        if sorted(order) == sorted(self.populations):  # or the graph was changed after export
             self.populations = order
             if len(refractory) == len(order):
                 self.refractory = dict(zip(order, refractory, strict=True))
         self.output = self._output(self._end(graph, "Output"))
 
     def _add(self, graph: Any, prefix: str) -> None:
-        """Take over a graph's nodes and edges."""
+        """Add the nodes and edges of a graph, and of the graphs nested in it."""
         parts: dict[str, Any] = {}
         for key, node in graph.nodes.items():
             name, kind = prefix + key, type(node).__name__
@@ -88,7 +89,7 @@ class Graph:
                 raise NetworkError(expected("graph", f"node {name!r}, a {kind}", ACCEPTED))
 
         def ends(key: str, kind: str) -> list[str]:
-            """The nodes that an edge with the node `key` joins: of a graph, its ends."""
+            """The nodes that stand for `key` in an edge: itself, or a nested graph's end nodes."""
             if key not in parts:
                 return [prefix + key]
             inner = [f"{prefix}{key}.{end}" for end in parts[key].nodes]
@@ -109,7 +110,7 @@ class Graph:
         return str(names[0])
 
     def ways_to(self, name: str) -> Iterator[Way]:
-        """All ways that end at a node, from populations or the input."""
+        """All ways from populations or the input to a node."""
         yield from self._ways(name, ())
 
     def _ways(self, name: str, maps: tuple[str, ...]) -> Iterator[Way]:
@@ -129,7 +130,7 @@ class Graph:
                 raise NetworkError(expected("graph", given, "edges between its nodes"))
 
     def maps_before(self, name: str) -> Iterator[str]:
-        """The maps that lead to a node with nothing but ends of graphs between."""
+        """The maps that lead directly to a node, ignoring the ends of nested graphs in between."""
         for before in self._before[name]:
             kind = kind_of(self.nodes[before])
             if kind in MAPS:
@@ -138,7 +139,7 @@ class Graph:
                 yield from self.maps_before(before)
 
     def _reached(self) -> list[str]:
-        """All populations; those that spikes of the input reach first come first."""
+        """All populations, in the order in which spikes from the input may first reach them."""
         named = [name for name, node in self.nodes.items() if kind_of(node) in NEURONS]
         sources = {name: {way.source for way in self.ways_to(name)} for name in named}
         order = [self.source]
@@ -161,7 +162,7 @@ class Graph:
 
 
 def _listed(graph: Any, key: str) -> list[str]:
-    """A list of words in the metadata; a file holds them as bytes."""
+    """A list of strings from the metadata, which in a file are bytes."""
     names = graph.metadata.get(key)
     if isinstance(names, np.ndarray):
         names = names.ravel()
@@ -173,5 +174,5 @@ def _listed(graph: Any, key: str) -> list[str]:
 
 
 def kind_of(node: Any) -> str:
-    """The name of a node's class."""
+    """The class name of a node."""
     return type(node).__name__

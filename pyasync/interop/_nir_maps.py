@@ -1,4 +1,4 @@
-"""What stands between the neurons of a NIR graph, as projections."""
+"""Turn the maps between the neurons of a NIR graph into projections."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WHY = "maps that follow each other become one with it"
 
 
 def shape_behind(node: Any, shape: Shape) -> Shape:
-    """The shape of what a map makes of an input of `shape`."""
+    """Output shape of a map for an input of `shape`."""
     if kind_of(node) == "Flatten":
         first, last = int(node.start_dim), int(node.end_dim) % len(shape)
         return (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :])
@@ -40,7 +40,7 @@ def shape_behind(node: Any, shape: Shape) -> Shape:
 
 
 def shape_after(nodes: Iterable[Any], shape: Shape) -> Shape:
-    """The shape of what maps one after the other make of an input of `shape`."""
+    """Output shape of a sequence of maps for an input of `shape`."""
     for node in nodes:
         shape = shape_behind(node, shape)
     return shape
@@ -49,11 +49,11 @@ def shape_after(nodes: Iterable[Any], shape: Shape) -> Shape:
 def projection(
     nodes: Sequence[Any], shape: Shape, wanted: Shape, bias: Vector | None
 ) -> Projection:
-    """The maps one after the other as one projection, with a bias for each neuron of its target.
+    """Combine a sequence of maps into one projection, with one bias per target neuron.
 
-    One map alone stays what it is if the target has the shape that it gives, and so does a
-    convolution with poolings without padding behind it, which is a convolution; else, and of
-    several, it is a sparse matrix, their product.
+    A single map stays what it is if its output has the target's shape, and a convolution followed
+    by poolings without padding stays a convolution. Everything else becomes a sparse matrix, the
+    product of the maps.
     """
     core, shapes, source = [], [], shape
     for node in nodes:
@@ -79,9 +79,9 @@ def projection(
 
 
 def bias_at(graph: Graph, name: str, shapes: dict[str, Shape]) -> Vector | None:
-    """What arrives at a population when nothing fires, one number a neuron; None: nothing.
+    """Input that biases give a node when nothing fires, one number per neuron; None if no bias.
 
-    Each map's bias counts once, on however many ways spikes come through the map.
+    Each map's bias counts once, however many ways lead through the map.
     """
     total: Vector | None = None
     for before in dict.fromkeys(graph.maps_before(name)):
@@ -91,7 +91,7 @@ def bias_at(graph: Graph, name: str, shapes: dict[str, Shape]) -> Vector | None:
         if own is not None:
             dtype = np.result_type(own, _dtype(node))
             behind = (_matrix(node, shape) @ own).astype(dtype)
-        bias = np.ravel(np.asarray(getattr(node, "bias", ())))  # snnTorch leaves it a tensor
+        bias = np.ravel(np.asarray(getattr(node, "bias", ())))  # a tensor if snnTorch wrote it
         if bias.any():
             size = math.prod(shape_behind(node, shape))
             each = np.repeat(bias, size // bias.size)
@@ -107,7 +107,7 @@ def _shape_before(graph: Graph, name: str, shapes: dict[str, Shape]) -> Shape:
 
 
 def _alone(node: Any, shape: Shape) -> Projection:
-    """A map that is a projection as it is, without its bias."""
+    """The projection that corresponds to one map, without its bias."""
     match kind_of(node):
         case "Linear" | "Affine":
             return Linear(node.weight)
@@ -127,9 +127,9 @@ def _alone(node: Any, shape: Shape) -> Projection:
 
 
 def _one(nodes: Sequence[Any], shapes: Sequence[Shape]) -> Projection | None:
-    """Maps one after the other, without biases, as one projection that keeps what they share."""
+    """Combine maps, without biases, into one structured projection; None if that is impossible."""
     if not nodes:
-        # In float32, which leaves it to the others whether the network is of float64.
+        # float32, so that the other projections decide whether the network computes in float64.
         return OneToOne(np.float32(1))
     alone = _alone(nodes[0], shapes[0])
     for node, shape in zip(nodes[1:], shapes[1:], strict=True):
@@ -144,7 +144,7 @@ def _one(nodes: Sequence[Any], shapes: Sequence[Shape]) -> Projection | None:
 
 
 def _pooled(conv: Conv2d, pool: AvgPool2d | SumPool2d) -> Conv2d:
-    """A convolution and the pooling behind it as one, of the sum of the moved kernels."""
+    """Combine a convolution and the pooling after it: its kernel is the sum of shifted kernels."""
     out, in_group, *kernel = conv.weight.shape
     reach = [d * (k - 1) + 1 for d, k in zip(conv.dilation, kernel, strict=True)]
     size = [(q - 1) * s + r for q, s, r in zip(pool.kernel, conv.stride, reach, strict=True)]
@@ -182,7 +182,7 @@ def _padding(node: Any) -> Any:
 
 
 def _per_channel(alone: Projection, bias: Vector) -> Vector | None:
-    """Biases as the map itself holds them; None if it cannot."""
+    """Biases in the form that the projection stores; None if it cannot store them."""
     if isinstance(alone, Linear):
         return bias
     if isinstance(alone, Conv1d | Conv2d):
@@ -213,14 +213,14 @@ def _matrix(node: Any, shape: Shape) -> Any:
         return sparse.csr_matrix(np.asarray(alone.weight, np.float64))
     if isinstance(alone, OneToOne):
         return sparse.diags(np.asarray(alone.weight, np.float64))
-    # A window over one axis comes as one over two, the first of size 1.
+    # `parts` gives a one-dimensional window as a two-dimensional one of height 1.
     _, taps, channels, size, kernel, stride, padding, dilation, groups = alone.parts(
         shape, np.dtype(np.float64)
     )
     n_in, n_out = channels
     plane = alone.output_shape(shape)[1:]
     out = plane if len(plane) == 2 else (1, *plane)
-    # By output channel, input channel of its group, tap and place of the window.
+    # Indices: output channel, input channel in its group, tap (y, x), window position (y, x).
     o, i, ky, kx, y, x = np.ogrid[
         :n_out, : n_in // groups, : kernel[0], : kernel[1], : out[0], : out[1]
     ]

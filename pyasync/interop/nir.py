@@ -1,4 +1,4 @@
-"""Networks in the Neuromorphic Intermediate Representation (NIR), from other frameworks."""
+"""Read networks of other frameworks in the Neuromorphic Intermediate Representation (NIR)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import nir
 
 Reset = Literal["zero", "subtract", "none"]
-# exp(-1000) is 0: nothing is left of a potential after a timestep.
+# tau_mem, in timesteps, of a neuron that forgets everything in one: exp(-1000) is 0.
 _TIMESTEPS_TO_FORGET = 1 / 1000
 
 
@@ -35,40 +35,42 @@ def from_nir(
     refractory: Literal["timestep", "none"] | None = None,
     dtype: npt.DTypeLike | None = None,
 ) -> Network:
-    """Build the network of a NIR graph, as snnTorch, Norse, SpikingJelly, sinabs and others write.
+    """Build a network from a NIR graph, as written by snnTorch, Norse, SpikingJelly, sinabs etc.
 
-    Run layer by layer with `dt`, it does what the framework did with `source_dt`, as far as that
-    resets and integrates as is said here; `docs/other-frameworks.md` has where frameworks differ.
-    `LIF` and `IF` nodes become populations of their names; `Linear`, `Affine`, `Conv1d`, `Conv2d`,
-    `AvgPool2d`, `SumPool2d`, `Scale` and `Flatten` between them become projections, one for each
-    way from one population to another. Graphs in graphs and recurrent ones are allowed.
+    Run layer by layer with `dt`, the network does what the framework did with `source_dt`, provided
+    that `integration` and `reset` describe the framework; `docs/other-frameworks.md` says where
+    frameworks differ. `LIF` and `IF` nodes become populations of the same names. The `Linear`,
+    `Affine`, `Conv1d`, `Conv2d`, `AvgPool2d`, `SumPool2d`, `Scale` and `Flatten` nodes between them
+    become projections, one for each way from one population to another. Nested and recurrent graphs
+    are allowed.
 
-    NIR's neurons obey differential equations, of which a framework makes timesteps. With
+    NIR's neurons obey differential equations, which a framework discretises into timesteps. With
     `d = source_dt / tau`, "euler" keeps `1 - d` of a potential from one timestep to the next and
     adds `r d` times the input (snnTorch, Norse, SpikingJelly); "exponential" keeps `exp(-d)` and
-    adds `r (1 - exp(-d))` times it (sinabs). An `IF` node keeps all and adds the input, which
-    some frameworks write as `r = 1` and others, after the equation, as `r = 1 / source_dt`.
-    Here the factor of the input is 1 instead, and potentials, which begin at `v_leak`, are counted
-    from there: what a neuron compares is the same.
+    adds `r (1 - exp(-d))` times the input (sinabs). An `IF` node keeps the whole potential and adds
+    the input; some frameworks write this as `r = 1` and others, following the equation, as
+    `r = 1 / source_dt`. pyasync's neurons add the input with factor 1 and start at 0, so thresholds
+    are divided by the factor and measured from `v_leak`, where NIR's potentials start. Neurons then
+    fire at the same times.
 
     Parameters
     ----------
     graph : nir.NIRGraph or path
         The graph, or a file that `nir.write` wrote.
     dt : float
-        Length of a timestep in seconds, as `simulate` will be given it.
+        Length of a timestep in seconds, as it will be passed to `simulate`.
     source_dt : float, optional
-        That of the framework, by which the graph's time constants are to be read: snnTorch writes
-        them for 1e-4, whatever the data's. None: `dt`.
+        Length of the framework's timestep, to which the graph's time constants refer: snnTorch
+        writes them for 1e-4, whatever the timestep of the data. None: `dt`.
     integration : {"euler", "exponential"}
-        What the framework made of the differential equation.
+        How the framework discretised the differential equation.
     reset : {"zero", "subtract", "none"}
-        What firing does to a potential. NIR says "zero" (to `v_reset`, which has to be `v_leak`)
-        and cannot say that a framework subtracted the threshold, as snnTorch does by default; for
-        "subtract" `v_leak` has to be 0, so that the threshold is what is subtracted here too.
+        What firing does to a potential. NIR can only express "zero" (to `v_reset`, which has to
+        equal `v_leak`), not that a framework subtracted the threshold, as snnTorch does by default.
+        For "subtract", `v_leak` has to be 0, so that the threshold is what is subtracted here too.
     refractory : {"timestep", "none"}, optional
-        As in `LIF`. None: as `to_nir` wrote it, else "timestep", as a framework that runs layer by
-        layer fires each neuron once in a timestep.
+        As in `LIF`. None: as `to_nir` wrote it, or else "timestep", since a framework that runs
+        layer by layer fires each neuron at most once per timestep.
     dtype : {"float32", "float64"}, optional
         As in `Network`.
 
@@ -79,13 +81,14 @@ def from_nir(
     Raises
     ------
     MissingDependencyError
-        If `nir`, or `scipy` where maps follow each other without neurons between, is missing.
+        If `nir` is missing, or `scipy`, which is needed if maps follow each other without neurons
+        between them.
     FileError
         If the file cannot be read.
     NetworkError
-        If the graph has a node of another kind, several inputs or outputs, an output that does not
-        fire, or shapes that do not fit; if `v_reset` or `v_leak` is not what `reset` needs; or if
-        an argument is not as described.
+        If the graph has an unsupported node, several inputs or outputs, an output that does not
+        fire, or shapes that do not fit; if `v_reset` or `v_leak` is not what `reset` requires; or
+        if an argument is not as described.
 
     Examples
     --------
@@ -122,12 +125,12 @@ def from_nir(
 
 
 def read_graph(graph: Any) -> Any:
-    """The graph of a file, or what is one already."""
+    """Read a graph from a file; return a graph unchanged."""
     nir = needed("nir", "it holds the graphs")
     if isinstance(graph, (str, os.PathLike)):
         try:
             graph = nir.read(os.fspath(graph), type_check=False)
-        except Exception as cause:  # whatever h5py and nir raise for a file that is none
+        except Exception as cause:  # h5py and nir may raise anything for a file that is not a graph
             reason = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
             given = f"{graph} ({reason})"
             raise FileError(expected("path", given, "a file that nir.write wrote")) from cause
@@ -138,9 +141,10 @@ def read_graph(graph: Any) -> Any:
 
 
 def _shapes(graph: Graph) -> dict[str, Shape]:
-    """Shapes of the input and of all populations, each as the first way to it makes it.
+    """Shapes of the input and of all populations, each following from the first way to it.
 
-    What is flattened just before the neurons keeps its axes, which maps one by one can lead to.
+    A `Flatten` just before the neurons is ignored, so that the population keeps its axes and the
+    maps before it can remain, for example, convolutions.
     """
     given = graph.nodes[graph.source].input_type["input"]
     shapes: dict[str, Shape] = {graph.source: tuple(int(size) for size in np.ravel(given))}
@@ -163,7 +167,7 @@ def _shapes(graph: Graph) -> dict[str, Shape]:
 def _neuron(
     name: str, node: Any, step: float, integration: str, reset: Reset
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """`tau_mem` for timesteps of `step` seconds, and `v_threshold` where inputs' factor is 1."""
+    """`tau_mem` for timesteps of `step` seconds, and `v_threshold` for an input factor of 1."""
 
     def refused(parameter: str, wrong: npt.NDArray[np.bool_], accepted: str) -> None:
         if np.any(wrong):
@@ -190,7 +194,7 @@ def _neuron(
             with np.errstate(divide="ignore"):
                 tau = -step / np.log1p(-np.minimum(d, 1))
             tau = np.maximum(tau, step * _TIMESTEPS_TO_FORGET)
-        # A framework that scales nothing writes r = 1 / d, in float32.
+        # A framework that does not scale its input writes r = 1 / d, rounded to float32.
         gain = np.where(np.isclose(gain, 1, rtol=1e-6), 1.0, gain)
     if reset == "zero":
         far = ~np.isclose(v_reset, v_leak, rtol=0, atol=1e-6 * np.abs(v_threshold - v_leak).max())
@@ -201,7 +205,7 @@ def _neuron(
 
 
 def _fitted(name: str, values: npt.NDArray[np.float64], shape: Shape) -> Any:
-    """Values of a population: one number if all are the same."""
+    """Parameter values in the population's shape, or one number if all are equal."""
     try:
         values = values.reshape(shape) if values.size == np.prod(shape) else values
         fitted = np.broadcast_to(values, shape)

@@ -1,4 +1,4 @@
-"""Networks as graphs in the Neuromorphic Intermediate Representation (NIR)."""
+"""Export networks as graphs in the Neuromorphic Intermediate Representation (NIR)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from pyasync.projections import (
 if TYPE_CHECKING:
     import nir
 
-# NIR has no sparse maps: so many weights a matrix may have.
+# NIR has no sparse maps; this is the largest number of weights that a dense matrix may have.
 _MOST_WEIGHTS = 2**28
 
 
@@ -39,14 +39,15 @@ def to_nir(
     target_dt: float | None = None,
     integration: Literal["euler", "exponential"] = "euler",
 ) -> nir.NIRGraph:
-    """Build the NIR graph of a network, for the frameworks and chips that read NIR.
+    """Build the NIR graph of a network, for frameworks and chips that read NIR.
 
-    A framework that makes timesteps of `target_dt` seconds of NIR's equations as `integration`
-    says, and resets to 0, does what the network does layer by layer with `dt`; `from_nir` gives the
-    network back, its populations in their order and with their refractoriness, which the graph's
-    metadata say. Populations become nodes `LIF` of their names, or `IF` where nothing leaks, and
-    projections become maps, with a `Flatten` where shapes need one. nir's own check of types (of
-    version 1.0.8) refuses convolutions in groups: `nir.read(path, type_check=False)` reads them.
+    A framework that integrates NIR's equations in timesteps of `target_dt` seconds, as
+    `integration` says, and resets to 0 does what the network does layer by layer with `dt`.
+    `from_nir` restores the network; the graph's metadata hold the order of the populations and
+    their refractoriness. Populations become `LIF` nodes of the same names (`IF` if none of their
+    neurons leaks), and projections become maps, with a `Flatten` where shapes require it. nir's own
+    type check (version 1.0.8) refuses grouped convolutions; `nir.read(path, type_check=False)`
+    reads them.
 
     Parameters
     ----------
@@ -54,24 +55,24 @@ def to_nir(
     dt : float
         Length of the timestep in seconds that the network was trained for.
     target_dt : float, optional
-        That of the framework, for which to write time constants: snnTorch reads them with 1e-4.
-        None: `dt`.
+        Length of the framework's timestep, for which time constants are written: snnTorch reads
+        them for 1e-4. None: `dt`.
     integration : {"euler", "exponential"}
-        What the framework makes of the differential equation, as in `from_nir`.
+        How the framework discretises the differential equation, as in `from_nir`.
 
     Returns
     -------
     nir.NIRGraph
-        `nir.write` writes it to a file.
+        Write it to a file with `nir.write`.
 
     Raises
     ------
     MissingDependencyError
         If `nir` is missing.
     NetworkError
-        If NIR cannot say what the network does: a reset other than to zero, a `sync_threshold`,
-        neurons that do not leak among others of a population that do, a convolution or pooling of a
-        population that a flat map leads to, a large sparse map, or a name with a slash.
+        If NIR cannot express what the network does: a reset other than to zero, a `sync_threshold`,
+        a population in which only some neurons leak, a convolution or pooling whose source
+        population is the target of a flat map, a large sparse map, or a name with a slash.
 
     Examples
     --------
@@ -93,7 +94,7 @@ def to_nir(
     edges: list[tuple[str, str]] = []
 
     def follow(before: str, name: str, made: list[Any]) -> str:
-        """Put nodes behind one another, and give the last one's name."""
+        """Append nodes after `before`, one after another, and return the name of the last."""
         for node in made:
             while name in nodes or name in shapes:
                 name += "_"
@@ -117,12 +118,12 @@ def to_nir(
     try:
         return nir.NIRGraph(nodes, edges, metadata=metadata)
     except ValueError:
-        # nir 1.0.8 counts the channels of convolutions in groups and some kernels' places wrongly.
+        # nir 1.0.8 miscounts the channels of grouped convolutions, and some kernels' positions.
         return nir.NIRGraph(nodes, edges, metadata=metadata, type_check=False)
 
 
 def _shapes(network: Network) -> dict[str, tuple[Shape, Shape]]:
-    """By name: the shape of the population, and that in the graph: flat behind a flat map."""
+    """By name, a population's own shape and its shape in the graph, flat if after a flat map."""
     own = {"input": network.input_shape} | {p.name: p.shape for p in network.populations}
     links = network.projections
     flat = {c.target for c in links if c.projection.output_shape(own[c.source]) != own[c.target]}
@@ -137,7 +138,7 @@ def _shapes(network: Network) -> dict[str, tuple[Shape, Shape]]:
 def _neurons(
     nir: Any, population: Population, shape: Shape, dt: float, step: float, integration: str
 ) -> Any:
-    """The node of a population; an input's factor is 1 with timesteps of `step` seconds."""
+    """The node of a population, whose input has factor 1 with timesteps of `step` seconds."""
     neuron, name = population.neuron, population.name
     for parameter, possible in (("reset", "zero"), ("sync_threshold", 0)):
         given = getattr(neuron, parameter)
@@ -154,7 +155,7 @@ def _neurons(
     tau_mem, v_threshold = (each(neuron.values(k, own)) for k in ("tau_mem", "v_threshold"))
     leaks, zeros = np.isfinite(tau_mem), np.zeros(shape)
     if not leaks.any():
-        # `v' = r I`, over a timestep: SpikingJelly takes no other r, Norse and sinabs read none.
+        # `v' = r I` over one timestep. SpikingJelly accepts no other r; Norse and sinabs ignore it.
         return nir.IF(r=np.full(shape, 1 / step), v_threshold=v_threshold, v_reset=zeros)
     if not leaks.all():
         what = f"{name!r}, where some neurons leak and others do not"
@@ -167,7 +168,7 @@ def _neurons(
 def _maps(
     nir: Any, name: str, projection: Projection, source: tuple[Shape, Shape], wanted: Shape
 ) -> list[Any]:
-    """The nodes of a projection to a population that in the graph has the shape `wanted`."""
+    """The nodes of a projection to a population whose shape in the graph is `wanted`."""
     shape, given = source
 
     def flat(shape: Shape) -> list[Any]:

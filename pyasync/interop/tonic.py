@@ -1,4 +1,4 @@
-"""Data sets of the package tonic, and any that are like them, as spikes and labels."""
+"""Read data sets of the package tonic, or ones like them, as spikes and labels."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pyasync._progress import Progress
 from pyasync.errors import InputError, expected
 from pyasync.events import SpikeBatch
 
-# Recordings become sparse as soon as so many events are read, or they would not fit in memory.
+# Bin recordings whenever this many events have been read, or they would not fit in memory.
 _EVENTS_AT_ONCE = 2**20
 
 
 class EventDataset(Protocol):
-    """What `from_tonic` needs of a data set: how many samples, and each as `(events, label)`."""
+    """What `from_tonic` requires of a data set: a length, and `(events, label)` for each index."""
 
     def __len__(self) -> int: ...
 
@@ -33,27 +33,27 @@ def from_tonic(
     time_unit: float = 1e-6,
     progress: bool = False,
 ) -> tuple[SpikeBatch, npt.NDArray[np.int64]]:
-    """Read every sample of a data set of the package tonic, or of one like it.
+    """Read every sample of a data set of the package tonic, or of a similar one.
 
-    Like it is whatever has a length and gives, for each index, a structured array of events and a
-    label; tonic itself is not imported. The data set must give events: transforms that make frames
-    of them are not needed here.
+    A similar data set has a length and returns, for each index, a structured array of events and a
+    label; tonic itself is not imported. Use the data set without transforms that turn events into
+    frames.
 
     Parameters
     ----------
     dataset : sequence of (events, label)
-        `events` are structured arrays with fields `t` and `x` and, where there are, `y` and `p`, in
-        any order, as for `SpikeBatch.from_events`. `label` is an integer.
+        `events` is a structured array with fields `t`, `x` and optionally `y` and `p`, in any
+        order, as for `SpikeBatch.from_events`. `label` is an integer.
     sensor_size : (W, H, P), optional
-        Width, height and polarities, in tonic's order; None: the data set's own `sensor_size`.
-        `input_shape` becomes (P, H, W), or without a field `y` (P, W), or (W,) when P is 1.
+        Width, height and polarities, in tonic's order. None: the data set's own `sensor_size`.
+        `input_shape` becomes (P, H, W); without a field `y` it becomes (P, W), or (W,) if P is 1.
     dt : float
         Length of a timestep in seconds. Timestep `k` holds the events with
         `k*dt <= t < (k+1)*dt`; those of one channel in one timestep add up to a multiplicity.
     n_timesteps : int
-        Timesteps of every sample: later events are left out.
+        Number of timesteps of every sample; later events are left out.
     time_unit : float
-        Seconds that a `t` of 1 stands for; tonic's are microseconds.
+        Unit of `t` in seconds; tonic uses microseconds.
     progress : bool
         Whether to show progress on a terminal.
 
@@ -65,7 +65,7 @@ def from_tonic(
     Raises
     ------
     InputError
-        If an argument is not as described, or a sample is not; then the message says which.
+        If an argument or a sample is not as described; for a sample, the message says which.
 
     Examples
     --------
@@ -115,11 +115,11 @@ def _sample(index: int, sample: Any) -> tuple[npt.NDArray[Any], int]:
 
 
 class _Reader:
-    """Collects recordings and bins them, some at a time."""
+    """Collect recordings and bin them, several at a time."""
 
     def __init__(self, *how: Any) -> None:
         self._how = how
-        self._bin([])  # what is wrong with the arguments alone is said before anything is read
+        self._bin([])  # reports invalid arguments before any recording is read
         self._batches: list[SpikeBatch] = []
         self._waiting: list[npt.NDArray[Any]] = []
         self._n_binned = self._n_events = 0
