@@ -1,4 +1,4 @@
-"""Studies: train with and without layer synchronisation, and see what the order of spikes does."""
+"""Studies: train with and without layer synchronisation, and see what spike order changes."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import `train`, and PyTorch with it, when it is first used."""
+    """Import `train`, and with it PyTorch, on first use."""
     if name == "train":
         from pyasync.study.training import train
 

@@ -1,4 +1,4 @@
-"""What each value of a recipe may be."""
+"""The accepted values of each field of a recipe."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SCOPES = (None, "spikes", "next_emission", "touched")
 SURROGATES = ("atan", "fast_sigmoid", "sigmoid", "triangular", "straight_through_estimator")
 LOSSES = ("timestep", "rate")
 LEARNING_RATE_SCHEDULES = ("constant", "cosine")
-# More, and what PyTorch computes in float32 overflows.
+# Above this, PyTorch's float32 computations overflow.
 MOST = 1e30
 
 
 def checked(name: str, given: Any) -> Any:
-    """The value of a recipe's field, in the type of the field; InputError where it is none."""
+    """Check the value of a recipe's field and convert it to the field's type; else InputError."""
     match name:
         case "hidden":
             given = _plain(given)
@@ -55,7 +55,7 @@ def checked(name: str, given: Any) -> Any:
         case "shift_timesteps" | "seed" | "output_sync_threshold":
             return integer(InputError, name, given)
         case "tau_mem":
-            # Not by `==` alone, which is an array for an array.
+            # The types are checked first, because `==` with an array gives an array.
             if isinstance(given, (str, float, np.floating)) and given in ("inf", math.inf):
                 return math.inf
             return real(InputError, name, given, "seconds above 0, or inf")
@@ -76,7 +76,7 @@ def checked(name: str, given: Any) -> Any:
 
 
 def _plain(given: Any) -> Any:
-    """An array as a list, or as a number where it has no axis."""
+    """Convert an array to a list, or to a number if it has no axes."""
     return given.tolist() if isinstance(given, np.ndarray) else given
 
 

@@ -1,4 +1,4 @@
-"""Recipes made into models: populations, projections, initial weights and schedules."""
+"""Build models from recipes: populations, projections, initial weights and schedules."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pyasync.schedules import Schedule
 from pyasync.study.plan import as_trained, schedule_named
 from pyasync.study.recipe import Recipe
 
-# Channels, kernel, stride, padding of each convolution, then the width of its average pooling.
+# For each convolution: channels, kernel, stride, padding, and the width of its average pooling.
 CONVOLUTIONS = {
     "conv_stride": ((8, 3, 2, 0, 1), (16, 3, 2, 1, 1), (32, 3, 2, 1, 1)),
     "conv_pool": ((12, 5, 1, 0, 2), (32, 5, 1, 0, 2)),
@@ -33,10 +33,10 @@ def build(
     *,
     threads: int | None = None,
 ) -> AsyncNetwork:
-    """Make the model that a recipe describes, untrained.
+    """Build the model that a recipe describes, untrained.
 
-    Populations are "hidden1", … and "output". Weights are drawn from `recipe.seed` alone; PyTorch's
-    own generator is neither used nor moved.
+    Populations are named "hidden1", … and "output". Weights depend only on `recipe.seed`; PyTorch's
+    own generator is neither used nor advanced.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def build(
     input_shape : int or tuple of int
         Shape of one timestep's input.
     n_outputs : int
-        Output neurons, one a class.
+        Output neurons, one per class.
     dt : float
         Length of a timestep in seconds.
     threads : int, optional
@@ -86,7 +86,7 @@ def build(
         threads=threads,
     )
     chance = torch.Generator("cpu").manual_seed(recipe.seed)
-    # PyTorch draws weights of its own before they are drawn here.
+    # PyTorch's modules initialise themselves first, with PyTorch's own generator.
     with torch.device("cpu"), torch.random.fork_rng(devices=[]):
         chain, laterals = _modules(recipe, model._input_shape, n_outputs)
         names = [f"hidden{number + 1}" for number in range(len(chain) - 1)] + ["output"]
@@ -103,7 +103,7 @@ def build(
 
 
 def training_schedule(recipe: Recipe) -> Schedule | RandomSchedules:
-    """The schedule of training: one, or what draws one for each batch."""
+    """The schedule for training, or a `RandomSchedules` that draws one for each batch."""
     F = recipe.forward_group_size
     mixed = recipe.schedule == "mixed"
     if isinstance(F, int) and not mixed:
@@ -117,12 +117,12 @@ def training_schedule(recipe: Recipe) -> Schedule | RandomSchedules:
 def _modules(
     recipe: Recipe, shape: Shape, n_outputs: int
 ) -> tuple[list[tuple[nn.Module, Shape]], list[nn.Module]]:
-    """The feed-forward maps with their shapes, and those of hidden populations to themselves."""
+    """The feed-forward maps with their target shapes, and the recurrent maps of the populations."""
     try:
         chain = list(_chain(recipe, shape, n_outputs))
         sizes = [prod(shape) for _, shape in chain[:-1]] if recipe.recurrent else []
         return chain, [nn.Linear(n, n, bias=False, dtype=torch.float32) for n in sizes]
-    except (RuntimeError, TypeError) as error:  # no memory; a size beyond int64
+    except (RuntimeError, TypeError) as error:  # out of memory, or a size beyond int64
         if recipe.architecture == "linear" and recipe.hidden:
             given = f"{n_outputs}, with hidden = {recipe.hidden}"
         else:
@@ -132,7 +132,7 @@ def _modules(
 
 
 def _chain(recipe: Recipe, shape: Shape, n_outputs: int) -> Iterator[tuple[nn.Module, Shape]]:
-    """The feed-forward maps, each with the shape of the population that it reaches."""
+    """The feed-forward maps, each with the shape of its target population."""
     if recipe.architecture == "linear":
         sizes = [*recipe.hidden, n_outputs]
     else:

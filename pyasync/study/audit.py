@@ -22,7 +22,7 @@ from pyasync.study.plan import NAMES, run_label, runs_of
 from pyasync.study.report import AuditReport, AuditRow, Example
 from pyasync.study.run import Run, run
 
-#: Free runs differ, so each is repeated.
+#: Number of times that a free run is repeated, since no two need be the same.
 FREE_RUNS = 5
 _CURVE_POINTS = 80
 
@@ -42,34 +42,35 @@ def audit(
 ) -> AuditReport:
     """Run a trained network layer by layer, and then event by event under several schedules.
 
-    A network trained layer by layer has only ever seen neurons that wait for the whole layer before
-    them. Hardware and simulators that work event by event do not wait; the audit shows what that
-    does to accuracy, spikes, latency and work.
+    In a network trained layer by layer, neurons have always waited for the whole layer before them.
+    Event-driven hardware and simulators do not wait; the audit shows how that changes accuracy,
+    spikes, latency and work.
 
     Parameters
     ----------
     network : Network
-        A trained network; one class an output neuron.
+        A trained network with one output neuron per class.
     x : SpikeBatch, or array [T, B, *input_shape]
         Test samples.
     y : array of integers [B]
-        The class of each.
+        The class of each sample.
     schedules : sequence of str or Schedule, optional
-        Names ("random", "momentum", "fifo", "lifo") run with every F of `forward_group_sizes`,
-        schedules as they are. "free" is `FreeRunning`, every sample on all threads, run five times
-        for the spread. Layered is always run. None: random, momentum, fifo, free.
+        The names "random", "momentum", "fifo" and "lifo" are run with every F of
+        `forward_group_sizes`, schedules as they are. "free" is `FreeRunning` with every sample on
+        all threads, run five times to measure the spread. Layered is always run. None: random,
+        momentum, fifo, free.
     forward_group_sizes : sequence of int
         F: how many pending spikes are delivered together.
     dt : float, optional
-        Seconds of a timestep; not needed when the SpikeBatch has one.
+        Length of a timestep in seconds; not needed if `x` is a SpikeBatch that has one.
     seed : int
-        Of everything random.
+        Determines everything random.
     threads : int, optional
-        Worker threads; all cores if not given. No result but the free run's depends on it.
+        Worker threads; all cores if not given. Only the results of free runs depend on it.
     progress : bool
         Whether to show progress on a terminal.
     finished : callable, optional
-        Called with the report so far whenever a schedule is finished, the baseline excepted.
+        Called with the report so far whenever a schedule other than the baseline is finished.
 
     Returns
     -------
@@ -80,7 +81,7 @@ def audit(
     InputError
         If an argument is not as described.
     ScheduleError
-        If a schedule is unknown, a group size is none, or a schedule cannot run this network.
+        If a schedule is unknown, a group size is invalid, or a schedule cannot run this network.
 
     Examples
     --------
@@ -102,10 +103,10 @@ def audit(
         accepted = "a pyasync.Network (`model.network()` of a model of pyasync.nn)"
         raise InputError(expected("network", type(network).__name__, accepted))
     callback(InputError, "finished", finished)
-    # As plain numbers, because the report says them in JSON.
+    # A plain int, because the report writes it as JSON.
     seed = integer(InputError, "seed", seed)
     batch = x if isinstance(x, SpikeBatch) else SpikeBatch.from_dense(x, dt)
-    # Before the labels: those of other data may seem wrong for this network.
+    # Check the input before the labels: with data for another network, they would be blamed.
     *_, dt = read_input(network, batch, dt, batch_first=False)
     labels = measures.labels(y, len(batch), len(network.output_ids))
     runs = _runs(schedules, forward_group_sizes)
@@ -137,7 +138,7 @@ def _report(
     shown: Schedule,
     options: dict[str, Any],
 ) -> AuditReport:
-    """Gather what is finished: a run and its row for each schedule, layered first."""
+    """Report on what is finished: a run and its row for each schedule, layered first."""
     most = max(each.most_spikes for each in done)
     grid = np.unique(np.geomspace(1, max(most, 2), _CURVE_POINTS).round().astype(np.int64))
     sample = int(np.argmax(done[0].correct(labels)))

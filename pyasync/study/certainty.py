@@ -1,19 +1,19 @@
-"""When a difference in accuracy is called one."""
+"""When a difference in accuracy counts as significant."""
 
 from __future__ import annotations
 
 import math
 
-# A worst of many runs is looked for: two standard errors would too often be chance.
+# The worst of many runs is picked, so two standard errors would too often be exceeded by chance.
 SURE = 3.0
 
 
 def shows(difference: float, error: float, n_samples: int) -> bool:
     """Whether a paired difference in accuracy is more than chance.
 
-    It must be more than three standard errors, those of the spread about no difference: McNemar's
-    test (Psychometrika 12, 1947). The spread about the difference itself is 0 where all of a few
-    samples changed alike, and would call one sample certain.
+    It has to exceed three standard errors, computed under the hypothesis of no difference, as in
+    McNemar's test (Psychometrika 12, 1947). The spread around the observed difference would not do:
+    it is 0 if a few samples all changed alike, so that even one sample would be significant.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def shows(difference: float, error: float, n_samples: int) -> bool:
 
 
 def amount(difference: float, error: float) -> str:
-    """How large a difference is, and its error, in points.
+    """Size of a difference, and its error, in percentage points.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def amount(difference: float, error: float) -> str:
 
 
 def points(difference: float, error: float) -> str:
-    """A signed difference and its error in points; one that rounds to 0 has no minus.
+    """A signed difference and its error in percentage points; never "-0.0".
 
     Examples
     --------

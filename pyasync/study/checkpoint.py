@@ -1,4 +1,4 @@
-"""Checkpoints: a training as it stands, in one file that is whole at any moment."""
+"""Checkpoints: the state of a training, in one file that is whole at any moment."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from pyasync._files import drafted
 from pyasync.errors import FileError, expected
 from pyasync.study.recipe import Recipe
 
-# Version 1 had Adam, of which weight decay meant something else; 2 another digest of the samples.
+# Version 1 used Adam, where weight decay had another meaning; 2 had another digest of the samples.
 FORMAT, VERSION = "pyasync.Training", 3
 ACCEPTED = f"a whole checkpoint of a pyasync training, version {VERSION}"
-# What torch.load and zipfile raise for a file that is cut, altered, or of something else.
+# What torch.load and zipfile raise for a file that is truncated, altered, or not a checkpoint.
 UNREADABLE = (
     *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError),
     *(RuntimeError, AssertionError, pickle.UnpicklingError),
@@ -29,7 +29,7 @@ UNREADABLE = (
 
 
 def save(path: str | os.PathLike[str], recipe: Recipe, samples: str, state: dict[str, Any]) -> None:
-    """Write the state of a training; killed at any moment, the old file or the new one is there.
+    """Write the state of a training; if killed at any moment, the old or the new file remains.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def save(path: str | os.PathLike[str], recipe: Recipe, samples: str, state: dict
         The file; one that exists is replaced.
     recipe : Recipe
     samples : str
-        What tells those trained on from others, as `pyasync.study.samples.fingerprint` does.
+        Identifies the training samples; see `pyasync.study.samples.fingerprint`.
     state : dict
         Tensors, numbers, strings, and lists and dicts of them.
 
@@ -53,7 +53,7 @@ def save(path: str | os.PathLike[str], recipe: Recipe, samples: str, state: dict
         "samples": samples,
         "state": state,
     }
-    # One mark, so that what a killed process left half written is written over.
+    # A fixed mark, so that the draft that a killed process left behind is overwritten.
     with drafted(path, "checkpoint", mark="draft") as draft, draft.open("wb") as file:
         torch.save(content, file)
         file.flush()
@@ -62,17 +62,17 @@ def save(path: str | os.PathLike[str], recipe: Recipe, samples: str, state: dict
 
 @contextmanager
 def held(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Keep a checkpoint for one training: another one is refused, wherever it runs.
+    """Lock a checkpoint for one training; another training is refused, even in another process.
 
     Raises
     ------
     FileError
         If another training holds it, or its folder cannot be written to.
     """
-    # Of a process that was killed the file stays, but not the lock.
+    # If the process is killed, the lock file remains but the lock is released.
     lock = FileLock(f"{os.fspath(path)}.lock")
     try:
-        os.stat(os.path.dirname(os.path.abspath(path)))  # which the lock would make
+        os.stat(os.path.dirname(os.path.abspath(path)))  # or FileLock would create the folder
         lock.acquire(timeout=0)
     except Timeout as error:
         given = f"{path}, which a training that is under way writes"
@@ -83,9 +83,9 @@ def held(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     finally:
-        # While it is held: later the file of that name may be the lock of another. Who has opened
-        # it meanwhile is told by filelock that what it locks has no name. Windows removes none that
-        # is open; there filelock does, on release.
+        # Remove the file while holding the lock: afterwards it may be another training's lock. If
+        # another has opened it meanwhile, filelock notices that the file it locks has been removed.
+        # Windows cannot remove an open file; there filelock removes it on release.
         with suppress(OSError):
             os.unlink(lock.lock_file)
         lock.release()
@@ -97,12 +97,12 @@ def load(path: str | os.PathLike[str], recipe: Recipe, samples: str) -> dict[str
     Raises
     ------
     FileError
-        If the file is no whole checkpoint, or of another recipe or other samples.
+        If the file is not a whole checkpoint, or is of another recipe or other samples.
     """
     try:
         if not zipfile.is_zipfile(path):
             raise ValueError("not an archive as torch.save writes it")
-        # PyTorch does not look at the checksums.
+        # PyTorch does not verify the checksums.
         with zipfile.ZipFile(path) as archive:
             if (damaged := archive.testzip()) is not None:
                 raise ValueError(f"{damaged} in it is damaged")
@@ -131,6 +131,6 @@ def load(path: str | os.PathLike[str], recipe: Recipe, samples: str) -> dict[str
 
 
 def unusable(path: str | os.PathLike[str], error: BaseException) -> FileError:
-    """The error for a file that is no checkpoint, or not that of its training."""
+    """The error for a file that is not a checkpoint, or not of this training."""
     reason = getattr(error, "strerror", None) or str(error).partition("\n")[0] or repr(error)
     return FileError(expected("checkpoint", f"{path} ({reason})", ACCEPTED))

@@ -1,4 +1,4 @@
-"""What a run costs on event-driven hardware: three counts, each with a price that the user sets."""
+"""The energy of a run on event-driven hardware: three counts, times prices that the user sets."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Protocol
 from pyasync._checks import real
 from pyasync.errors import InputError
 
-# Of so much a sample of 10^12 events is still a number.
+# With this price, the energy of a sample with 10^12 events is still finite.
 _MOST = 1e100
 _ACCEPTED = f"joules, a number from 0 to {_MOST:g}"
 
 
 class Work(Protocol):
-    """What is priced: counts of one run, or means over many."""
+    """The counts that are priced: those of one run, or means over many."""
 
     @property
     def synaptic_operations(self) -> float: ...
@@ -28,7 +28,7 @@ class Work(Protocol):
 
 @dataclass(frozen=True)
 class Energy:
-    """Joules of a run, by what they were spent on.
+    """Energy of a run in joules, by what it was spent on.
 
     Attributes
     ----------
@@ -48,37 +48,37 @@ class Energy:
 
     @property
     def total(self) -> float:
-        """Joules in all."""
+        """Total energy in joules."""
         return self.synaptic_operations + self.neuron_updates + self.spikes
 
 
 @dataclass(frozen=True)
 class EnergyModel:
-    """Prices of the three things that an event-driven network does.
+    """Energy prices of the three operations of an event-driven network.
 
-    The energy of a run is a sum of three products: events delivered through synapses, updates of
-    neurons, and spikes sent, each times its price. The three are reported apart, since asynchronous
-    execution moves work between them: a neuron may be updated many times in a timestep instead of
-    once, while fewer spikes and events may be needed.
+    The energy of a run is the sum of three products: events delivered through synapses, updates of
+    neurons, and spikes sent, each times its price. The three are reported separately, since
+    asynchronous execution shifts work between them: a neuron may be updated many times in a
+    timestep instead of once, while fewer spikes and events may be needed.
 
     The defaults are the figures of Intel's Loihi (14 nm, 0.75 V; simulated before silicon) in
     table 2 of Davies et al., *Loihi: A Neuromorphic Manycore Processor with On-Chip Learning*, IEEE
     Micro 38(1), 2018: 23.6 pJ for a synaptic operation (their minimum), 81 pJ for the update of an
-    active neuron, 1.7 pJ for a spike within a tile. Chips differ by orders of magnitude and a chip
-    for asynchronous execution may have other ratios, so set your own. For plain arithmetic, without
-    memory, Horowitz, *Computing's Energy Problem*, ISSCC 2014, has 0.9 pJ for the addition of two
-    32-bit floats at 45 nm.
+    active neuron, 1.7 pJ for a spike within a tile. Chips differ by orders of magnitude, and a chip
+    for asynchronous execution may have other ratios, so set your own prices. For plain arithmetic
+    without memory access, Horowitz, *Computing's Energy Problem*, ISSCC 2014, gives 0.9 pJ for the
+    addition of two 32-bit floats at 45 nm.
 
-    Not priced, since it is the same for every schedule: leakage between events, static power, and
-    the input's way to the chip.
+    Leakage between events, static power, and sending the input to the chip are left out, being the
+    same for every schedule.
 
     Parameters
     ----------
     synaptic_operation : float
         Joules to deliver one event through one synapse.
     neuron_update : float
-        Joules to update one neuron once: in asynchronous execution a neuron that events reached in
-        a forward step, in layered execution every neuron in every timestep.
+        Joules to update one neuron once. Asynchronous execution updates the neurons that events
+        reached, in each forward step; layered execution updates every neuron in every timestep.
     spike : float
         Joules to send one spike, however many synapses it has.
 
@@ -111,12 +111,12 @@ class EnergyModel:
             object.__setattr__(self, field.name, price)
 
     def of(self, work: Work) -> Energy:
-        """Price counts: of a result (arrays then), of an `AuditRow`, or of anything that has them.
+        """Price the counts of a `Result` (giving arrays), an `AuditRow`, or any similar object.
 
         Parameters
         ----------
         work : object
-            With `synaptic_operations`, `neuron_updates` and `spikes`, numbers or arrays.
+            With attributes `synaptic_operations`, `neuron_updates` and `spikes`: numbers or arrays.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""One trained network on the test samples under every schedule of a study."""
+"""Evaluate one trained network on the test samples under every schedule of a study."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from pyasync.study.report import AuditRow
 from pyasync.study.run import Run, run
 from pyasync.study.samples import Samples
 
-# The same for every network and seed, so that curves can be averaged: 20 points a decade.
+# Spikes after which samples are cut, 20 points per decade. They are the same for every network and
+# seed, so that curves can be averaged.
 _ROUNDED = np.geomspace(1, 1e7, 141).round().astype(np.int64)
 ANYTIME = _ROUNDED[np.diff(_ROUNDED, prepend=0) > 0]
 
@@ -27,13 +28,13 @@ class Evaluation:
     Attributes
     ----------
     rows : tuple of AuditRow
-        One a schedule; `accuracy_drop` is against the network's own layered run.
+        One per schedule; `accuracy_drop` is relative to the network's own layered run.
     correct : bool [n_runs, n_samples]
         Which samples were decided correctly.
     anytime : float64 [n_runs, len(ANYTIME)]
-        Accuracy had every sample been cut after so many spikes.
+        Accuracy if every sample were cut after each number of spikes in `ANYTIME`.
     most_spikes : int
-        Of any sample in any run: no curve changes after so many.
+        Largest number of spikes of any sample in any run; beyond it no curve changes.
     """
 
     rows: tuple[AuditRow, ...]
@@ -69,7 +70,7 @@ def evaluate(
 
 
 def _anytime(done: Run, y: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Accuracy at `ANYTIME`; nothing changes after the last spike."""
+    """Accuracy at `ANYTIME`, computed only as far as it changes, up to the last spike."""
     changing = int(np.searchsorted(ANYTIME, done.most_spikes, side="left")) + 1
     curve = done.curve(y, ANYTIME[:changing])
     return np.concatenate([curve, np.full(len(ANYTIME) - len(curve), curve[-1])])

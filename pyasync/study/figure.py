@@ -1,4 +1,4 @@
-"""The audit's figure: one sample's spikes in two orders, and accuracy against spikes spent."""
+"""The audit's figure: one sample's spikes in two orders, and accuracy against spikes fired."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pyasync.network import Population
     from pyasync.study.report import AuditReport
 
-# Okabe and Ito's colours, told apart by people with every kind of colour vision.
+# Okabe and Ito's colours, which can be told apart with any kind of colour vision.
 OUTPUT = "#D55E00"
 SCHEDULES = ("#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#F0E442", "#0072B2")
 _SPIKES_SHOWN = 200
@@ -38,7 +38,7 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def drawing(path: str | os.PathLike[str], size: tuple[float, float]) -> Iterator[Any]:
-    """Give an empty figure of so many inches, and write it to a PNG, SVG or PDF file."""
+    """Yield an empty figure of this size in inches, then write it to a PNG, SVG or PDF file."""
     matplotlib = needed("matplotlib", "figures need it")
     from matplotlib.figure import Figure
 
@@ -95,9 +95,9 @@ def raster(
     events: npt.NDArray[Any],
     label: int | None = None,
 ) -> None:
-    """Draw emitted spikes, rows of `Trace.to_events`, in their order over the neurons.
+    """Draw emitted spikes (rows of `Trace.to_events`) by neuron, in the order of emission.
 
-    With `label`, the correct class, the spikes of other output neurons are crosses.
+    With `label`, the correct class, spikes of the other output neurons are drawn as crosses.
     """
     from matplotlib import colormaps
 
@@ -138,7 +138,7 @@ def _title(axes: Any, report: AuditReport, events: Any, name: str) -> None:
 
 
 def heading(figure: Any, text: str) -> None:
-    """Put a title above everything in a figure, at its left."""
+    """Put a title above everything in a figure, aligned left."""
     figure.suptitle(text, x=0.008, ha="left", fontweight="bold", fontsize=11.5)
 
 
@@ -160,7 +160,7 @@ def _anytime(figure: Any, report: AuditReport) -> None:
     begin = int(np.argmax(decided)) if decided.any() else 0
     axes.set_xscale("log")
     low = report.anytime_spikes[max(begin - 1, 0)]
-    # Of a silent network there is no more than the lowest.
+    # For a silent network both limits would be equal.
     axes.set_xlim(low, max(report.anytime_spikes[-1], low + 1))
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(ScalarFormatter())

@@ -9,17 +9,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Grid:
-    """A table: its columns, its lines, and what the reader must know beside it.
+    """A table: its columns, its lines, and notes for the reader.
 
     Attributes
     ----------
     columns : tuple of str
     lines : tuple of tuple of str
     words : int
-        How many of the first columns hold words; the others hold numbers and are set right.
+        Number of leading columns that hold words; the others hold numbers and are right-aligned.
     notes : tuple of str
     rules : tuple of int
-        Lines above which a rule is drawn, where the layout has rules.
+        Indices of the lines above which a rule is drawn, in layouts that have rules.
 
     Examples
     --------
@@ -38,7 +38,7 @@ class Grid:
     rules: tuple[int, ...] = ()
 
     def to_text(self) -> str:
-        """Lay it out in plain text."""
+        """Lay the table out as plain text."""
         widths = [max(map(len, column)) for column in zip(self.columns, *self.lines, strict=True)]
 
         def laid(cells: tuple[str, ...]) -> str:
@@ -54,14 +54,14 @@ class Grid:
         return "\n".join([*text, *([""] if self.notes else []), *self.notes])
 
     def to_markdown(self) -> str:
-        """Lay it out as a Markdown table, its notes below."""
+        """Lay the table out as Markdown, with its notes below."""
         sides = ["---" if index < self.words else "---:" for index in range(len(self.columns))]
         rows = [self.columns, tuple(sides), *self.lines]
         table = ["| " + " | ".join(c.replace("|", r"\|") for c in row) + " |" for row in rows]
         return "\n".join([*table, *(f"\n{note}" for note in self.notes)])
 
     def to_html(self) -> str:
-        """Lay it out as an HTML table, its notes below."""
+        """Lay the table out as HTML, with its notes below."""
 
         def row(kind: str, cells: tuple[str, ...]) -> str:
             return "".join(
@@ -77,7 +77,7 @@ class Grid:
         return "\n".join([*text, *(f"<p class=note>{escape(note)}</p>" for note in self.notes)])
 
     def to_rich(self) -> Any:
-        """Lay it out for the package rich."""
+        """Lay the table out for the package rich."""
         from rich.console import Group
         from rich.table import Table
         from rich.text import Text
@@ -89,6 +89,6 @@ class Grid:
         for index, line in enumerate(self.lines):
             if index in self.rules:
                 table.add_section()
-            table.add_row(*map(Text, line))  # text, not markup: names may have brackets
+            table.add_row(*map(Text, line))  # not as markup, because names may have brackets
         notes = [Text(note, "dim") for note in self.notes]
         return Group(table, *([Text()] if notes else []), *notes)

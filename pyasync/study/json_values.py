@@ -1,4 +1,4 @@
-"""What the JSON of every report says in the same way."""
+"""Values that are written alike in the JSON of every report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pyasync.network import Network
 
 
 def number(value: Any) -> Any:
-    """A value as JSON can say it: null for what is not a number."""
+    """A value in JSON-compatible form: None for NaN and infinity."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -1,4 +1,4 @@
-"""Training in the ordinary way: layer by layer in every timestep, by PyTorch's own gradient."""
+"""Ordinary training: layer by layer in every timestep, with PyTorch's own autograd."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def train_layered(
 ) -> Network:
     """Train a feed-forward network as spiking networks are usually trained: layer-synchronised.
 
-    The network is what `Layered()` runs: in each timestep each layer waits for the whole layer
-    before it, `v <- v * beta`, `v' = v + W s`, a spike where `v' > v_threshold`, then `v <- 0`.
-    Learning is back-propagation through time with the surrogate gradient atan(2) of snnTorch, the
-    reset outside the gradient, Adam, and cross-entropy on the output spikes of every timestep.
-    Weights start as Glorot's uniform; there are no biases.
+    The computation is that of `Layered()`: in each timestep each layer waits for the whole layer
+    before it. `v <- v * beta`, `v' = v + W s`, and where `v' > v_threshold` the neuron spikes and
+    `v <- 0`. Learning is back-propagation through time with snnTorch's surrogate gradient atan(2),
+    the reset detached, Adam, and cross-entropy on the output spikes of every timestep. Initial
+    weights are Glorot-uniform; there are no biases.
 
     Parameters
     ----------
@@ -60,24 +60,24 @@ def train_layered(
     hidden : sequence of int
         Neurons of each hidden layer.
     n_outputs : int, optional
-        Output neurons, one a class; None: the highest class in `y` plus one.
+        Output neurons, one per class; None: the highest class in `y` plus one.
     tau_mem : float
         Membrane time constant in seconds; `inf` for neurons that do not leak. With the default,
         30 % of a potential is lost in 10 ms.
     v_threshold : float
         Threshold of every neuron.
     epochs, batch_size : int
-        Passes over the samples, and samples a step.
+        Passes over the samples, and samples per optimiser step.
     learning_rate : float
-        Of Adam.
+        Learning rate of Adam.
     input_dropout : float
         Fraction of input spikes left out at random in training, 0 <= p < 1; the others are scaled
         up by 1 / (1 - p).
     seed : int
-        Decides initial weights, order of samples and dropout: the same seed, PyTorch and number
-        of threads give the same network.
+        Determines initial weights, sample order and dropout. The same seed, PyTorch version and
+        number of threads give the same network.
     threads : int
-        Of PyTorch; more than one pays for wide layers only.
+        Threads of PyTorch; more than one pays off only for wide layers.
     progress : bool
         Whether to show progress on a terminal.
 
@@ -112,7 +112,7 @@ def train_layered(
     neuron = LIF(tau_mem=tau_mem, v_threshold=v_threshold)
     torch = needed("torch", "training needs it")
     work = Progress("training, layered", epochs * len(x), "samples", shown=progress)
-    # Whatever the defaults of PyTorch are.
+    # Independent of PyTorch's current default device, gradient mode and number of threads.
     with torch.device("cpu"), torch.enable_grad(), torch_threads(torch, threads), work as bar:
         chance = torch.Generator("cpu").manual_seed(seed)
         weights = [_glorot(torch, rows, columns, chance) for columns, rows in pairwise(sizes)]
@@ -139,10 +139,10 @@ def train_layered(
 def run_layered(
     weights: Tensors, spikes: torch.Tensor, beta: float, v_threshold: float
 ) -> torch.Tensor:
-    """Run the layers on `spikes` [B, T, n_inputs]: the last one's spikes [B, T, n_outputs].
+    """Run the layers on `spikes` [B, T, n_inputs]; return those of the last, [B, T, n_outputs].
 
-    Without feedback a layer needs nothing but the spikes of the layer before it, so each layer is
-    run over all timesteps at once; the result is that of visiting all layers in every timestep.
+    Without feedback a layer depends only on the spikes of the layer before it, so each layer runs
+    over all timesteps before the next; the result equals visiting all layers in every timestep.
     """
     torch = needed("torch", "training needs it")
     for weight in weights:
@@ -171,7 +171,7 @@ def _dense(batch: SpikeBatch, kept: npt.NDArray[np.bool_], scale: float) -> npt.
 
 @contextmanager
 def torch_threads(torch: Any, threads: int) -> Iterator[None]:
-    """Give PyTorch so many threads for the time being."""
+    """Temporarily set the number of PyTorch's threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

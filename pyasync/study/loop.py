@@ -1,4 +1,4 @@
-"""The loop of a training: a state, what a step does to it, and how it is kept."""
+"""The training loop: its state, what a step does to it, and how checkpoints keep it."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from pyasync.study.recipe import Recipe
 from pyasync.study.samples import fingerprint
 
 Samples = tuple[SpikeBatch, npt.NDArray[np.int64]]
-# What random numbers are for: each purpose has its own stream, whatever the others draw.
+# Purposes of random numbers: each has its own stream, independent of what the others draw.
 ORDER, FORWARD, SHIFT = 1, 2, 3
-# Where in an epoch a training stands.
+# The position within an epoch: attributes of `Loop`, with their types.
 POSITION = {
     **dict.fromkeys(("batch", "seen", "correct", "spikes"), int),
     **dict.fromkeys(("loss", "seconds"), float),
@@ -40,23 +40,23 @@ POSITION = {
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the samples was like.
+    """Results of one pass over the samples.
 
     Attributes
     ----------
     epoch : int
-        From 1.
+        Number of the epoch, from 1.
     loss : float
-        Mean over the samples as they were trained on, spike cost included.
+        Mean loss over the samples while they were trained on, including the spike cost.
     accuracy : float
-        Fraction of the training samples decided rightly as they were trained on, with dropouts; the
-        decision is `Result.decisions`.
+        Fraction of the training samples decided correctly while they were trained on, with
+        dropouts. The decision is that of `Result.decisions`.
     spikes : float
-        Spikes of all neurons per training sample, as they were trained on.
+        Mean number of spikes per training sample, over all neurons, while trained on.
     seconds : float
-        Time of training, without validation and checkpoints.
+        Training time, without validation and checkpoints.
     validation_accuracy, validation_spikes : float or None
-        The same on the validation samples after the epoch, without dropouts.
+        The same for the validation samples after the epoch, without dropouts.
     """
 
     epoch: int
@@ -69,7 +69,7 @@ class Epoch:
 
 
 class Loop:
-    """A training on its way: all that a step changes, and that a checkpoint holds.
+    """A training in progress: everything that a step changes and a checkpoint stores.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class Loop:
         (self.x, self.labels), self.validation = samples, validation
         assert self.x.dt is not None
         self.model = build(recipe, self.x.input_shape, n_outputs, self.x.dt, threads=threads)
-        # Decay would pull a logarithm of seconds to 0, a time constant to a second.
+        # Decay would pull `log_tau_mem` towards 0, that is, time constants towards 1 second.
         groups: list[dict[str, Any]] = [
             {"params": list(self.model.projections.parameters())},
             {"params": list(self.model.neurons.parameters()), "weight_decay": 0.0},
@@ -110,11 +110,11 @@ class Loop:
 
     @property
     def remaining(self) -> int:
-        """Samples that are still to be trained on, each as often as there are epochs."""
+        """Number of samples still to be trained on, counted once for each remaining epoch."""
         return (self.recipe.epochs - len(self.history)) * len(self.x) - self.seen
 
     def run_epoch(self, bar: Progress) -> Epoch:
-        """Train to the end of the epoch, from wherever in it the training stands."""
+        """Train to the end of the current epoch, from the current position in it."""
         seed, size = self.recipe.seed, self.recipe.batch_size
         order = np.random.Generator(np.random.Philox(drawn(seed, ORDER, len(self.history))))
         picked = order.permutation(len(self.x))
@@ -124,7 +124,7 @@ class Loop:
             first = self.batch * size
             self._step(picked[first : first + size])
             self.seconds += time.perf_counter() - start
-            # Short, so that 80 columns hold it beside the rate and the time left.
+            # Short, to fit into 80 columns beside the rate and the time left.
             note = f"loss {self.loss / self.seen:.3f}, accuracy {self.correct / self.seen:.3f}, "
             note += f"{self.spikes / self.seen:,.0f} spikes"
             bar.advance(min(size, len(self.x) - first), note)
@@ -202,7 +202,7 @@ class Loop:
         return result.accuracy(y), float(result.spikes.mean())
 
     def network(self) -> Network:
-        """The network as it is trained so far.
+        """The network as trained so far.
 
         Raises
         ------
@@ -214,11 +214,11 @@ class Loop:
 
     @contextmanager
     def _weights(self) -> Iterator[None]:
-        """Blame the training for weights that no network may have, once it has changed any."""
+        """Report invalid weights as a diverged training, if any step has changed them yet."""
         try:
             yield
         except NetworkError as error:
-            # That of the last step.
+            # The epoch of the last step.
             epoch = len(self.history) + (self.batch > 0)
             if epoch == 0:
                 raise
@@ -228,7 +228,7 @@ class Loop:
             raise NetworkError(expected("recipe", given, accepted)) from error
 
     def keep_at(self, path: Path, every: float) -> None:
-        """Keep checkpoints at `path`, at most `every` seconds apart; go on from one that is there.
+        """Keep checkpoints at `path`, about every `every` seconds; resume from an existing one.
 
         Raises
         ------
@@ -269,7 +269,7 @@ class Loop:
 
 
 def drawn(seed: int, *position: int) -> int:
-    """A number of 64 bits for a purpose and a position: nothing depends on what was drawn before.
+    """A random 64-bit number for a purpose and a position, independent of any other draws.
 
     Examples
     --------
@@ -281,7 +281,7 @@ def drawn(seed: int, *position: int) -> int:
 
 
 def learning_rate_at(recipe: Recipe, done: float) -> float:
-    """Learning rate when the fraction `done` of all steps is made.
+    """Learning rate when a fraction `done` of all steps has been made.
 
     Examples
     --------
@@ -300,7 +300,7 @@ def learning_rate_at(recipe: Recipe, done: float) -> float:
 
 
 def spike_cost_at(recipe: Recipe, done: float) -> float:
-    """Cost of a spike a sample when the fraction `done` of all steps is made.
+    """Cost of one spike per sample when a fraction `done` of all steps has been made.
 
     Examples
     --------

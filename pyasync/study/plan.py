@@ -15,7 +15,7 @@ from pyasync.study.recipe import Recipe
 SCHEDULES = ("layered", "random", "momentum", "fifo", "lifo")
 NAMES = (*SCHEDULES, "free")
 _GROUPED: dict[str, type[Random | Fifo | Lifo]] = {"random": Random, "fifo": Fifo, "lifo": Lifo}
-# F of a run where training draws it, or the nearest that training may draw.
+# F for running a network whose training drew F (or the nearest value that training could draw).
 _USUAL_GROUP = 8
 
 
@@ -29,7 +29,7 @@ class Job:
         The recipe's name.
     seed : int
     recipe : Recipe
-        With that seed.
+        The recipe, with this seed.
     """
 
     trained: str
@@ -46,7 +46,7 @@ class Plan:
     recipes : dict of str to Recipe
     seeds : tuple of int
     runs : tuple of Schedule
-        What every network is run under on the test samples, layered first.
+        The schedules under which every network is run on the test samples, layered first.
     """
 
     recipes: dict[str, Recipe]
@@ -61,17 +61,17 @@ class Plan:
         forward_group_sizes: Sequence[int],
         seeds: Sequence[int],
     ) -> Plan:
-        """Check and complete what was asked for.
+        """Check and complete a plan.
 
-        Layered execution is always run, being the baseline, and every network is run as it was
-        trained too, whether or not that was asked for.
+        Two kinds of runs are always added: layered execution, the baseline, and the schedules under
+        which the networks were trained.
 
         Raises
         ------
         InputError
-            If there is no recipe or no seed, or one twice.
+            If there is no recipe or no seed, or a seed occurs twice.
         ScheduleError
-            If a schedule or a group size is none.
+            If a schedule or a group size is invalid.
         """
         if not isinstance(recipes, Mapping) or not recipes:
             accepted = "recipes by name, one or more"
@@ -94,52 +94,52 @@ class Plan:
 
     @property
     def baseline(self) -> str:
-        """The recipe that all are compared with: the first layered one, or else the first."""
+        """The recipe that others are compared with: the first layered one, or else the first."""
         layered = [name for name, each in self.recipes.items() if each.schedule == "layered"]
         return (layered or list(self.recipes))[0]
 
     @property
     def unlayered(self) -> tuple[str, ...]:
-        """The recipes that train through asynchronous execution."""
+        """The names of the recipes that train through asynchronous execution."""
         return tuple(name for name, each in self.recipes.items() if each.schedule != "layered")
 
     @property
     def jobs(self) -> tuple[Job, ...]:
-        """The trainings in their order: all recipes of a seed, then the next seed."""
+        """The trainings in order: all recipes with one seed, then all with the next."""
         return tuple(self._jobs())
 
     def _jobs(self) -> Iterator[Job]:
-        # Seed by seed, so that what an interruption leaves can be compared.
+        # Seed by seed, so that the trainings finished before an interruption can be compared.
         for seed in self.seeds:
             for name, recipe in self.recipes.items():
                 yield Job(name, seed, recipe.replace(seed=seed))
 
     def title(self, trained: str) -> str:
-        """A recipe's name as people read it, with the F that it trains with."""
+        """A recipe's name for display; see `recipe_title`."""
         return recipe_title(trained, self.recipes[trained])
 
 
 def runs_of(
     schedules: Any, forward_group_sizes: Any, accepted: str, *, own: bool = False
 ) -> list[Schedule]:
-    """Give the runs that schedules stand for; one of them, or one F, need not be in a list.
+    """Return the runs that schedules stand for; a single schedule or F need not be in a list.
 
     Parameters
     ----------
     schedules : sequence of str or Schedule
-        Names, each of which stands for a run with every F; "layered" and "free" have none. A
+        A name stands for one run with every F, or for a single run if it is "layered" or "free". A
         schedule stands for itself.
     forward_group_sizes : sequence of int
-        Every F; none only where nothing that was asked for has one.
+        The values of F; may be empty if no schedule asked for needs one.
     accepted : str
-        What an error says that `schedules` may be.
+        Description of valid `schedules` for error messages.
     own : bool
-        Take schedules too, not only their names.
+        Accept schedules as well as names.
 
     Raises
     ------
     ScheduleError
-        If a schedule or a group size is none, or a size is missing.
+        If a schedule or a group size is invalid, or sizes are missing.
 
     Examples
     --------
@@ -170,8 +170,8 @@ def runs_of(
 
 
 def _listed(given: Any) -> list[Any]:
-    """What a sequence holds; of what is none, itself."""
-    if isinstance(given, str):  # a name, not its letters
+    """The items of a sequence as a list; anything else becomes a list of itself."""
+    if isinstance(given, str):  # one name, not a sequence of letters
         return [given]
     try:
         return list(given)
@@ -180,7 +180,7 @@ def _listed(given: Any) -> list[Any]:
 
 
 def schedule_named(name: str, forward_group_size: int, noise: float = 0.0) -> Schedule:
-    """Give the schedule of a name, with F and, for momentum, noise where it has them.
+    """Return the schedule with this name, with F if it has one, and noise if it is momentum.
 
     Examples
     --------
@@ -196,10 +196,10 @@ def schedule_named(name: str, forward_group_size: int, noise: float = 0.0) -> Sc
 
 
 def as_trained(recipe: Recipe) -> Schedule:
-    """Give the schedule that a network was trained with, for running it: without training's noise.
+    """Return the schedule that a network was trained with, for running it: without added noise.
 
-    Where training draws F, it is 8 or the nearest that it draws; where it draws the schedule, that
-    is random.
+    If training draws F, use 8 or the nearest value that it may draw; if training draws the
+    schedule, use random.
 
     Examples
     --------
@@ -215,7 +215,7 @@ def as_trained(recipe: Recipe) -> Schedule:
 
 
 def kind_label(schedule: Schedule) -> str:
-    """A schedule's name, with the noise and the seed that it has of its own.
+    """A schedule's name, with its noise and its own seed, if it has them.
 
     Examples
     --------
@@ -233,7 +233,7 @@ def kind_label(schedule: Schedule) -> str:
 
 
 def run_label(schedule: Schedule) -> str:
-    """A schedule and its F, as people read it.
+    """A schedule and its F, for display.
 
     Examples
     --------
@@ -246,7 +246,7 @@ def run_label(schedule: Schedule) -> str:
 
 
 def recipe_title(name: str, recipe: Recipe) -> str:
-    """Name a recipe, with its F where the name is that of its schedule.
+    """A recipe's name for display, with its F if the name is that of its schedule.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The study's numbers for each data set: every default that is a choice stands here, and why."""
+"""The study's hyper-parameters for each data set, with the reason for every choice."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pyasync._checks import choice
 from pyasync.errors import InputError
 from pyasync.study.recipe import Recipe
 
-# What all recipes share. Cross-entropy on the counts of all timesteps together, 0.3 a spike, is
-# better than on every timestep's (N-MNIST, digits 0-7: 97.4 % against 97.1 % random, F = 8, with
-# 15 % fewer spikes), with a cosine rate also at F = 1; both sides of the comparison gain.
+# Shared by all recipes. Cross-entropy on the total counts of all timesteps, with 0.3 per spike, is
+# better than on the counts of every timestep (N-MNIST, digits 0-7, random, F = 8: 97.4 % against
+# 97.1 %, with 15 % fewer spikes); with a cosine learning rate it is better at F = 1 too. Layered
+# training gains as well.
 _SHARED = Recipe(
     loss="rate",
     loss_scale=0.3,
@@ -22,25 +23,25 @@ _SHARED = Recipe(
 
 @dataclass(frozen=True)
 class Preset:
-    """What a study of one data set trains unless told otherwise.
+    """The default trainings of a study of one data set.
 
     Attributes
     ----------
     recipe : Recipe
-        What all trainings share.
+        The values that all trainings share.
     forward_group_size : int
         F of the unlayered trainings.
     refractory_dropout : float
-        Of the unlayered trainings; 0.8 is the paper's. Without any, accuracy falls by 6 to 8 points
-        (N-MNIST, digits 0-7).
+        That of the unlayered trainings; the paper uses 0.8. Without it, accuracy falls by 6 to 8
+        points (N-MNIST, digits 0-7).
     spike_cost : float
-        Of the unlayered trainings.
+        That of the unlayered trainings.
     dt : float or None
         Length of a timestep in seconds; None: the data's own.
     n_timesteps : int or None
         Timesteps of a sample; None: the data's own.
     tau_mem_timesteps : float or None
-        `tau_mem` in timesteps, where the data decides the timestep.
+        `tau_mem` in timesteps, for data that have their own timestep.
     """
 
     recipe: Recipe
@@ -53,7 +54,7 @@ class Preset:
 
     @property
     def times(self) -> dict[str, Any]:
-        """`dt` and `n_timesteps`, those of them that are not the data's own."""
+        """`dt` and `n_timesteps` by name, leaving out those that the data decide."""
         times = {"dt": self.dt, "n_timesteps": self.n_timesteps}
         return {name: value for name, value in times.items() if value is not None}
 
@@ -107,13 +108,13 @@ class Preset:
 
 
 PRESETS: dict[str, Preset] = {
-    # 5 000 MNIST digits seen by the simulated event camera, in 10 timesteps of 10 ms. The paper's
-    # network for N-MNIST. Compared on 1 000 samples held out of the 4 000 for training, two seeds:
-    # shifts of a pixel, less input dropout and longer training bring layered from 93 to 96 %.
-    # Random, F = 8, needs weight decay and small initial weights for the same (94 % without
-    # either). With scope "touched" in place of "spikes" it reaches 96.8 % at this spike cost, and
-    # 96.2 with as few spikes as "spikes" has for 95.5 (four folds of the training samples; layered
-    # there 96.4 %, which "touched" is in any case).
+    # 5 000 MNIST digits seen by the simulated event camera, in 10 timesteps of 10 ms, with the
+    # paper's network for N-MNIST. Compared on 1 000 samples held out of the 4 000 for training, two
+    # seeds: shifts by one pixel, less input dropout and longer training raise layered from 93 to
+    # 96 %. Random, F = 8, needs weight decay and small initial weights to reach the same (94 %
+    # without either). With gradient scope "touched" instead of "spikes" it reaches 96.8 % at this
+    # spike cost, and 96.2 % with as few spikes as "spikes" needs for 95.5 % (four folds of the
+    # training samples, where layered, which always uses "touched", has 96.4 %).
     "digits": Preset(
         _SHARED.replace(
             tau_mem=28e-3,
@@ -129,14 +130,14 @@ PRESETS: dict[str, Preset] = {
         ),
         spike_cost=4e-4,
     ),
-    # The paper's first saccade, 10 frames of 10 ms and batch size. Its tau is 1 ms (nothing is left
-    # of a potential after a frame); 28 ms, which keeps 70 %, is better for both sides. Compared on
-    # 6 000 samples held out of the 30 000 of digits 0-7 for training, random, F = 8: weight decay
-    # makes the network nearly indifferent to the order (F = 1: 97.3 % instead of 96.7; the worst
-    # order 97.0 instead of 96.2), smoothed labels and 30 epochs instead of 15 raise accuracy from
-    # 97.6 to 98.2 % and save a sixth of the spikes. Output neurons that wait for 5 events instead
-    # of 15, and a small spike cost, then cost 0.4 points and save a third of the spikes and a
-    # quarter of the time to decide.
+    # As in the paper: the first saccade, 10 frames of 10 ms, and the batch size. The paper's tau is
+    # 1 ms, which leaves nothing of a potential after a frame; 28 ms, which keeps 70 %, is better
+    # for both layered and unlayered training. Compared on 6 000 samples held out of the 30 000
+    # training samples of digits 0-7, random, F = 8: weight decay makes the network nearly
+    # indifferent to the order (F = 1: 97.3 % instead of 96.7; worst order: 97.0 instead of 96.2).
+    # Smoothed labels and 30 epochs instead of 15 raise accuracy from 97.6 to 98.2 % and save a
+    # sixth of the spikes. Output neurons that wait for 5 events instead of 15, and a small spike
+    # cost, then cost 0.4 points and save a third of the spikes and a quarter of the time to decide.
     "nmnist": Preset(
         _SHARED.replace(
             tau_mem=28e-3,
@@ -150,12 +151,13 @@ PRESETS: dict[str, Preset] = {
         dt=10e-3,
         n_timesteps=10,
     ),
-    # The paper's network and hyper-parameters for SHD are not known. Two populations of 128 are
+    # The paper's network and hyper-parameters for SHD are not known; two populations of 128 are
     # usual. The rest was found on 400 samples held out of the training samples of another set of
-    # spoken digits in SHD's form (2 400 samples for training; random, F = 8): 60 more epochs give
-    # 2 to 3 points; shifts of 5 channels and 40 ms instead of 20 and 60 ms 5 points; less
-    # refractory dropout and output neurons that wait for 6 events together 6; weight decay 5 (with
-    # a tenth of the input dropped). Layered has 58 to 62 % with and without weight decay.
+    # spoken digits in SHD's form (2 400 samples for training; random, F = 8). 60 more epochs give 2
+    # to 3 points; shifts of 5 channels and 40 ms instead of 20 channels and 60 ms give 5; less
+    # refractory dropout and output neurons that wait for 6 events give 6 together; weight decay
+    # (with a tenth of the input dropped) gives 5. Layered reaches 58 to 62 % with or without weight
+    # decay.
     "shd": Preset(
         _SHARED.replace(
             hidden=(128, 128),
@@ -176,7 +178,7 @@ PRESETS: dict[str, Preset] = {
     ),
     # The paper's convolutional network on 32 x 32 pixels, frames of 20 ms, fast sigmoid, batch of
     # 64 and 10 epochs; its beta of 0.7 is 56 ms. Groups of 64, since 3 163 neurons fire hundreds of
-    # spikes a timestep (the paper's convolutional networks are trained with F = 128).
+    # spikes per timestep (the paper's convolutional networks are trained with F = 128).
     "dvsgesture": Preset(
         Recipe(
             architecture="conv_pool",
@@ -190,8 +192,8 @@ PRESETS: dict[str, Preset] = {
         dt=20e-3,
         n_timesteps=75,
     ),
-    # Any other data: what digits, N-MNIST and spoken digits have in common, with a potential that
-    # keeps 70 % in a timestep.
+    # Any other data: what suits digits, N-MNIST and spoken digits alike, with potentials that keep
+    # 70 % per timestep.
     "npz": Preset(
         _SHARED.replace(epochs=20, batch_size=64, label_smoothing=0.1, weight_decay=0.3),
         tau_mem_timesteps=2.8,
@@ -200,5 +202,5 @@ PRESETS: dict[str, Preset] = {
 
 
 def preset_named(name: str) -> Preset:
-    """Return a preset by its name; InputError if there is none."""
+    """Return the preset with this name; InputError if there is none."""
     return PRESETS[choice(InputError, "preset", name, tuple(PRESETS))]

@@ -1,4 +1,4 @@
-"""Recipes: every hyper-parameter of a training, in one value that can be checked and stored."""
+"""Recipes: all hyper-parameters of a training, in one value that can be checked and stored."""
 
 from __future__ import annotations
 
@@ -19,105 +19,107 @@ from pyasync.study._recipe_values import checked
 
 @dataclass(frozen=True)
 class Recipe:
-    """Every hyper-parameter of a training; `train` turns it and samples into a network.
+    """All hyper-parameters of a training; `train` makes a network from a recipe and samples.
 
-    The defaults are the paper's for N-MNIST (arXiv 2408.05098 and its reference code), but for a
-    membrane that keeps 70 % of its potential from one frame of 10 ms to the next, with which both
-    sides of its comparison do better, and for `detach_reset`.
+    The defaults are the paper's for N-MNIST (arXiv 2408.05098 and its reference code), with two
+    exceptions: `detach_reset`, and a membrane that keeps 70 % of its potential from one frame of
+    10 ms to the next, which improves both layered and unlayered training.
 
     Parameters
     ----------
     hidden : tuple of int
-        Neurons of each hidden population, none or more, of the architecture "linear"; the others
-        have their own.
+        Neurons in each hidden population, if any, of the architecture "linear"; the other
+        architectures have their own.
     recurrent : bool
-        Join every hidden population to itself too, by a linear projection; "linear" only.
+        Also connect every hidden population to itself by a linear projection; "linear" only.
     architecture : {"linear", "conv", "conv_stride", "conv_pool"}
         "conv_stride": the paper's for N-MNIST, three convolutions of stride 2 with 8, 16 and 32
-        channels. "conv_pool": its for DVS Gesture, two 5 x 5 convolutions with 12 and 32 channels,
-        each averaged 2 x 2. "conv": "conv_pool" for an input of 32 x 32, else "conv_stride".
+        channels. "conv_pool": the paper's for DVS Gesture, two 5 x 5 convolutions with 12 and 32
+        channels, each followed by 2 x 2 average pooling. "conv": "conv_pool" for an input of
+        32 x 32, otherwise "conv_stride".
     bias : bool
-        Learn biases, which are 0 at first; without them a neuron without input is silent.
+        Learn biases, which are initially 0. Without biases, a neuron without input is silent.
     tau_mem : float
-        Membrane time constant in seconds, at first; `inf` for neurons that do not leak.
+        Initial membrane time constant in seconds; `inf` for neurons that do not leak.
     v_threshold : float
-        Firing threshold, at first.
+        Initial firing threshold.
     output_sync_threshold : int
-        Events that must have arrived at an output neuron in a timestep before one more lets it
-        fire. Output neurons then do not decide on the first spikes that happen to arrive.
+        An output neuron fires only after more than this many events have arrived at it in the
+        timestep. Output neurons then do not decide on the first few spikes that happen to arrive.
     learn_tau_mem : bool
         Learn the time constant of each neuron.
     learn_threshold : bool
         Learn the threshold of each neuron.
     weight_scale : float
-        Initial weights are Glorot's uniform times this.
+        Initial weights are Glorot-uniform times this.
     recurrent_scale : float
-        The same for the projections of `recurrent`: less, or neurons excite each other before
-        anything is learned.
+        The same for the recurrent projections. It should be smaller, or neurons excite each other
+        before anything is learned.
     schedule : {"random", "layered", "momentum", "fifo", "lifo", "mixed"}
         Order in which spikes are delivered in training; "mixed" draws one of the other five for
         each batch.
     forward_group_size : int or (int, int)
-        F, how many spikes go together; (smallest, largest) draws it for each batch, small ones as
-        often as large ones (log-uniformly).
+        F, the number of spikes delivered together. (smallest, largest) draws it log-uniformly for
+        each batch.
     momentum_noise : float
-        Width of the uniform noise that "momentum" adds to potentials in training, as the paper's.
+        Width of the uniform noise that "momentum" adds to potentials in training, as in the paper.
     gradient_scope : {"spikes", "next_emission", "touched"}, optional
-        Which updates get the gradient of a spike's effect on other neurons (docs/semantics.md, "The
-        gradient"). None: "touched" for "layered", which is ordinary back-propagation through time,
-        and else "spikes". "touched" may be more accurate, with more spikes. It takes 1.3 to 2 times
-        as long as "spikes" with small dense layers, 2.5 to 4 times with layers of 500 to 1 000
-        neurons and with convolutions.
+        Which updates receive the gradient of a spike's effect on other neurons (docs/semantics.md,
+        "The gradient"). None: "touched" for "layered", which is ordinary back-propagation through
+        time, and "spikes" for all others. "touched" may be more accurate, with more spikes. It
+        takes 1.3 to 2 times as long as "spikes" with small dense layers, and 2.5 to 4 times as long
+        with layers of 500 to 1 000 neurons and with convolutions.
     detach_reset : bool
-        Keep the reset out of the gradient; with it in, training with small groups may diverge.
+        Leave the reset out of the gradient; otherwise training with small groups may diverge.
     surrogate : {"atan", "fast_sigmoid", "sigmoid", "triangular", "straight_through_estimator"}
         Derivative of a spike, by its snnTorch name.
     surrogate_parameter : float, optional
-        Its `alpha`, `slope` or `threshold`. None: that of snnTorch, such as 2 for "atan" and 25 for
-        "fast_sigmoid".
+        Its `alpha`, `slope` or `threshold`. None: snnTorch's default, such as 2 for "atan" and 25
+        for "fast_sigmoid".
     epochs : int
         Passes over the samples.
     batch_size : int
-        Samples in a step of the optimiser.
+        Samples per step of the optimiser.
     learning_rate : float
-        Of AdamW, for a step.
+        Learning rate of AdamW.
     learning_rate_schedule : {"constant", "cosine"}
         "cosine" lets the rate fall to 0 along half a cosine.
     learning_rate_warmup : float
-        Fraction of a "cosine" training's steps in which the rate first rises linearly.
+        With "cosine", fraction of the steps in which the rate first rises linearly.
     weight_decay : float
         Weights and biases shrink by the learning rate times this in each step, whatever their
         gradient (AdamW).
     gradient_clip : float, optional
-        Largest norm of the gradient of all parameters together. None: any.
+        Largest norm of the gradient of all parameters together. None: no limit.
     loss : {"timestep", "rate"}
-        Cross-entropy on the output spikes of every timestep, averaged (the paper's), or on those
-        of all timesteps together.
+        Cross-entropy on the output spikes of every timestep, averaged (the paper's), or on the
+        total over all timesteps.
     loss_scale : float
-        What a spike adds to a logit.
+        What one spike adds to a logit.
     label_smoothing : float
-        Fraction of a label that is spread over all classes, below 1.
+        Fraction of a label that is spread evenly over all classes, below 1.
     refractory_dropout : float, optional
         Probability that a neuron that fires in training does not become refractory. None: 0.8, the
         paper's, and 0 for "layered".
     input_dropout : float
         Fraction of input spikes left out in training, below 1; the others are scaled up.
     spike_dropout : float
-        Fraction of neurons' spikes that reach nobody in training.
+        Fraction of neurons' spikes that are lost in training: they reach no other neuron.
     spike_cost : float
-        Cost of a spike a sample, added to the loss.
+        Cost of one spike per sample, added to the loss.
     spike_cost_warmup : float
-        Fraction of the training in which spikes are free; over as much again the cost rises
-        linearly to `spike_cost`. From the start it may silence a network before it has learned.
+        Fraction of the training in which spikes are free. Over an equal fraction the cost then
+        rises linearly to `spike_cost`. A cost from the start may silence a network before it has
+        learned anything.
     spike_target : float, optional
-        Spikes a sample that remain free. None: 0.
+        Spikes per sample that remain free. None: 0.
     shift_channels : int or (int, int)
-        Furthest random shift of a training sample along its last axis, in channels; (dy, dx) for
-        its last two.
+        Largest random shift of a training sample along its last axis, in channels; (dy, dx) for
+        its last two axes.
     shift_timesteps : int
-        Furthest random shift of a training sample in time, in timesteps.
+        Largest random shift of a training sample in time, in timesteps.
     seed : int
-        Decides all that is random: initial weights, order of samples, schedules, dropouts, shifts.
+        Determines everything random: initial weights, sample order, schedules, dropouts, shifts.
 
     Raises
     ------
@@ -206,7 +208,7 @@ class Recipe:
         Raises
         ------
         InputError
-            If there is no such value, or it is not as described.
+            If a name is unknown, or a value is not as described.
 
         Examples
         --------
@@ -218,7 +220,7 @@ class Recipe:
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all values by name, in forms that JSON can say: lists, and "inf".
+        """Return all values by name in JSON-compatible form: tuples as lists, infinity as "inf".
 
         Examples
         --------
@@ -230,12 +232,12 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
-        """Make a recipe of values by name; those that are missing have their defaults.
+        """Make a recipe from values by name; missing ones take their defaults.
 
         Raises
         ------
         InputError
-            If there is no such value, or it is not as described.
+            If a name is unknown, or a value is not as described.
 
         Examples
         --------
@@ -255,9 +257,9 @@ class Recipe:
         Raises
         ------
         FileError
-            If the file cannot be read, is no TOML, or holds a value that is not as described.
+            If the file cannot be read, is not TOML, or holds a value that is not as described.
         MissingDependencyError
-            On Python 3.10 without the package tomli.
+            On Python 3.10, if the package tomli is not installed.
 
         Examples
         --------
@@ -273,7 +275,7 @@ class Recipe:
 
 
 def values_of_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The values that a TOML file gives, as `Recipe.from_toml` takes them, and refuses them."""
+    """The values in a TOML file, read and checked as by `Recipe.from_toml`."""
     accepted = "a TOML file of recipe values, such as epochs = 20"
     path = path_of("path", path)
     try:
@@ -283,7 +285,8 @@ def values_of_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
         given = f"{path} ({error.strerror or error})"
         raise FileError(expected("path", given, accepted)) from error
     except ValueError as error:
-        # What TOML and UTF-8 raise, and InputError: each says what is wrong, none says where.
+        # From TOML or UTF-8 decoding, or an InputError: each says what is wrong, but not in which
+        # file.
         raise FileError(expected("path", f"{path} ({error})", accepted)) from error
     return values
 
@@ -302,10 +305,10 @@ def _plain(value: Any) -> Any:
 
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Everything in a TOML file; OSError or ValueError where there is none to read."""
+    """Everything in a TOML file; OSError or ValueError if it cannot be read as one."""
     try:
         content: dict[str, Any] = _toml().loads(Path(path).read_text(encoding="utf-8"))
-    except RecursionError as error:  # of a value nested without end
+    except RecursionError as error:  # a value is nested too deeply
         raise ValueError(str(error)) from error
     return content
 

@@ -1,4 +1,4 @@
-"""What an audit found: its rows, and how they become a table, JSON and a figure."""
+"""The results of an audit: its rows, and how they become a table, JSON and a figure."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ FORMAT, VERSION = "pyasync.AuditReport", 1
 
 @dataclass(frozen=True)
 class AuditRow:
-    """What one schedule makes of a network; means over samples, errors are standard errors.
+    """Results of a network under one schedule: means over samples; errors are standard errors.
 
     Attributes
     ----------
     schedule : str
-        The schedule's name, with the noise and the seed that it has of its own.
+        The schedule's name, with its noise and its own seed, if it has them.
     forward_group_size : int or None
         F; None under layered.
     accuracy, accuracy_error : float
-        Fraction of samples decided correctly (no decision is a wrong one).
+        Fraction of samples decided correctly; no decision counts as wrong.
     accuracy_drop, accuracy_drop_error : float
-        Accuracy under layered minus this one; the error is that of the paired difference, as both
-        saw the same samples. Below 0: layered is worse.
+        Accuracy under layered minus this accuracy; below 0, layered is worse. The error is that of
+        the paired difference, since both saw the same samples.
     decided : float
         Fraction of samples with an output spike.
     spikes : float
-        Spikes a sample.
+        Spikes per sample.
     latency : float
-        Spikes fired before the first output spike, over samples that have one.
+        Spikes fired before the first output spike, averaged over samples that have one.
     latency_to_correct : float
         The same up to the first spike of the correct output neuron.
     forward_steps, synaptic_operations, neuron_updates : float
-        Work a sample.
+        Work per sample.
     reached_quiescence : float
         Fraction of samples that no limit stopped.
     runs : int
-        How often the samples were run; all else here is of the first run.
+        How often the samples were run. All values but the next three are those of the first run.
     accuracy_spread, spikes_spread, latency_spread : float
-        Standard deviation over the runs of the mean over samples.
+        Standard deviation over the runs of the mean over samples; 0 with one run.
 
     Examples
     --------
@@ -84,13 +84,13 @@ class AuditRow:
 
     @property
     def run(self) -> str:
-        """The schedule and its F, as people read it."""
+        """The schedule and its F, for display."""
         return ordered(self.schedule, self.forward_group_size)
 
 
 @dataclass(frozen=True)
 class Example:
-    """One sample's spikes in the order of their emission: under layered and under a schedule."""
+    """One sample's spikes in order of emission, under layered and under another schedule."""
 
     sample: int
     label: int
@@ -101,16 +101,16 @@ class Example:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AuditReport:
-    """What `audit` found; print it, or write it with `save_json` and `figure`.
+    """The results of `audit`; print them, or write them with `save_json` and `figure`.
 
     Attributes
     ----------
     rows : tuple of AuditRow
         The layered baseline, then every other schedule.
     anytime_spikes : int64 [K]
-        Numbers of spikes after which a sample is cut.
+        Numbers of spikes after which samples are cut.
     anytime_accuracy : float64 [n_rows, K]
-        Accuracy had every sample been cut there.
+        Accuracy if every sample were cut there.
     example : Example
         The spikes of one sample, for the figure.
     network : Network
@@ -142,7 +142,7 @@ class AuditReport:
 
     @property
     def headline(self) -> str:
-        """What synchronisation hid, in one sentence."""
+        """What layer synchronisation hid, in one sentence."""
         return headline(self.rows, self.n_samples)
 
     def to_table(self) -> str:
@@ -161,7 +161,7 @@ class AuditReport:
         return text_table(self.rows, self.n_samples)
 
     def to_structured(self) -> npt.NDArray[Any]:
-        """Return the rows as a structured array, one field an attribute (F is 0 under layered).
+        """Return the rows as a structured array, one field per attribute (F is 0 under layered).
 
         Examples
         --------
@@ -180,8 +180,8 @@ class AuditReport:
     def to_json(self) -> str:
         """Return everything but the example as JSON, with versions, seed and network.
 
-        What is not a number (a latency where no output neuron fired) is null. The same audit gives
-        the same text.
+        Values that are not numbers, such as a latency if no output neuron fired, are null. The same
+        audit gives the same text.
 
         Examples
         --------
@@ -242,7 +242,7 @@ class AuditReport:
         write_whole(path, self.to_json().encode())
 
     def figure(self, path: str | os.PathLike[str]) -> None:
-        """Draw the example's spikes and accuracy against spikes spent to a PNG, SVG or PDF file.
+        """Draw the example's spikes, and accuracy against spikes fired, to a PNG, SVG or PDF file.
 
         Raises
         ------

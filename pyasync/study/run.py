@@ -1,4 +1,4 @@
-"""All samples under one schedule: run some at a time, and what is said of them together."""
+"""Run all samples under one schedule, some at a time, and summarise the results."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Run:
     ----------
     schedule : Schedule
     parts : tuple of Result
-        Of the samples in their order, some at a time.
+        The results of consecutive groups of samples.
     """
 
     schedule: Schedule
@@ -38,7 +38,7 @@ class Run:
 
     @property
     def most_spikes(self) -> int:
-        """Spikes of the sample with the most of them."""
+        """Number of spikes of the sample with the most."""
         return max(int(part.spikes.max()) for part in self.parts)
 
     def joined(self, measure: str) -> npt.NDArray[Any]:
@@ -46,7 +46,7 @@ class Run:
         return np.concatenate([getattr(part, measure) for part in self.parts])
 
     def mean(self, measure: str) -> float:
-        """Mean of a measure over the samples that have one; NaN where none has."""
+        """Mean of a measure over the samples that have a value; NaN if none has."""
         return _mean(self.joined(measure))
 
     @cached_property
@@ -55,20 +55,20 @@ class Run:
         return np.concatenate([part.decisions() for part in self.parts])
 
     def correct(self, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Which samples are decided as their labels say, bool [n_samples]."""
+        """Which samples are decided correctly, bool [n_samples]."""
         return np.equal(self.decisions, labels)
 
     def curve(
         self, labels: npt.NDArray[np.int64], grid: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.float64]:
-        """Accuracy had every sample been cut after so many spikes, float64 [len(grid)]."""
+        """Accuracy if every sample were cut after each number of spikes in `grid`, [len(grid)]."""
         right = np.zeros(len(grid))
         for part, y in zip(self.parts, self._split(labels), strict=True):
             right += part.anytime_accuracy(y, grid) * part.n_samples
         return right / len(labels)
 
     def row(self, labels: npt.NDArray[np.int64], layered: npt.NDArray[np.bool_]) -> AuditRow:
-        """The run as a row, against a layered run that decided `layered` of the samples rightly."""
+        """Summarise the run as a row; `layered` says which samples a layered run decided right."""
         correct = self.correct(labels)
         lost = layered.astype(np.float64) - correct
         to_correct = [
@@ -98,7 +98,7 @@ class Run:
 
 def run(network: Network, x: SpikeBatch, schedule: Schedule, bar: Progress, **options: Any) -> Run:
     """Run all samples under a schedule; `options` are those of `simulate`."""
-    # Only the record of a free run says what came before an output spike.
+    # A free run knows how many spikes came before an output spike only if it is recorded.
     options |= {"keep": ("output_spikes",), "record": isinstance(schedule, FreeRunning)}
     parts = []
     for first in range(0, len(x), _AT_ONCE):

@@ -1,4 +1,4 @@
-"""What a study is made on: named samples for training and for testing."""
+"""The data of a study: named samples for training and for testing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pyasync.errors import InputError, expected
 from pyasync.events import SpikeBatch
 
 Labels = npt.NDArray[np.int64]
-# Without samples for testing, every n-th sample of each class is kept for it.
+# If there is no separate test set, every n-th sample of each class is kept for testing.
 _EVERY = 5
 
 
@@ -26,9 +26,9 @@ class Samples:
     Parameters
     ----------
     name : str
-        Of the data set, as the report says it.
+        Name of the data set, for the report.
     train_x, test_x : SpikeBatch
-        Alike in timesteps, input shape and `dt`, which they must have.
+        With the same number of timesteps, input shape and `dt`, which must be set.
     train_y, test_y : array of integers
         The class of each sample, 0 or more.
 
@@ -70,7 +70,7 @@ class Samples:
 
     @classmethod
     def split(cls, name: str, x: SpikeBatch, y: npt.ArrayLike) -> Samples:
-        """Keep every fifth sample of each class, in their order, for testing.
+        """Split samples, keeping every fifth of each class, in order, for testing.
 
         Raises
         ------
@@ -97,7 +97,7 @@ class Samples:
         return cls(name, x[~test], labels[~test], x[test], labels[test])
 
     def few(self, train: int | None = None, test: int | None = None) -> Samples:
-        """Take so many samples only: the first of each class, of all classes alike.
+        """Keep only this many samples: the first of each class, as evenly as possible.
 
         Raises
         ------
@@ -125,7 +125,7 @@ class Samples:
     @property
     def dt(self) -> float:
         """Length of a timestep in seconds."""
-        assert self.test_x.dt is not None  # as checked
+        assert self.test_x.dt is not None  # checked on construction
         return self.test_x.dt
 
     @property
@@ -135,19 +135,19 @@ class Samples:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A number, in hexadecimal, that other samples have not: of events and classes alike."""
+        """Hexadecimal digest of events and classes, which identifies these samples."""
         return fingerprint((self.train_x, self.train_y), (self.test_x, self.test_y))
 
 
 def check_batch(argument: str, given: object) -> None:
-    """Refuse what cannot be trained on."""
+    """Refuse samples that cannot be trained on."""
     if not isinstance(given, SpikeBatch) or len(given) == 0 or given.dt is None:
         accepted = "a SpikeBatch with one sample or more and a dt"
         raise InputError(expected(argument, shown(given), accepted))
 
 
 def classes_of(x: SpikeBatch, y: npt.ArrayLike, n_outputs: int | None) -> tuple[Labels, int]:
-    """Classes of training samples, and how many there are: `n_outputs` unless that is None.
+    """Labels of training samples, and the number of classes: `n_outputs` unless that is None.
 
     Raises
     ------
@@ -172,7 +172,7 @@ def _labels(x: SpikeBatch, y: npt.ArrayLike) -> Labels:
 
 
 def fingerprint(*samples: tuple[SpikeBatch, Labels]) -> str:
-    """Digest of samples with their classes: other spikes, classes or order give another.
+    """Digest of samples and their classes; it differs if spikes, classes or order differ.
 
     Examples
     --------
@@ -194,7 +194,7 @@ def fingerprint(*samples: tuple[SpikeBatch, Labels]) -> str:
 
 
 def _of_all_classes(labels: Labels, number: int | None) -> npt.NDArray[np.int64]:
-    """Positions of so many samples; the first of a file may all be of one class."""
+    """Positions of `number` samples, taken evenly from all classes, since files may be sorted."""
     by_class = np.argsort(labels, kind="stable")
     starts = np.searchsorted(labels[by_class], labels[by_class])
     rank = np.empty(len(labels), np.int64)

@@ -1,4 +1,4 @@
-"""Where a study keeps its trained networks, so that the next one need not train them again."""
+"""Storage of a study's trained networks, so that later studies need not train them again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FORMAT, VERSION = "pyasync.study.Training", 2
 
 @dataclasses.dataclass(frozen=True)
 class Stored:
-    """A trained network, how its training went, and what trained it."""
+    """A trained network, the history of its training, and the versions of what trained it."""
 
     network: Network
     history: tuple[Epoch, ...]
@@ -32,22 +32,22 @@ class Stored:
 
 
 class Storage:
-    """A folder of trained networks; a file's name tells recipe, seed and samples apart.
+    """A folder of trained networks, with file names that depend on recipe, seed and samples.
 
-    A training is `NAME.safetensors`, which `pyasync audit` reads too, with `NAME.json` beside it:
-    recipe, samples, history, versions and a digest of both files. It is taken for finished only if
-    both are as they were written and say what is asked for. While it is under way its checkpoint is
-    `NAME.checkpoint`.
+    A finished training is a file `NAME.safetensors`, which `pyasync audit` can also read, and
+    beside it `NAME.json` with recipe, samples, history, versions and a digest of both files. It
+    counts as finished only if both files are unaltered and match the request. While a training is
+    in progress, its checkpoint is `NAME.checkpoint`.
 
     Parameters
     ----------
     folder : path
-        Made if it is not there.
+        Created if it does not exist.
 
     Raises
     ------
     FileError
-        If it cannot be made.
+        If it cannot be created.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -59,7 +59,7 @@ class Storage:
             raise FileError(expected("folder", given, "a folder to write to")) from error
 
     def path(self, job: Job, samples: Samples, suffix: str) -> Path:
-        """Where a training's file of that suffix is, or would be."""
+        """Path of a training's file with this suffix, whether it exists or not."""
         identity = json.dumps(_identity(job, samples), sort_keys=True)
         digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
         words = [samples.name, job.trained, f"seed{job.seed}", digest]
@@ -67,7 +67,7 @@ class Storage:
         return self.folder / f"{stem}{suffix}"
 
     def load(self, job: Job, samples: Samples) -> Stored | None:
-        """Read a finished training; None if there is none, or not the one asked for."""
+        """Read a finished training; None if there is none that matches."""
         from pyasync.study.training import Epoch
 
         try:
@@ -82,12 +82,12 @@ class Storage:
                 return None
             network = Network.load(file)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            # Missing, altered or of another version: train it again.
+            # Missing, altered or of another version: it will be trained again.
             return None
         return Stored(network, history, versions)
 
     def save(self, job: Job, samples: Samples, stored: Stored) -> None:
-        """Write a finished training, and forget its checkpoint.
+        """Write a finished training, and delete its checkpoint.
 
         Raises
         ------
@@ -108,13 +108,13 @@ class Storage:
 
 
 def _digest(content: dict[str, Any], network: bytes) -> str:
-    """What tells the two files of a training, as they were written, from altered ones."""
+    """Digest of both files of a training, by which alterations are detected."""
     said = json.dumps(content, sort_keys=True).encode()
     return hashlib.sha256(said + network).hexdigest()
 
 
 def _identity(job: Job, samples: Samples) -> dict[str, Any]:
-    """What must agree for a training to be the same."""
+    """What a stored training has to agree in with the one requested."""
     return {
         "format": FORMAT,
         "version": VERSION,

@@ -34,35 +34,36 @@ def study(
 ) -> StudyReport:
     """Train every recipe with every seed, and run each network under every schedule.
 
-    The question is the paper's: is a network better off asynchronously when it was trained through
-    asynchronous execution? Its baseline is the same network trained and run layer by layer. Each
+    The question is the paper's: does a network do better asynchronously if it was trained through
+    asynchronous execution? The baseline is the same network trained and run layer by layer. Each
     training is evaluated once, on the test samples, after its last epoch: no epoch, recipe or
-    schedule is picked by what it does on them. The accuracy after each epoch that the histories
-    have is for the curves of convergence only.
+    schedule is chosen by its test results. The test accuracy after each epoch in the histories is
+    only used for the convergence curves.
 
     Parameters
     ----------
     samples : Samples
         What to train and test on.
     recipes : mapping of str to Recipe, optional
-        What to train, by name; their own seeds are not used. None: the preset of that name in
-        `pyasync.study.presets`, or the one for data of any kind: layered, random F = 8 and
-        momentum F = 8.
+        The recipes to train, by name; their own seeds are ignored. None: the preset in
+        `pyasync.study.presets` with the name of `samples`, or else the one for any data: layered,
+        random F = 8 and momentum F = 8.
     schedules : sequence of {"layered", "random", "momentum", "fifo", "lifo", "free"}
-        What to run every network under. Layered is always run, and so is what a recipe trains with.
-        "free" is `FreeRunning`, every sample on all threads: its row differs from run to run.
+        The schedules to run every network under. Layered is always run, and so is every schedule
+        that a recipe trains with. "free" is `FreeRunning`, with every sample on all threads; its
+        row differs from run to run.
     forward_group_sizes : sequence of int
-        F of all schedules but layered.
+        F of all schedules except layered and free.
     seeds : sequence of int
-        Each decides a training of every recipe, and what is random in its runs.
+        Every recipe is trained once with each seed, which also seeds the runs of that network.
     energy : EnergyModel, optional
-        Prices; those of Loihi if not given.
+        Energy prices; those of Loihi if not given.
     folder : path, optional
-        Where trained networks are kept. What is there already, of the same recipe, seed and
-        samples, is not trained again; a training that was interrupted goes on.
+        Where to keep trained networks. A network already there, with the same recipe, seed and
+        samples, is not trained again, and an interrupted training is resumed.
     threads : int, optional
-        Worker threads of the engine; all cores if not given. No result but a free run's depends on
-        it.
+        Worker threads of the engine; all cores if not given. Only the results of free runs depend
+        on it.
     progress : bool
         Whether to show progress on a terminal.
     finished : callable, optional
@@ -77,11 +78,11 @@ def study(
     InputError
         If an argument is not as described.
     ScheduleError
-        If a schedule is unknown, or a group size is none.
+        If a schedule is unknown, or a group size is invalid.
     FileError
         If the folder cannot be written to.
     MissingDependencyError
-        If PyTorch, or with `folder` safetensors, is not installed.
+        If PyTorch is not installed, or safetensors if `folder` is given.
 
     Examples
     --------
@@ -139,10 +140,10 @@ def _trained(
     title: str,
     progress: bool,
 ) -> Stored:
-    """The network of a training: a stored one if there is one, else a new one."""
+    """The network of a training: the stored one if there is one, else a newly trained one."""
     if storage is not None and (stored := storage.load(job, samples)) is not None:
         return stored
-    # Not before it is needed: it imports PyTorch.
+    # Imported only when needed, because it imports PyTorch.
     from pyasync.study.training import train
 
     training = train(

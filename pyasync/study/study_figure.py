@@ -1,4 +1,4 @@
-"""A study's figures: anytime accuracy, robustness against the order, convergence."""
+"""A study's figures: anytime accuracy, robustness to the order, and convergence."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from pyasync.study.study_table import main_rows
 if TYPE_CHECKING:
     from pyasync.study.study_report import StudyReport
 
-# Okabe and Ito's colours again, but none of those that stand for schedules; the baseline is black.
+# Okabe and Ito's colours again, without those used for schedules; the baseline is black.
 _TRAININGS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _MARKERS = ("o", "s", "^", "D")
 _GRID = "#e4e4e4"
 
 
 def draw_anytime(report: StudyReport, path: str | os.PathLike[str]) -> None:
-    """Draw accuracy against spikes spent, a panel a run, a curve a training."""
+    """Draw accuracy against spikes fired: one panel per run, one curve per training."""
     runs = list(dict.fromkeys(row.run for row in main_rows(report)))
     with drawing(path, (1.6 + 3.2 * len(runs), 4.2)) as figure:
         anytime(figure, report, runs)
 
 
 def draw_schedules(report: StudyReport, path: str | os.PathLike[str]) -> None:
-    """Draw accuracy against F, a panel a training, a line a schedule."""
+    """Draw accuracy against F: one panel per training, one line per schedule."""
     trained = list(dict.fromkeys(row.trained for row in report.rows))
     with drawing(path, (1.6 + 3.2 * len(trained), 4.2)) as figure:
         schedules(figure, report, trained)
@@ -63,7 +63,7 @@ def anytime(figure: Any, report: StudyReport, runs: list[str]) -> None:
         axes.set_xscale("log")
         axes.grid(color=_GRID)
     low = spikes[max(begin - 1, 0)]
-    # Of silent networks there is no more than the lowest.
+    # For silent networks both limits would be equal.
     panels[0].set_xlim(low, max(spikes[-1], low + 1))
     _log_ticks(panels[0])
     panels[0].set_ylim(0, 100)
@@ -87,7 +87,7 @@ def schedules(figure: Any, report: StudyReport, trained: list[str]) -> None:
                 (row for row in rows if row.schedule == schedule),
                 key=lambda row: row.forward_group_size or 0,
             )
-            # Beside each other, or error bars of equal size would hide one another.
+            # Side by side, so that error bars at the same F do not hide each other.
             x = [_beside(row.forward_group_size, index, len(names)) for row in own]
             axes.errorbar(
                 x,
@@ -115,7 +115,7 @@ def schedules(figure: Any, report: StudyReport, trained: list[str]) -> None:
         axes.grid(axis="y", color=_GRID)
     panels[0].set_ylabel("correct (%)")
     figure.supxlabel("F: how many pending spikes are delivered at a time", fontsize=10)
-    # The first panel may lack the ring of what it was trained with.
+    # Take the legend from the fullest panel: some lack the ring that marks "as trained".
     fullest = max(panels, key=lambda axes: len(axes.get_legend_handles_labels()[1]))
     _legend(fullest, "run", panels[-1])
     heading(figure, f"Accuracy when the order is another ({_seen(report)})")
@@ -151,7 +151,7 @@ def _banded(
     label: str,
     marker: str = "",
 ) -> None:
-    """Draw the mean of curves, one a seed, with a band of one standard deviation."""
+    """Draw the mean of curves, one per seed, with a band of one standard deviation."""
     mean = curves.mean(axis=0)
     axes.plot(x, mean, color=colour, lw=1.8, marker=marker, label=label, zorder=3)
     if len(curves) > 1:
@@ -175,7 +175,7 @@ def _log_ticks(axes: Any) -> None:
 
 def _legend(source: Any, title: str, beside: Any = None) -> None:
     handles, labels = source.get_legend_handles_labels()
-    # Lines before marks, which matplotlib lists first.
+    # Put lines before the mark, which matplotlib lists first.
     order = sorted(range(len(labels)), key=lambda index: labels[index] == "as trained")
     handles, labels = [handles[index] for index in order], [labels[index] for index in order]
     (source if beside is None else beside).legend(

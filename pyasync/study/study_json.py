@@ -20,7 +20,7 @@ FORMAT, VERSION = "pyasync.StudyReport", 1
 
 
 def to_json(report: StudyReport) -> str:
-    """Write everything down; what is not a number is null."""
+    """The whole report as JSON; values that are not numbers are null."""
     samples, plan = report.samples, report.plan
     content = {
         "format": FORMAT,
@@ -60,7 +60,7 @@ def to_json(report: StudyReport) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what computes: Python, NumPy, pyasync and, where it is installed, PyTorch."""
+    """Versions of Python, NumPy, pyasync and, if installed, PyTorch."""
     found = {"python": platform.python_version(), "numpy": np.__version__}
     for package in ("pyasync", "torch"):
         try:

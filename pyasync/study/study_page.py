@@ -1,4 +1,4 @@
-"""A study's report as a page: Markdown for repositories, HTML that needs no other file."""
+"""A study's report as a page: Markdown for repositories, or self-contained HTML."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure's file, in the page's folder, and what it shows."""
+    """The file of a figure, in the page's folder, and its description."""
 
     name: str
     caption: str
@@ -58,13 +58,13 @@ Block = str | Heading | Grid | Figure
 
 
 def page(report: StudyReport, figures: dict[str, str]) -> list[Block]:
-    """Compose the page: the answer, then the tables and figures that it rests on.
+    """Compose the page: the answer, then the tables and figures that support it.
 
     Parameters
     ----------
     report : StudyReport
     figures : dict of str to str
-        Which of `FIGURES` there are, and their files' names.
+        The file names of those of `FIGURES` that exist.
     """
 
     def figure(name: str) -> list[Block]:
@@ -113,7 +113,7 @@ def to_markdown(report: StudyReport, figures: dict[str, str]) -> str:
 
 
 def to_html(report: StudyReport, figures: dict[str, str], read: Callable[[str], bytes]) -> str:
-    """Write the page as HTML, its figures (as `read` gives them by name) inside."""
+    """Write the page as HTML with its figures embedded; `read` returns a figure's file by name."""
     parts = []
     for index, block in enumerate(page(report, figures)):
         match block:

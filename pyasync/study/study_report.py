@@ -1,4 +1,4 @@
-"""What a study found: its rows, its curves, and how they become tables, JSON and a report."""
+"""The results of a study: rows and curves, and how they become tables, JSON and a report."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from pyasync.study.study_rows import Finished, StudyRow, rows_of
 
 @dataclass(frozen=True, eq=False, repr=False)
 class StudyReport:
-    """What `study` found, or has found so far.
+    """The results of `study`, or its results so far.
 
     Attributes
     ----------
     samples : Samples
-        What it was made on.
+        The data.
     plan : Plan
-        What was to be trained and run.
+        What is to be trained and run.
     energy : EnergyModel
     finished : tuple of Finished
         The trainings that are finished, in the plan's order.
     rows : tuple of StudyRow
-        For every recipe with a finished training, every run.
+        One for each run of every recipe that has a finished training.
     anytime_spikes : int64 [K]
-        Numbers of spikes after which a sample is cut.
+        Numbers of spikes after which samples are cut.
     """
 
     samples: Samples
@@ -48,7 +48,7 @@ class StudyReport:
     def of(
         cls, samples: Samples, plan: Plan, energy: EnergyModel, finished: Sequence[Finished]
     ) -> StudyReport:
-        """Gather what is finished."""
+        """Create the report on what is finished."""
         most = max(each.evaluation.most_spikes for each in finished)
         known = ANYTIME[: int(np.searchsorted(ANYTIME, most, side="left")) + 1]
         rows = rows_of(finished, plan, energy, samples.test_x.n_timesteps)
@@ -60,7 +60,7 @@ class StudyReport:
         return len(self.finished) == len(self.plan.jobs)
 
     def row(self, trained: str, run: str | None = None) -> StudyRow | None:
-        """One row: of a recipe and a run such as "random, F = 8", by default as it was trained."""
+        """The row of a recipe and a run such as "random, F = 8", by default the run as trained."""
         for row in self.rows:
             if row.trained == trained and (row.as_trained if run is None else row.run == run):
                 return row
@@ -71,7 +71,7 @@ class StudyReport:
         return tuple(each for each in self.finished if each.job.trained == trained)
 
     def anytime(self, trained: str, run: str) -> npt.NDArray[np.float64]:
-        """Accuracy had every sample been cut after `anytime_spikes`, float64 [n_seeds, K]."""
+        """Accuracy if every sample were cut after `anytime_spikes`, float64 [n_seeds, K]."""
         index = [run_label(each) for each in self.plan.runs].index(run)
         curves = [each.evaluation.anytime[index] for each in self.of_recipe(trained)]
         return np.stack(curves)[:, : len(self.anytime_spikes)]
@@ -92,8 +92,8 @@ class StudyReport:
     def to_json(self) -> str:
         """Return everything as JSON: each seed's values, recipes, histories and versions.
 
-        What is not a number is null. The same study gives the same text, but for the seconds that
-        its trainings took, each of them under "seconds".
+        Values that are not numbers are null. The same study gives the same text, except for the
+        durations of its trainings, which are named "seconds".
         """
         from pyasync.study.study_json import to_json
 
@@ -118,9 +118,9 @@ class StudyReport:
         ----------
         folder : path
         figures : bool
-            Whether to draw the figures; those that are there already are shown either way.
+            Whether to draw the figures; ones that already exist are shown either way.
         prefix : str
-            What the names of the files begin with.
+            Prefix of the file names.
 
         Returns
         -------
@@ -132,7 +132,7 @@ class StudyReport:
         FileError
             If a file cannot be written.
         MissingDependencyError
-            If `figures` and matplotlib is not installed.
+            If `figures` is set and matplotlib is not installed.
         """
         from pyasync.study.study_page import save
 

@@ -1,4 +1,4 @@
-"""A study's rows: what each recipe's networks do under each schedule, with spread over seeds."""
+"""A study's rows: how each recipe's networks do under each schedule, with spread over seeds."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Spread:
     Attributes
     ----------
     values : tuple of float
-        One a seed, itself a mean over the test samples; NaN where it is not known.
+        One per seed, each a mean over the test samples; NaN if it is not known.
 
     Examples
     --------
@@ -58,18 +58,18 @@ class Spread:
 
     @property
     def mean(self) -> float:
-        """Mean over the seeds that have one; NaN without any."""
+        """Mean over the seeds that have a value; NaN if none has."""
         return float(np.mean(self.known)) if self.known else math.nan
 
     @property
     def deviation(self) -> float:
-        """Standard deviation over seeds (of a sample: n - 1); NaN with fewer than two."""
+        """Sample standard deviation over seeds (dividing by n - 1); NaN with fewer than two."""
         return float(np.std(self.known, ddof=1)) if len(self.known) > 1 else math.nan
 
 
 @dataclass(frozen=True)
 class StudyRow:
-    """One recipe's networks, one a seed, under one schedule.
+    """One recipe's networks, one per seed, under one schedule.
 
     Attributes
     ----------
@@ -83,20 +83,21 @@ class StudyRow:
     accuracy : Spread
         Fraction of the test samples decided correctly; no decision is a wrong one.
     difference : Spread
-        Accuracy minus that of the baseline's network of the same seed, run layered.
+        Accuracy minus that of the baseline's network with the same seed, run layered.
     difference_error : float
-        Standard error of the mean of `difference`: over seeds (where there are two or more) and
-        over test samples, paired in both.
+        Standard error of the mean of `difference`, over seeds (if there are two or more) and over
+        test samples, paired in both.
     decided, reached_quiescence : Spread
-        Fraction of samples with an output spike; that no limit stopped.
+        Fraction of samples with an output spike, and of samples that no limit stopped.
     spikes, density : Spread
-        Spikes a sample; the same for each neuron and timestep.
+        Spikes per sample, and spikes per sample, neuron and timestep.
     latency, latency_to_correct : Spread
-        Spikes fired before the first output spike, before the first of the correct output neuron.
+        Spikes fired before the first output spike, and before the first of the correct output
+        neuron.
     forward_steps, synaptic_operations, neuron_updates : Spread
-        Work a sample.
+        Work per sample.
     energy_synaptic_operations, energy_neuron_updates, energy_spikes, energy : Spread
-        Joules a sample by the energy model, in its parts and in all.
+        Joules per sample according to the energy model: its three parts, and the total.
     """
 
     trained: str
@@ -122,13 +123,13 @@ class StudyRow:
 
     @property
     def run(self) -> str:
-        """The schedule and its F, as people read it."""
+        """The schedule and its F, for display."""
         return ordered(self.schedule, self.forward_group_size)
 
 
 @dataclass(frozen=True, eq=False)
 class Finished:
-    """One training of a study, and what its network does.
+    """One training of a study, and the evaluation of its network.
 
     Attributes
     ----------
@@ -136,7 +137,7 @@ class Finished:
     network : Network
     history : tuple of Epoch
     versions : dict of str to str
-        Of what trained it.
+        Versions of the packages that trained it.
     evaluation : Evaluation
     """
 
@@ -150,7 +151,7 @@ class Finished:
 def rows_of(
     finished: Sequence[Finished], plan: Plan, energy: EnergyModel, n_timesteps: int
 ) -> list[StudyRow]:
-    """Gather the rows: for every recipe with a finished training, every run."""
+    """The rows: one for each run of every recipe that has a finished training."""
     base = {each.job.seed: each for each in finished if each.job.trained == plan.baseline}
     rows = []
     for name, recipe in plan.recipes.items():
@@ -191,14 +192,14 @@ def rows_of(
 
 
 def paired_error(differences: Sequence[npt.NDArray[np.float64]]) -> float:
-    """Standard error of the mean of paired differences, over seeds and over samples together.
+    """Standard error of the mean of paired differences, over both seeds and samples.
 
-    With one seed it is that over samples alone; NaN without any.
+    With one seed, over samples only; NaN with none.
 
     Parameters
     ----------
     differences : sequence of float64 [n_samples]
-        One array a seed.
+        One array per seed.
 
     Examples
     --------

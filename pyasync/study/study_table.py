@@ -18,7 +18,7 @@ _SPREAD = "Means over seeds ± standard deviation over seeds; every value is a m
 
 
 def paper_table(report: StudyReport) -> Grid:
-    """The paper's table: accuracy, density, latency; each recipe under its and others' orders."""
+    """The paper's table: accuracy, density and latency of each recipe under all recipes' orders."""
     rows = main_rows(report)
     lines = [
         (
@@ -77,7 +77,7 @@ def every_run(report: StudyReport) -> Grid:
 
 
 def robustness_table(report: StudyReport) -> Grid:
-    """What each recipe is worth when the order is not the one it was trained with."""
+    """How accurate each recipe is under orders other than the one it was trained with."""
     lines = []
     for name in report.plan.recipes:
         rows = [row for row in report.rows if row.trained == name]
@@ -135,7 +135,7 @@ def energy_table(report: StudyReport) -> Grid:
 
 
 def convergence_table(report: StudyReport) -> Grid:
-    """How soon each recipe gets where, in epochs and in seconds."""
+    """How fast each recipe converges, in epochs and in seconds."""
     target = convergence_target(report)
     lines = []
     for name in report.plan.recipes:
@@ -182,14 +182,14 @@ def convergence_table(report: StudyReport) -> Grid:
 
 
 def convergence_target(report: StudyReport) -> float:
-    """99 % of the accuracy that the baseline ends with (of what is there, without it)."""
+    """99 % of the baseline's final accuracy, or of all trainings' if it is not finished."""
     own = report.of_recipe(report.plan.baseline) or report.finished
     ends = [each.history[-1].validation_accuracy or 0.0 for each in own]
     return 0.99 * sum(ends) / len(ends)
 
 
 def main_rows(report: StudyReport) -> list[StudyRow]:
-    """The rows that answer the question: run layered, and as each recipe was trained."""
+    """The rows that answer the question: every recipe, run layered and as any was trained."""
     asked = ["layered", *(run_label(as_trained(each)) for each in report.plan.recipes.values())]
     names = sorted(report.plan.recipes, key=lambda name: name != report.plan.baseline)
     found = [report.row(name, run) for name in names for run in dict.fromkeys(asked)]
@@ -245,7 +245,7 @@ def _energy(spread: Spread) -> str:
 
 
 def _spread(spread: Spread, digits: int | None = None) -> str:
-    """A mean with its deviation; as many digits as its size needs, unless told."""
+    """A mean with its deviation, with `digits` decimals or as many as its size calls for."""
     if math.isnan(spread.mean):
         return "-"
     if digits is None:

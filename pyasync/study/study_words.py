@@ -1,4 +1,4 @@
-"""A study's answer in words: no more than its rows say."""
+"""A study's answer in words, claiming no more than its rows show."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def headline(report: StudyReport) -> str:
-    """Answer the study's question in one sentence, whether it is yes, no or not yet known.
+    """Answer the study's question in one sentence, be the answer yes, no or not yet known.
 
-    What is compared is the first recipe of the plan that trains through asynchronous execution, run
-    as it was trained, with the baseline run layered: both are fixed before anything is trained.
+    The first recipe in the plan that trains through asynchronous execution, run as it was trained,
+    is compared with the baseline, run layered. Both are fixed before anything is trained.
     """
     if not report.plan.unlayered:
         return "Nothing to compare: no recipe trains through asynchronous execution."
@@ -49,7 +49,7 @@ def headline(report: StudyReport) -> str:
 
 
 def summary(report: StudyReport) -> list[str]:
-    """The sentences that follow the answer: what else was trained, and where each is fragile."""
+    """The sentences after the answer: what else was trained, and where each network is fragile."""
     base, own = compared(report)
     said = []
     if base is not None and own is not None:
@@ -85,7 +85,7 @@ def summary(report: StudyReport) -> list[str]:
 
 
 def compared(report: StudyReport) -> tuple[StudyRow | None, StudyRow | None]:
-    """The two rows that the answer is about: the baseline run layered, and unlayered as trained."""
+    """The rows that the answer compares: the baseline run layered, the unlayered run as trained."""
     own = report.row(report.plan.unlayered[0]) if report.plan.unlayered else None
     base = report.row(report.plan.baseline, "layered")
     if own is None or not own.difference.known:
@@ -94,7 +94,7 @@ def compared(report: StudyReport) -> tuple[StudyRow | None, StudyRow | None]:
 
 
 def verdict(row: StudyRow, n_samples: int) -> str:
-    """A row's difference from the baseline on so many test samples, and whether it is one."""
+    """A row's difference from the baseline, and whether `n_samples` show that it is not chance."""
     if not row.difference.known:
         return "not comparable yet"
     gain, error = row.difference.mean, row.difference_error
@@ -104,13 +104,13 @@ def verdict(row: StudyRow, n_samples: int) -> str:
 
 
 def seen(report: StudyReport) -> str:
-    """How much was looked at."""
+    """The numbers of seeds and of test samples, in words."""
     seeds = len(report.of_recipe(report.plan.unlayered[0]))
     return f"{counted(seeds, 'seed')} and {counted(len(report.samples.test_x), 'test sample')}"
 
 
 def percent(spread: Spread) -> str:
-    """A fraction in per cent, with its deviation over seeds where there is one."""
+    """A fraction in per cent, with its deviation over seeds if there is one."""
     if math.isnan(spread.mean):
         return "-"
     if math.isnan(spread.deviation):
@@ -119,7 +119,7 @@ def percent(spread: Spread) -> str:
 
 
 def change(own: float, base: float, noun: str) -> str:
-    """How much more or fewer of something than the baseline has."""
+    """How many more or fewer of something there are than in the baseline, in words."""
     if math.isnan(own) or math.isnan(base):
         return "no output to compare"
     if base == 0:

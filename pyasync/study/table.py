@@ -25,7 +25,7 @@ _NOTES = (
 
 
 def headline(rows: Sequence[AuditRow], n_samples: int) -> str:
-    """Say in one sentence what synchronisation hid, whether it hid anything or not."""
+    """Say in one sentence what synchronisation hid, if anything."""
     layered, *others = rows
     worst = max(others, key=lambda row: row.accuracy_drop)
     best = min(others, key=lambda row: row.accuracy_drop)
@@ -51,7 +51,7 @@ def headline(rows: Sequence[AuditRow], n_samples: int) -> str:
 
 
 def cells(rows: Sequence[AuditRow]) -> list[list[str]]:
-    """Format the rows, one string a column."""
+    """Format the rows, one string per column."""
     table = []
     for row in rows:
         baseline = row is rows[0]
@@ -72,7 +72,7 @@ def cells(rows: Sequence[AuditRow]) -> list[list[str]]:
 
 
 def notes(rows: Sequence[AuditRow]) -> list[str]:
-    """What the reader must know beside the table."""
+    """What the reader must know to read the table."""
     said = list(_NOTES)
     same = [row.run for row in rows[1:] if row.accuracy_drop == 0 == row.accuracy_drop_error]
     if same:

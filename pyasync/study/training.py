@@ -1,8 +1,8 @@
-"""The training loop: a recipe and samples in, a network out, the same to the bit every time."""
+"""Train a network from a recipe and samples, with the same result to the bit every time."""
 
 from __future__ import annotations
 
-# First: it says what to install where PyTorch is missing.
+# This import comes first: if PyTorch is missing, it says what to install.
 from pyasync.nn import AsyncNetwork
 
 # isort: split
@@ -31,7 +31,7 @@ __all__ = ["Epoch", "Training", "train"]
 
 @dataclass(frozen=True)
 class Training:
-    """A finished training: `train` gives it.
+    """A finished training, as returned by `train`.
 
     Attributes
     ----------
@@ -73,13 +73,13 @@ def train(
     progress: bool = False,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> Training:
-    """Train a network as a recipe says.
+    """Train a network according to a recipe.
 
-    AdamW on cross-entropy, with the surrogate gradient of the order in which spikes were delivered.
-    All that is random is a function of `recipe.seed` and the position in the training: with the
-    same recipe, samples and version of PyTorch the weights are the same to the bit, with any number
-    of threads and however often the training was interrupted. PyTorch's own generators are neither
-    used nor moved.
+    AdamW minimises the cross-entropy, with surrogate gradients through the order in which spikes
+    were delivered. All random numbers depend only on `recipe.seed` and the position in the
+    training: the same recipe, samples and version of PyTorch give the same weights to the bit, with
+    any number of threads and however often the training was interrupted. PyTorch's own generators
+    are neither used nor advanced.
 
     Parameters
     ----------
@@ -89,24 +89,25 @@ def train(
     y : array of integers [n_samples]
         Class of each sample, 0 .. n_outputs - 1.
     n_outputs : int, optional
-        Output neurons, one a class; None: the highest class in `y` plus one.
+        Output neurons, one per class; None: the highest class in `y` plus one.
     validation : (SpikeBatch, array of integers), optional
-        Samples and classes to run after each epoch, under the schedule of training and without
+        Samples and classes to evaluate after each epoch, under the training schedule and without
         dropouts. Nothing is learned from them.
     threads : int, optional
-        Worker threads of the engine; all cores if not given. PyTorch has one for the time being.
+        Worker threads of the engine; all cores if not given. PyTorch itself is set to one thread
+        while training.
     checkpoint : path, optional
-        A file to go on from where it exists. It is written at the start, after every epoch, and
-        within epochs once `checkpoint_seconds` have passed; it is whole at any moment. That of a
-        finished training gives its result at once.
+        A file from which to resume if it exists. It is written at the start, after every epoch, and
+        within epochs once `checkpoint_seconds` have passed; it is whole at any moment. If it is of
+        a finished training, the result is returned at once.
     checkpoint_seconds : float
         Seconds between checkpoints within an epoch; 0 writes one after every batch.
     progress : bool
-        Whether to show progress on a terminal: loss, accuracy and spikes a sample of the epoch so
-        far, the rate and the time left.
+        Whether to show progress on a terminal: loss, accuracy and spikes per sample in the current
+        epoch, the rate and the time left.
     on_epoch : callable, optional
-        Called with each `Epoch` once it is finished and on disk; first, and at once, with those
-        that the checkpoint already holds.
+        Called with each `Epoch` once it is finished and written to the checkpoint, if there is one.
+        Epochs that the checkpoint already holds are passed first.
 
     Returns
     -------
@@ -117,12 +118,12 @@ def train(
     InputError
         If an argument is not as described, or the architecture does not fit the samples.
     NetworkError
-        If the training diverges: weights are no longer finite.
+        If the training diverges, so that weights are no longer finite.
     FileError
-        If the checkpoint cannot be read or written, is that of another recipe or other
-        samples, or is that of a training under way.
+        If the checkpoint cannot be read or written, belongs to another recipe or other samples, or
+        is in use by another training.
     KeyboardInterrupt
-        On Ctrl-C; the checkpoint stays, to go on from.
+        On Ctrl-C; training can be resumed from the checkpoint.
 
     Warns
     -----
@@ -166,7 +167,7 @@ def train(
 
 
 def _held_out(given: object, x: SpikeBatch, n_outputs: int) -> Samples:
-    """Validation samples that fit those of training."""
+    """Check that validation samples fit the training samples, and return them."""
     if not isinstance(given, (tuple, list)) or len(given) != 2:
         raise InputError(
             expected("validation", type(given).__name__, "a pair of samples and classes")

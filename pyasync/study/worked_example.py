@@ -1,4 +1,4 @@
-"""One input event on a tiny network, step by step: layered, and asynchronously."""
+"""One input event in a tiny network, step by step: layered and asynchronous."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pyasync.study.plan import run_label
 NAMES = ("A", "B", "C", "D", "E", "X", "Y")
 OUTPUTS = ("X", "Y")
 THRESHOLD = 1.0
-# Sums of these are exact, and so are the numbers in the page.
+# Sums of these are exact, and so are the numbers on the page.
 WEIGHTS = {
     "hidden1": [[1.5], [1.25], [0.5]],
     "hidden2": [[1.5, -0.75, 0.0], [0.75, 0.75, 0.0]],
@@ -38,8 +38,8 @@ class Update:
     ----------
     neuron : str
     before, arrives, after : float
-        Potential before the step, the step's input, and the sum that is compared with the
-        threshold; of a refractory neuron, what arrives is ignored and `after` is `before`.
+        Potential before the step, the step's input, and their sum, which is compared with the
+        threshold. A refractory neuron ignores its input, so `after` equals `before`.
     outcome : {"fires", "silent", "refractory"}
     """
 
@@ -58,11 +58,11 @@ class Step:
     ----------
     step : int
     emits : tuple of str
-        The spikes that are delivered, "input" in step 0.
+        The spikes that are delivered; "input" in step 0.
     updates : tuple of Update
-        The neurons that are updated.
+        The updates of neurons.
     pending : tuple of str
-        The spikes that wait after the step, in the order in which they fired.
+        The spikes that are pending after the step, in the order in which they fired.
     """
 
     step: int
@@ -93,10 +93,10 @@ def run(schedule: Schedule) -> Result:
 
 
 def steps(schedule: Schedule) -> list[Step]:
-    """Go through a run step by step: which spikes are delivered, and what they do.
+    """Follow a run step by step: which spikes are delivered, and what they do.
 
-    The order is the engine's own, from its trace; potentials are added up here, from the weights,
-    and give the same spikes.
+    The order comes from the engine's trace. The potentials are computed here from the weights, and
+    give the same spikes.
 
     Examples
     --------
@@ -127,7 +127,7 @@ def steps(schedule: Schedule) -> list[Step]:
             arrives += weights
             touched |= weights != 0
         if layered and len(found) < len(layers) - 1:
-            # A visit updates its whole population, whether or not events reach it.
+            # A layered visit updates its whole population, whether or not events reach it.
             touched[layers[len(found)] : layers[len(found) + 1]] = True
         updates = []
         for neuron in np.flatnonzero(touched):
@@ -149,7 +149,7 @@ def steps(schedule: Schedule) -> list[Step]:
 
 
 def table(schedule: Schedule) -> Grid:
-    """Lay the steps out: one line for each update.
+    """Lay the steps out as a table with one line per update.
 
     Examples
     --------
@@ -199,7 +199,7 @@ def counts() -> Grid:
 
 
 def delivered(schedule: Schedule) -> int:
-    """How many neurons' spikes had been delivered when the first output neuron fired."""
+    """Number of neurons' spikes that had been delivered when the first output neuron fired."""
     number = 0
     for step in steps(schedule):
         number += len(step.emits) if step.step else 0
@@ -216,7 +216,7 @@ PAGE_TABLES: dict[str, Callable[[], Grid]] = {
 
 
 def filled(page: str) -> str:
-    """Put the tables into a page, each below its mark such as `<!-- table: counts -->`.
+    """Insert the tables into a page, each below its mark, such as `<!-- table: counts -->`.
 
     Examples
     --------
@@ -232,7 +232,7 @@ def filled(page: str) -> str:
 
 
 def draw(path: str | os.PathLike[str]) -> None:
-    """Draw the network, and the two executions beside each other, to a PNG, SVG or PDF file.
+    """Draw the network and the two executions side by side to a PNG, SVG or PDF file.
 
     Raises
     ------
@@ -261,7 +261,7 @@ def _by_step(recorded: Any) -> list[tuple[list[int], list[int]]]:
 
 
 def outgoing(source: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Weights from a neuron, or from the input (-1), to every neuron; 0 where there is none."""
+    """Weights from a neuron, or from the input (-1), to every neuron; 0 if there is no synapse."""
     weights = np.zeros(len(NAMES))
     populations = network().populations
     for population, weight in zip(populations, WEIGHTS.values(), strict=True):

@@ -1,4 +1,4 @@
-"""The picture of the worked example: the network, and one event layered and asynchronously."""
+"""The figure of the worked example: the network, and one event, layered and asynchronous."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from pyasync.study.worked_example import (
 )
 
 _EXCITES, _INHIBITS, _WAITS = "#0072B2", "#CC3311", "#999999"
-# Rows from the top: the input, then the populations with a gap between them.
+# Rows from the top: the input, then the neurons, with gaps between the populations.
 _ROW = dict(zip(("input", *NAMES), (0, 1.6, 2.6, 3.6, 5.2, 6.2, 7.8, 8.8), strict=True))
 
 
 def compose(figure: Any) -> None:
-    """Fill an empty figure: the network on the left, layered, and asynchronous with momentum."""
+    """Fill an empty figure: the network, then a layered run and an asynchronous momentum run."""
     left, middle, right = figure.subplots(1, 3, width_ratios=(1.25, 2, 2.7))
     _network(left)
     _run(middle, Layered(), "layered: one layer after the other")
@@ -46,7 +46,7 @@ def _network(axes: Any) -> None:
             weight, start, end = weights[target], place[source], place[NAMES[target]]
             colour = _EXCITES if weight > 0 else _INHIBITS
             axes.annotate("", end, start, arrowprops=_arrow(weight, colour, 11))
-            # Off the middle, where arrows cross.
+            # Away from the middle, where arrows cross.
             at = 0.36 if abs(end[0] - start[0]) < 1.5 else 0.66
             middle = [a + at * (b - a) for a, b in zip(start, end, strict=True)]
             how: dict[str, Any] = {"color": colour, "ha": "center", "va": "center", "zorder": 4}
@@ -132,6 +132,6 @@ def _update(axes: Any, step: int, neuron: str, outcome: str, after: float) -> No
 
 
 def _arrow(weight: float, colour: str, shrink: float) -> dict[str, Any]:
-    """An arrow that points where a spike excites, and is blunt where it inhibits."""
+    """Style of an arrow: pointed for an excitatory weight, blunt for an inhibitory one."""
     style = "-|>,head_width=0.22,head_length=0.4" if weight > 0 else "-[,widthB=0.35,lengthB=0"
     return {"arrowstyle": style, "color": colour, "lw": 1.3, "shrinkA": shrink, "shrinkB": shrink}
