@@ -1,4 +1,4 @@
-"""The ways to run a workload that the benchmarks compare: pyasync's, and the peers'."""
+"""The ways to run a workload that the benchmarks compare: pyasync's own, and the peers'."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def network_of(workload: Workload) -> pa.Network:
 
 
 def pyasync_calls(workload: Workload, threads: list[int]) -> tuple[Calls, pa.Trace]:
-    """Every way that pyasync runs the workload, and the trace that the replay follows."""
+    """Every way in which pyasync runs the workload, and the trace that the replay follows."""
     network, frames = network_of(workload), workload.spikes()
     events = pa.SpikeBatch.from_dense(frames, dt=workload.dt)
     random = pa.Random(workload.forward_group_size)
@@ -57,13 +57,13 @@ def pyasync_calls(workload: Workload, threads: list[int]) -> tuple[Calls, pa.Tra
 
 
 def at_once(n: int, run: Callable[[], object]) -> Callable[[], object]:
-    """`n` runs at a time that share nothing: what the machine's cores give at best."""
+    """`n` concurrent runs that share nothing: the most that the machine's cores can give."""
     pool = ThreadPoolExecutor(n)
     return lambda: [future.result() for future in [pool.submit(run) for _ in range(n)]]
 
 
 def peer_calls(workload: Workload, n_threads: int) -> Calls:
-    """Every peer, on `n_threads` threads of PyTorch; their input is dense beforehand."""
+    """Every peer, on `n_threads` threads of PyTorch; their input is made dense in advance."""
     torch.set_num_threads(n_threads)
     x = torch.from_numpy(workload.spikes()).float()
     layered, dense, reference = _peers(workload)
@@ -87,7 +87,7 @@ def _peers(workload: Workload) -> tuple[SnnTorchLayered, DenseAsync, DenseAsyncR
 
 
 def spikes_per_sample(workload: Workload) -> dict[str, dict[str, float]]:
-    """Mean spikes that a sample fires in each population, for each kind of run."""
+    """Mean number of spikes per sample in each population, for each kind of run."""
     network, frames = network_of(workload), workload.spikes()
     x = torch.from_numpy(frames).float()
     layered, dense, reference = _peers(workload)

@@ -57,7 +57,7 @@ def measure(workload: Workload, rounds: int, slot_seconds: float) -> dict[str, A
 def compare_times(
     workload: str, seconds: dict[tuple[str, int], list[float]], threads: list[int]
 ) -> list[dict[str, Any]]:
-    """The ratios of a workload, each beside its target where it has one."""
+    """The ratios of a workload, each beside its target if it has one."""
     most, wanted = threads[-1], TIMES_FASTER.get(workload, {})
     rows = []
     for peer in (by.SNNTORCH, by.DENSE, by.REFERENCE):

@@ -95,7 +95,7 @@ def row(random: RandomNetwork, who: tuple[str, int], each: list[by.Measured]) ->
 
 
 def as_layered(runs: Runs) -> dict[str, float]:
-    """For each peer the least share of the neurons that fire as often as with `Layered()`."""
+    """For each peer, the smallest share of neurons that fired as often as under `Layered()`."""
     expected = runs[by.LAYERED, 1][0].spike_counts
     shares: dict[str, float] = {}
     for (name, _), each in runs.items():
@@ -106,7 +106,7 @@ def as_layered(runs: Runs) -> dict[str, float]:
 
 
 def queue(who: tuple[str, int], run: by.OwnRun) -> dict[str, Any]:
-    """How many spikes waited after a delivery: of all, or of a shard where there are several."""
+    """How many spikes were waiting after a delivery: in all, or per shard if there are several."""
     return {
         "run": who[0],
         "threads": who[1],
@@ -116,12 +116,12 @@ def queue(who: tuple[str, int], run: by.OwnRun) -> dict[str, Any]:
 
 
 def waiting(runs: Runs) -> dict[str, Any]:
-    """Bounds of the share of two workers' time in which they wait.
+    """Bounds on the share of two workers' time that they spend waiting for spikes.
 
-    Only on a quiet machine: waiting for a core is no waiting for spikes. At least: they were asleep
-    and used no core. At most: all that one worker does not need for the
-    same two shards; it holds looking out for spikes, handing them over and what two cores cost
-    each other in caches and memory.
+    Valid only on a quiet machine, because waiting for a core looks the same. Lower bound: the time
+    in which they slept and used no core. Upper bound: all time beyond what one worker needs for the
+    same two shards, which also includes polling for spikes, handing them over, and what two cores
+    cost each other in caches and memory.
     """
     two, alone = runs[by.FREE, 2], runs[by.SHARDS, 1]
     asleep = [1 - (m.core_seconds or 0) / (2 * m.seconds) for m in two]
@@ -130,7 +130,7 @@ def waiting(runs: Runs) -> dict[str, Any]:
 
 
 def compare_times(random: RandomNetwork, runs: Runs, threads: list[int]) -> list[dict[str, Any]]:
-    """The ratios, each beside its target where it has one."""
+    """The ratios, each beside its target if it has one."""
     seconds = {who: [m.seconds for m in each] for who, each in runs.items()}
     rows = [
         compared(
@@ -171,7 +171,7 @@ def _rates(random: RandomNetwork, ours: list[by.Measured], theirs: list[by.Measu
 
 
 def measure_memory(name: str) -> dict[str, Any]:
-    """The memory of a network, taken in a process of its own, beside its target."""
+    """The memory of a network, measured in a separate process, beside its target."""
     command = [sys.executable, by.__file__, name]
     needed = json.loads(
         subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout

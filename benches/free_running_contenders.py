@@ -1,7 +1,7 @@
 """The ways to run the random network that `free_running.py` compares.
 
-`python benches/free_running_contenders.py NETWORK` builds the network in a process of its own and
-prints the bytes of memory that it needs.
+`python benches/free_running_contenders.py NETWORK` builds the network in a separate process and
+prints how many bytes of memory it needs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ INTERPRETERS = {"Brian2": "PYASYNC_BRIAN2_PYTHON", "NEST": "PYASYNC_NEST_PYTHON"
 
 
 class Measured(NamedTuple):
-    """One run: wall seconds, seconds on a core (None for a peer), and what was fired."""
+    """One run: wall-clock seconds, CPU seconds (None for a peer), and the spikes fired."""
 
     seconds: float
     core_seconds: float | None
@@ -75,7 +75,7 @@ class OwnRun:
 
 
 class PeerRun:
-    """A run by a peer in a process of its own."""
+    """A run by a peer in a separate process."""
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
@@ -131,9 +131,9 @@ def own_runs(random: RandomNetwork, threads: list[int]) -> dict[tuple[str, int],
 def peer_runs(
     random: RandomNetwork, threads: list[int], interpreters: dict[str, str]
 ) -> Iterator[tuple[dict[tuple[str, int], PeerRun], dict[str, Any]]]:
-    """The peers' runs, and what there is to say about each peer: its version or why it is absent.
+    """The peers' runs, and information on each peer: its version, or why it is absent.
 
-    `interpreters` names the Python of each peer; this one is tried where it names none.
+    `interpreters` gives the Python interpreter of each peer; by default the current one is tried.
     """
     runs: dict[tuple[str, int], PeerRun] = {}
     about: dict[str, Any] = {}
@@ -156,9 +156,9 @@ def peer_runs(
 
 
 def bytes_needed(random: RandomNetwork) -> dict[str, int] | None:
-    """Resident memory: of the arrays in Python, of the engine's network, and of a run's state.
+    """Resident memory of the arrays in Python, of the engine's network, and of a run's state.
 
-    None where the system does not say.
+    None if the system does not provide it.
     """
     from training_contenders import give_back_free_memory, resident
 

@@ -29,7 +29,7 @@ WHOLE, FIRST = "snnTorch, all timesteps", "snnTorch, up to the first output spik
 
 
 def measure(rounds: int) -> dict[str, Any]:
-    """Microseconds of each way, over samples and rounds; one call for each sample and round."""
+    """Microseconds for each contender, with one call for each sample and round."""
     network = network_of(WORKLOAD)
     frames = WORKLOAD.spikes()[:, :SAMPLES]
     samples = [
@@ -58,7 +58,7 @@ def measure(rounds: int) -> dict[str, Any]:
     }
     calls[WHOLE] = lambda b: bool(layered(tensors[b]).any())
     calls[FIRST] = lambda b: until_output(layered, tensors[b])
-    torch.set_num_threads(1)  # a second one only costs at this size
+    torch.set_num_threads(1)  # at this size a second thread would only slow it down
     taken: dict[str, list[float]] = {name: [] for name in calls}
     answered = dict.fromkeys(calls, 0)
     for r in range(rounds):

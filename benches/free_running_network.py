@@ -1,4 +1,4 @@
-"""The network that the free-running benchmark runs, and the file that its peers read."""
+"""The network of the free-running benchmark, and the file from which its peers read it."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ class Synapses(NamedTuple):
 class RandomNetwork:
     """A recurrent network of excitatory and inhibitory neurons, and its sparse random input.
 
-    Every neuron has the same number of synapses from random others, none from itself (Brunel 2000,
-    section 2, has the same fixed in-degree and the same one fifth of inhibitory neurons). Weights
-    are uniform between 0 and twice `weight`, for inhibition `-inhibition` times that. Each input
-    channel spikes at `input_rate`. At these settings activity goes on as long as the input does and
-    dies without it; some percent of the neurons fire in a millisecond.
+    Every neuron has the same number of synapses from random others, and none from itself. (Brunel
+    2000, section 2, also has a fixed in-degree and one fifth of inhibitory neurons.) Weights are
+    uniform between 0 and twice `weight`; those of inhibitory neurons are multiplied by
+    `-inhibition`. Each input channel spikes at `input_rate`. At these settings activity lasts as
+    long as the input does, and a few percent of the neurons fire in each millisecond.
 
     Parameters
     ----------
     weight, input_weight : float
-        Means, in units of the threshold, which is 1.
+        Mean weights, in units of the threshold, which is 1.
     input_rate : float
         Spikes per second of an input channel.
     dt, tau_mem : float
@@ -68,7 +68,7 @@ class RandomNetwork:
 
     @property
     def n_synapses(self) -> int:
-        """Synapses between neurons, those of the input excepted."""
+        """Number of synapses between neurons, excluding those from the input."""
         return self.n_neurons * self.synapses_per_neuron
 
     @functools.cached_property
@@ -99,12 +99,12 @@ class RandomNetwork:
         return rng.random((self.n_timesteps, self.n_inputs)) < self.input_rate * self.dt
 
     def synaptic_events(self, spike_counts: NDArray[np.integer]) -> int:
-        """Events through synapses in a run with these `spike_counts` [n_neurons]."""
+        """Number of synaptic events in a run with these `spike_counts` [n_neurons]."""
         recurrent = spike_counts.astype(np.int64) @ self.recurrent.per_source(self.n_neurons)
         return int(recurrent + self.spikes.sum(0) @ self.from_input.per_source(self.n_inputs))
 
     def save(self, path: Path) -> None:
-        """Write what a peer needs; synapses in order of their source, then of their target."""
+        """Write the file for peers, with synapses sorted by source, then by target."""
         timestep, channel = np.nonzero(self.spikes)
         np.savez(
             path,
@@ -132,7 +132,7 @@ def _by_source(name: str, synapses: Synapses) -> dict[str, Array]:
 def _distinct(
     rng: np.random.Generator, never: Array | None, below: int, k: int, n_rows: int | None = None
 ) -> NDArray[np.int32]:
-    """Rows of `k` distinct random numbers, ascending; row `i` never has `never[i]`."""
+    """Rows of `k` distinct random numbers, ascending; row `i` never contains `never[i]`."""
     n_rows = len(never) if never is not None else n_rows or 0
     drawn = np.empty((n_rows, k), np.int32)
     wrong = np.arange(n_rows)
@@ -147,7 +147,7 @@ def _distinct(
 
 
 def _up_to_two(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Uniform above 0 and up to 2: a weight of 0 would be no synapse."""
+    """Uniform above 0 and up to 2, since a weight of 0 would not be a synapse."""
     return 2 * (1 - rng.random(shape))
 
 

@@ -1,8 +1,8 @@
-"""What free running costs per event, and what that means for more cores than there are here.
+"""What free running costs per event, and an estimate for more cores than this machine has.
 
-One worker with S shards does all the work of S workers, one after the other and without any
-waiting. So the time that it takes, divided by S, is what each of S workers would compute; what
-workers cost each other is measured with two of them.
+One worker with S shards does all the work of S workers, one after another and without waiting. So
+its time divided by S is the computing time of each of S workers. What workers cost each other is
+measured with two.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ EVERYTHING = 2**31 - 1
 def measure(
     random: RandomNetwork, group_sizes: tuple[int, ...], rounds: int
 ) -> list[dict[str, Any]]:
-    """Costs in seconds, and the estimate for each number of cores, by group size."""
+    """For each group size, the costs in seconds and the estimate for each number of cores."""
     network, x = network_of(random), input_of(random)
     depth = OwnRun(network, x, pa.Fifo(EVERYTHING))
     depth()
-    # Fifo of everything delivers one generation of spikes after the other.
+    # Fifo with a group that takes everything delivers one generation of spikes per step.
     generations = int(depth.result.forward_steps[0]) - random.n_timesteps
     end = seconds_per_timestep_end(rounds)
-    messages: dict[int, int] = {}  # spikes, each counted once a shard that it goes to
+    messages: dict[int, int] = {}  # spikes, each counted once for every shard that it goes to
     for shards in SHARDS:
         run = OwnRun(network, x, pa.FreeRunning(1, 1, shards, parallel="shards"))
         run()
@@ -60,7 +60,7 @@ def _of_group_size(
     one, two = {s: free(1, s) for s in SHARDS}, free(2, 2)
     taken: dict[int, list[float]] = {s: [] for s in SHARDS}
     of_two = []
-    # The run before is not counted: it divides the network anew, which does not belong to a spike.
+    # Each timed run follows an untimed one, which divides the network anew: not a cost of spikes.
     for _ in range(rounds):
         for s, run in one.items():
             run()
@@ -71,7 +71,7 @@ def _of_group_size(
     deliveries = {s: _deliveries(random, run, s) for s, run in one.items()}
     slope, _ = np.polyfit([deliveries[s] for s in SHARDS], [work[s] for s in SHARDS], 1)
     ends = random.n_timesteps * known["seconds_per_timestep_end_of_two"]
-    # What two workers take beyond their work is put down to the spikes that they send each other.
+    # The time of two workers beyond their work is attributed to the spikes they send each other.
     beyond = max(0.0, 2 * median(of_two) - work[2] - 2 * ends)
     events = int(one[1].result.synaptic_operations[0])
     costs = {
@@ -86,7 +86,7 @@ def _of_group_size(
 
 
 def _deliveries(random: RandomNetwork, run: OwnRun, shards: int) -> int:
-    """Groups of spikes that all shards delivered together: all steps but those of the input."""
+    """Number of groups delivered, over all shards: all forward steps but those of the input."""
     return int(run.result.forward_steps[0]) - shards * random.n_timesteps
 
 
@@ -98,17 +98,17 @@ def _estimate(
     deliveries: dict[int, int],
     messages: dict[int, int],
 ) -> dict[str, Any]:
-    """The time on so many cores, by what it is spent on."""
+    """The estimated time on `cores` cores, by what it is spent on."""
     sent = messages[cores] / cores * (cores - 1) / cores
     ends = costs["seconds_per_timestep_end_of_two"] if cores > 1 else 0.0
     parts = {
         "work": work[cores] / cores,
         "other workers' spikes": sent * costs["seconds_per_delivery_from_another_worker"],
-        # Whoever looks for the end reads what each worker has published.
+        # To detect the end, a worker reads what each of the others has published.
         "ends of timesteps": random.n_timesteps * ends * cores / 2,
     }
     seconds = sum(parts.values())
-    # No order of work beats its longest chain of spikes, each of which goes to another core.
+    # No schedule is faster than the longest chain of spikes, if each goes to another core.
     chain = costs["generations"] * (ends + costs["seconds_per_delivery"])
     return {
         "cores": cores,
@@ -121,7 +121,7 @@ def _estimate(
 
 
 def seconds_per_timestep_end(rounds: int) -> float:
-    """What it costs two workers to find that a timestep is over, where nothing else happens."""
+    """Seconds that two workers take to detect the end of a timestep in which nothing happens."""
     network = pa.Network.sequential([pa.Linear(np.eye(8, dtype=np.float32))], pa.LIF())
     silent = np.zeros((IDLE_TIMESTEPS, 1, 8), np.bool_)
     x = pa.SpikeBatch.from_dense(silent, dt=1e-3)

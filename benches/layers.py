@@ -35,7 +35,7 @@ PEER = "snnTorch"
 
 @dataclass(frozen=True)
 class Network:
-    """A chain of linear maps, each with a population behind it, and its input."""
+    """A chain of linear maps, each followed by a population, and its input."""
 
     name: str
     input_shape: tuple[int, ...]
@@ -46,7 +46,7 @@ class Network:
     v_threshold: float = 0.3
 
     def layers(self) -> list[nn.Module]:
-        """The maps, with Xavier-uniform weights from the seed."""
+        """The maps, with Xavier-uniform weights drawn from the seed."""
         torch.manual_seed(SEED)
         layers = self.maps()
         for each in nn.ModuleList(layers).parameters():
@@ -54,7 +54,7 @@ class Network:
         return layers
 
     def model(self, schedule: pa.Schedule, scope: Any) -> pa.nn.AsyncSequential:
-        """pyasync's model of it."""
+        """The network as a pyasync model."""
         neuron = {"v_threshold": self.v_threshold, "tau_mem": TAU_MEM}
         chain = [module for layer in self.layers() for module in (layer, pa.nn.LIF(**neuron))]
         shape = {"input_shape": self.input_shape}
@@ -92,7 +92,7 @@ NETWORKS = (
 
 
 def steps_of(network: Network) -> tuple[dict[Any, Callable[[], object]], dict[str, float]]:
-    """Forward runs and training steps by (what, run), and the spikes a sample fires in each run."""
+    """Forward runs and training steps by (what, run); and for each run the spikes per sample."""
     frames = network.spikes()
     events, dense = pa.SpikeBatch.from_dense(frames, dt=DT), torch.from_numpy(frames).float()
     y = torch.from_numpy(np.random.default_rng(SEED).integers(0, 10, network.batch))

@@ -1,4 +1,4 @@
-"""What the benchmarks have in common: options, rows with targets, files that they write."""
+"""What the benchmarks have in common: options, rows with targets, and output files."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from timing import environment
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("pyasync", "numpy", "torch", "snntorch")
-SILENT_BELOW = 1.0  # spikes that a sample fires in a population on average
-QUIET_BELOW = 0.1  # cores that other processes keep busy; above it no target is judged
+SILENT_BELOW = 1.0  # mean number of spikes per sample in a population
+QUIET_BELOW = 0.1  # cores that other processes keep busy; if more, no target is judged
 
 
 def options(description: str | None, name: str, rounds: int) -> argparse.ArgumentParser:
@@ -32,7 +32,7 @@ def begun(**settings: Any) -> dict[str, Any]:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number of things in words."""
+    """A number with its noun."""
     return f"{number} {noun}" + "s" * (number != 1)
 
 
@@ -53,7 +53,7 @@ def compared(
 
 
 def timed_rows(seconds: Mapping[tuple[str, int], list[float]]) -> list[dict[str, Any]]:
-    """A row for each run and number of threads: seconds of a call in every round."""
+    """One row per run and number of threads, with the seconds of a call in every round."""
     return [
         {"run": run, "threads": n, "median": median(s), "rounds": s}
         for (run, n), s in seconds.items()
@@ -61,7 +61,7 @@ def timed_rows(seconds: Mapping[tuple[str, int], list[float]]) -> list[dict[str,
 
 
 def judged(rows: list[dict[str, Any]], busy: float | None) -> list[dict[str, Any]]:
-    """Rows that depend on time: no target is judged where other work kept the machine busy."""
+    """Rows of timings, without judging their targets if other work kept the machine busy."""
     if busy is not None and busy > QUIET_BELOW:
         for row in rows:
             row["met"] = None
@@ -69,7 +69,7 @@ def judged(rows: list[dict[str, Any]], busy: float | None) -> list[dict[str, Any
 
 
 def publish(measured: dict[str, Any], text: str, output: Path) -> None:
-    """Write the figures and the report beside each other, and print the report."""
+    """Write the figures and the report side by side, and print the report."""
     output.parent.mkdir(parents=True, exist_ok=True)
     output.with_suffix(".json").write_text(json.dumps(measured, indent=1) + "\n")
     output.with_suffix(".md").write_text(text)

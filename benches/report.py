@@ -11,7 +11,7 @@ def head(
     program: str,
     more: str = ", with the lowest and the highest",
 ) -> list[str]:
-    """The title, the machine, and how often everything was measured."""
+    """The title, the machine, and the number of measurements."""
     e = measured["environment"]
     versions = ", ".join(f"{name} {version}" for name, version in e["versions"].items())
     cpu = f"{e['cpu']} ({', '.join(e['simd'])}), {e['cores']} cores, {e['platform']}"
@@ -56,7 +56,7 @@ def workload(result: dict[str, Any]) -> list[str]:
 
 
 def other_work(busy: float | None) -> list[str]:
-    """How busy the machine was with anything else, where the system says."""
+    """How busy the machine was with other work, if the system says."""
     if busy is None:
         return []
     return [f"Other processes kept {busy:.2f} cores busy meanwhile."]

@@ -1,4 +1,4 @@
-"""Time several ways to do the same work side by side, and say on what machine."""
+"""Time several ways to do the same work side by side, and describe the machine."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple, TypeVar
 
-# After a PyTorch operation OpenMP's threads spin for some milliseconds: they would take a core from
-# whoever runs next.
+# After a PyTorch operation OpenMP's threads spin for some milliseconds, and would take a core from
+# the next contender.
 SETTLE_SECONDS = 0.03
 WARM_CALL_LIMIT_SECONDS = 0.5
 
@@ -21,7 +21,7 @@ Name = TypeVar("Name", bound=Hashable)
 
 
 class Ratio(NamedTuple):
-    """How many times longer one took than another: median over the rounds, and the extremes."""
+    """How many times longer one took than another: median, lowest and highest over the rounds."""
 
     median: float
     low: float
@@ -29,10 +29,10 @@ class Ratio(NamedTuple):
 
 
 class OtherWork:
-    """How busy other processes keep the machine, from here on.
+    """How busy other processes keep the machine, from construction on.
 
-    A PyTorch operation waits for its slowest thread, so a second process on the same cores slows
-    it down far more than an equal share of time would: ratios taken then say nothing.
+    A PyTorch operation waits for its slowest thread, so another process on the same cores slows it
+    down by far more than its share of the time. Ratios measured then are meaningless.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class OtherWork:
         self._start = time.perf_counter()
 
     def cores(self) -> float | None:
-        """Cores that others kept busy on average; None where the system does not say."""
+        """Mean number of cores that others kept busy; None if the system does not say."""
         busy = _busy_seconds()
         if busy is None or self._busy is None:
             return None
@@ -64,9 +64,9 @@ def interleave(
 ) -> dict[Name, list[float]]:
     """Seconds per call of each contender in each round.
 
-    One untimed call of each comes first. Then each round gives every contender one slot in turn,
-    every other round in reverse order, so that a slow drift of the machine hits all alike. A slot
-    is an untimed call (for those that take less than half a second) and as many timed ones as
+    First, each is called once untimed. Then each round gives every contender one slot in turn,
+    every other round in reverse order, so that a slow drift of the machine affects all alike. A
+    slot has one untimed call (unless calls take half a second or longer) and as many timed calls as
     fill `slot_seconds`.
     """
     warm = {name: _seconds(call) for name, call in contenders.items()}
@@ -91,7 +91,7 @@ def _seconds(call: Callable[[], object], n_calls: int = 1) -> float:
 
 
 def ratio(slow: list[float], fast: list[float]) -> Ratio:
-    """Compare two contenders round by round: both saw the same machine in a round."""
+    """Compare two contenders round by round, since within a round both saw the same machine."""
     each = [s / f for s, f in zip(slow, fast, strict=True)]
     return Ratio(median(each), min(each), max(each))
 
@@ -104,7 +104,7 @@ def cores() -> int:
 
 
 def environment(packages: tuple[str, ...]) -> dict[str, object]:
-    """The machine and the versions that a figure belongs to."""
+    """The machine and the versions on which figures were measured."""
     versions = {"python": platform.python_version()}
     for package in packages:
         try:
@@ -122,7 +122,7 @@ def environment(packages: tuple[str, ...]) -> dict[str, object]:
 
 
 def _cpuinfo(field: str) -> str:
-    """A field of Linux's description of the first core; empty where there is none."""
+    """A field of Linux's description of the first core; empty if there is none."""
     path = Path("/proc/cpuinfo")
     for line in path.read_text().splitlines() if path.exists() else ():
         if line.startswith(field):

@@ -27,8 +27,8 @@ TIMES_FASTER = {
 }
 TIMES_LESS_MEMORY = {"shd-shaped": 20}
 OWN_PYTHON_AT_MOST = 10.0  # percent of a step
-# For pyasync's own Python, per thread number: as in a training, where few are the first ones after
-# other work, which find cold caches.
+# Steps, per number of threads, over which the share of pyasync's own Python is measured. There are
+# many, because as in a training only few steps should find the cold caches that other work leaves.
 STEPS_TAKEN_APART = 200
 RECORDINGS = "nmnist8_train.npz"
 BESIDE = Path(__file__).parents[2] / "shared" / "data"
@@ -66,7 +66,7 @@ def measure(workload: Workload, rounds: int, slot_seconds: float) -> dict[str, A
 
 
 def taken_apart(step: by.Step) -> list[by.Parts]:
-    """Steps of pyasync, each with the time of its parts."""
+    """Repeated steps of pyasync, each with the time of its parts."""
     step()
     return [by.parts(step) for _ in range(STEPS_TAKEN_APART)]
 
@@ -74,7 +74,7 @@ def taken_apart(step: by.Step) -> list[by.Parts]:
 def compare_times(
     workload: str, seconds: dict[tuple[str, int], list[float]], threads: list[int]
 ) -> list[dict[str, Any]]:
-    """The ratios of a workload, each beside its target where it has one."""
+    """The ratios of a workload, each beside its target if it has one."""
     most, wanted = threads[-1], TIMES_FASTER.get(workload, {})
     rows = []
     for peer in by.PEERS:
@@ -104,7 +104,7 @@ def compare_python(apart: dict[int, list[by.Parts]]) -> list[dict[str, Any]]:
 
 
 def bytes_in_a_process(workload: Workload, run: str, threads: int) -> int | None:
-    """Memory of a step, taken in a process of its own."""
+    """Memory of a step, measured in a separate process."""
     script = Path(by.__file__)
     command = [sys.executable, str(script), workload.name, run, str(threads)]
     printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -129,7 +129,7 @@ def compare_memory(
 
 
 def measure_epochs(n_epochs: int) -> dict[str, Any]:
-    """Training on recordings, or why there is none."""
+    """Measurements of training on recordings, or why there are none."""
     if not n_epochs:
         return {"skipped": "no epoch was asked for"}
     path = Path(os.environ.get("PYASYNC_DATA", BESIDE)) / RECORDINGS

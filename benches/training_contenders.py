@@ -1,7 +1,7 @@
-"""The ways to take one training step that `training.py` compares: pyasync's, and the peers'.
+"""The ways to take one training step that `training.py` compares: pyasync's own, and the peers'.
 
-`python benches/training_contenders.py WORKLOAD RUN THREADS` takes one step in a process of its own
-and prints the bytes of memory that it needed.
+`python benches/training_contenders.py WORKLOAD RUN THREADS` takes one step in a separate process
+and prints how many bytes of memory it needed.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ PEERS: tuple[str, ...] = (SNNTORCH, DENSE, REFERENCE)
 if find_spec("asynctorch") is not None:
     PEERS += (ASYNCTORCH,)
 COST_OF_A_SPIKE = 1e-3
-# Adam does all its work and leaves the weights as they are: every step of every contender is the
-# step of the network that the workload describes.
+# With a rate of 0 Adam does all its work but leaves the weights unchanged, so every step of every
+# contender is a step of the network that the workload describes.
 LEARNING_RATE = 0.0
 
-Parts = dict[str, float]  # seconds of one step by what they were spent on
+Parts = dict[str, float]  # seconds of one step, by what they were spent on
 
 
 class Step:
     """One contender's training step: forward, per-timestep cross-entropy, backward, Adam.
 
-    Everything made beforehand is made here: the model, the optimiser, the input as the contender
-    takes it (dense float for the peers, a SpikeBatch for pyasync), the labels.
+    The constructor makes everything that is not timed: the model, the optimiser, the labels, and
+    the input in the contender's form (dense float for the peers, a SpikeBatch for pyasync).
 
     Parameters
     ----------
@@ -56,8 +56,8 @@ class Step:
     run : str
         One of `PEERS` and `OURS`.
     threads : int
-        Threads of a peer's PyTorch, or of pyasync's engine. What is left to PyTorch in a step of
-        pyasync runs on one thread, as in `pyasync train`: a second costs more than it gives.
+        Threads of a peer's PyTorch, or of pyasync's engine. The PyTorch part of a pyasync step runs
+        on one thread, as in `pyasync train`: a second would cost more than it gains.
     """
 
     def __init__(self, workload: Workload, run: str, threads: int) -> None:
@@ -96,7 +96,7 @@ class Step:
         return nn.functional.cross_entropy(counts.flatten(0, 1), y.repeat(len(counts)))
 
     def spikes_per_sample(self) -> dict[str, float]:
-        """Mean spikes that a sample fires in each population in a forward."""
+        """Mean number of spikes per sample in each population, in one forward."""
         with torch.no_grad():
             if self.run in OURS:
                 self.model(self.x)
@@ -151,12 +151,12 @@ def labels(workload: Workload) -> Tensor:
 
 
 def parts(step: Step) -> Parts:
-    """Take one step of pyasync and say where its time went.
+    """Take one step of pyasync and return where its time went.
 
-    "engine" is spent in `_core.Network`, `_core.simulate` and `_core.gradient`; "torch" in
-    PyTorch's own cross-entropy (forward, and backward down to the counts), in Adam and in
-    `zero_grad`; "python" is all else: pyasync's modules and autograd function, its loss around
-    PyTorch's, and what autograd does to hand the gradients to the parameters.
+    "engine" is the time in `_core.Network`, `_core.simulate` and `_core.gradient`. "torch" is that
+    in PyTorch's own cross-entropy (forward, and backward as far as the counts), in Adam and in
+    `zero_grad`. "python" is everything else: pyasync's modules and autograd function, its loss
+    around PyTorch's, and autograd's work to pass the gradients to the parameters.
     """
     spent = {"engine": 0.0, "torch": 0.0}
     with (
@@ -184,7 +184,7 @@ def parts(step: Step) -> Parts:
 
 @contextmanager
 def timed(owner: Any, name: str, spent: Parts, part: str) -> Iterator[None]:
-    """Add the time that calls of `owner.name` take to a part."""
+    """Add the time of all calls of `owner.name` to a part."""
     original: Callable[..., Any] = getattr(owner, name)
 
     def call(*arguments: Any, **options: Any) -> Any:
@@ -202,10 +202,10 @@ def timed(owner: Any, name: str, spent: Parts, part: str) -> Iterator[None]:
 
 
 def bytes_of_a_step(step: Step) -> int | None:
-    """Peak resident memory of a step above that before it; None where the system does not say.
+    """Peak resident memory of a step beyond that before it; None if the system does not say.
 
-    A step on two samples of two timesteps comes first: it loads what is loaded on first use and
-    makes Adam's moments, which a step in the middle of a training finds there.
+    A step on two samples of two timesteps comes first. It loads what is loaded on first use and
+    creates Adam's moments, which already exist for a step in the middle of a training.
     """
     peak_resets = Path("/proc/self/clear_refs")
     if not peak_resets.exists():
@@ -223,7 +223,10 @@ def bytes_of_a_step(step: Step) -> int | None:
 
 
 def give_back_free_memory() -> None:
-    """Let no memory that is free but still resident hide what a step needs (glibc)."""
+    """Return free but still resident memory to the system, or it would hide what a step needs.
+
+    Works with glibc only.
+    """
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
@@ -231,7 +234,7 @@ def give_back_free_memory() -> None:
 
 
 def resident(field: str) -> int:
-    """Bytes of memory that this process has, or has had at most (Linux)."""
+    """Current or peak memory of this process in bytes (Linux)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field):
             return 1024 * int(line.split()[1])
@@ -241,8 +244,8 @@ def resident(field: str) -> int:
 def nmnist_epochs(path: Path, epochs: int, threads: int) -> Iterator[dict[str, float]]:
     """Train 2312-64-64-64-8 on N-MNIST's digits 0 to 7 and measure each epoch.
 
-    A plain loop over shuffled batches of 256, with the paper's input and refractory dropout; the
-    time is that of the whole loop, batches and measures included.
+    A plain loop over shuffled batches of 256, with the paper's input and refractory dropout. The
+    time is that of the whole loop, including making batches and taking measures.
     """
     x, y = pa.data.npz(path)
     assert y is not None

@@ -1,4 +1,4 @@
-"""What the benchmarks run: networks with random weights on random input, made from a seed."""
+"""What the benchmarks run: networks with random weights and random input, made from a seed."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ WORKLOADS = {
     for w in (
         Workload("nmnist-shaped", (2312, 64, 64, 64, 10), batch=256, n_timesteps=10),
         Workload("shd-shaped", (700, 128, 128, 20), batch=128, n_timesteps=100),
-        # It fires about as much as the same network does when it has been trained unlayered.
+        # Fires about as much as the same network after unlayered training.
         Workload("shd-sparse", (700, 128, 128, 20), batch=128, n_timesteps=100, v_threshold=0.5),
     )
 }

@@ -1,7 +1,7 @@
-"""The peer that is the paper's own code: asynctorch, which is not on PyPI.
+"""A peer: the paper's own code, asynctorch, which is not on PyPI.
 
-Its user interface is that of commit 1851fdd of https://github.com/RoelMK/asynctorch; without the
-package this module cannot be imported.
+It is used as of commit 1851fdd of https://github.com/RoelMK/asynctorch; without the package this
+module cannot be imported.
 """
 
 from __future__ import annotations
@@ -32,9 +32,8 @@ class AsyncTorchRun(NamedTuple):
 class AsyncTorchBptt(nn.Module):
     """A feed-forward network with random selection, set up as asynctorch's training tutorial does.
 
-    The input has weights of its own, and one matrix holds all others. The gradient leads through
-    more than that of the other peers: through the reset, and through the number of events that
-    arrived at a neuron.
+    The input has its own weights, and one matrix holds all others. Unlike in the other peers, the
+    gradient also flows through the reset and through the number of events that arrived at a neuron.
 
     Parameters
     ----------

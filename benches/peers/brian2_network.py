@@ -1,8 +1,8 @@
-"""The peer that is Brian2, as C++ that it generates and compiles (`cpp_standalone`).
+"""A peer: Brian2, as the C++ that it generates and compiles (`cpp_standalone`).
 
 Started by `by_pipe.Peer` with an interpreter that has Brian2. The model is the one that
-`pyasync.Layered()` runs when every projection is recurrent: a spike arrives one timestep after it
-was fired.
+`pyasync.Layered()` runs if every projection is recurrent: a spike arrives one timestep after it was
+fired.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from by_pipe import Run, serve
 
 
 def build(arrays: dict[str, Any], threads: int) -> tuple[dict[str, Any], Run]:
-    """Generate, compile and load the network; gives what it is and how to run it."""
+    """Generate, compile and load the network; return a description, and the function to run it."""
     import brian2 as b2
 
     directory = Path("brian2").absolute()
@@ -33,7 +33,7 @@ def build(arrays: dict[str, Any], threads: int) -> tuple[dict[str, Any], Run]:
         method="exact",
         namespace={"tau": float(arrays["tau_mem"]) * b2.second},
     )
-    # A spike that is generated in one step arrives in the next, as in `network` below.
+    # A spike generated in one step arrives in the next, as in `network` below.
     inputs = b2.SpikeGeneratorGroup(
         int(arrays["n_inputs"]), arrays["channel"], arrays["timestep"] * dt
     )
@@ -43,7 +43,7 @@ def build(arrays: dict[str, Any], threads: int) -> tuple[dict[str, Any], Run]:
     ]
     monitor = b2.SpikeMonitor(neurons, record=False)
     network = b2.Network(neurons, inputs, *synapses, monitor)
-    # Decay, then what arrives, then the threshold: a spike of step t is delivered in step t + 1.
+    # Decay, then arriving spikes, then the threshold: a spike of step t is delivered in step t + 1.
     network.schedule = ["start", "groups", "synapses", "thresholds", "resets", "end"]
     wall_seconds = directory / "wall_seconds.txt"
     _time_the_loop(b2, wall_seconds)
@@ -65,10 +65,9 @@ def build(arrays: dict[str, Any], threads: int) -> tuple[dict[str, Any], Run]:
 
 
 def _time_the_loop(b2: Any, file: Path) -> None:
-    """Have the program write how long its loop over timesteps takes, without loading.
+    """Make the program write how long its loop over timesteps takes, without loading.
 
-    What Brian2 itself says is time on a core where there is one thread, and wall time where there
-    are several.
+    Brian2's own figure is CPU time with one thread, and wall-clock time with several.
     """
     b2.prefs.codegen.cpp.headers += ["<chrono>"]
     now = "std::chrono::steady_clock::now()"

@@ -1,9 +1,9 @@
-"""Peers with an interpreter of their own: how the benchmark starts one and asks it to run.
+"""Peers with their own Python interpreters: how the benchmark starts them and asks them to run.
 
 A peer is a script `PEER.py NETWORK.npz --threads N --spike-counts FILE.npy`. It builds its network,
-says that it is ready, and then answers each line on its standard input with one run: it writes
-every neuron's number of spikes to the file and says how many seconds the run took. Between two
-runs it waits and uses no core, so that runs of several peers and of pyasync can take turns.
+reports that it is ready, and then answers each line on its standard input with one run: it writes
+the number of spikes of every neuron to the file and reports how many seconds the run took. Between
+runs it waits without using a core, so that several peers and pyasync can take turns.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ Run = Callable[[], tuple[float, Any]]  # seconds, and spikes of every neuron
 
 
 class AbsentError(Exception):
-    """The interpreter has no such package."""
+    """The interpreter does not have the peer's package."""
 
 
 class Peer:
-    """A peer that was started and has built its network.
+    """A running peer that has built its network.
 
     Parameters
     ----------
@@ -38,14 +38,14 @@ class Peer:
     script : path
         A script beside this file.
     network : path
-        What `RandomNetwork.save` wrote.
+        A file that `RandomNetwork.save` wrote.
     directory : path
-        Where it may write.
+        A folder in which the peer may write.
 
     Raises
     ------
     AbsentError
-        If the interpreter is not there or lacks the peer's package.
+        If the interpreter does not exist or lacks the peer's package.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Peer:
         self._counts, self._log = directory / "spike_counts.npy", directory / "log.txt"
         command = [python, str(Path(__file__).parent / script), str(network)]
         command += ["--threads", str(threads), "--spike-counts", str(self._counts)]
-        # numbers of threads that an environment asks for would win over the peer's own setting
+        # this variable would override the number of threads that the peer sets
         environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
         with self._log.open("w") as log:
             try:
@@ -85,7 +85,7 @@ class Peer:
         return json.loads(line)
 
     def run(self) -> float:
-        """Run the network on its input; gives the seconds that the peer took for it."""
+        """Run the network on its input; return how many seconds the peer took."""
         assert self._process.stdin is not None
         self._process.stdin.write("run\n")
         self._process.stdin.flush()
@@ -97,7 +97,7 @@ class Peer:
         return counts
 
     def close(self) -> None:
-        """End the peer."""
+        """Stop the peer."""
         if self._process.stdin is not None and not self._process.stdin.closed:
             self._process.stdin.close()
         if self._process.stdout is not None:
@@ -122,12 +122,12 @@ def serve(package: str, build: Callable[[Any, int], tuple[dict[str, Any], Run]])
     Parameters
     ----------
     package : str
-        What the peer needs, as it is imported.
+        The package that the peer needs, by import name.
     build : callable
-        Takes the network file's arrays and the number of threads; gives what there is to say about
-        the peer, and the function that runs it.
+        Takes the network file's arrays and the number of threads; returns information about the
+        peer, and the function that runs it.
     """
-    # Only answers go to standard output; what simulators print there goes to the log.
+    # Only answers may go to standard output; whatever simulators print there goes to the log.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 

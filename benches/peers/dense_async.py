@@ -1,18 +1,18 @@
-"""The peer that does the same asynchronous run in dense PyTorch operations.
+"""A peer that does the same asynchronous run in dense PyTorch operations.
 
-All samples of the batch step together, and every forward step steps the whole network, as the
-paper's reference implementation does. Two ways to write the step:
+All samples of the batch step together, and every forward step updates the whole network, as in the
+paper's reference implementation. The step is written in two ways:
 
 * `DenseAsync`, written to be fast: it computes nothing that this run does not need, reuses its
   buffers and multiplies layer by layer, so that a feed-forward network's zero blocks cost nothing.
 * `DenseAsyncReference`, with the operations of the reference implementation: one matrix for the
   whole network, a second product that counts the events, a sort of all neurons' scores, and
-  arithmetic on masks out of place.
+  out-of-place arithmetic on masks.
 
-Both run LIF neurons with reset to zero, refractory until the timestep ends, at a threshold of at
-least zero. Then a neuron that no event reached is never above its threshold, so testing all neurons
-fires the same ones as testing those touched; and since a neuron fires at most once in a timestep,
-one flag says whether its spike is pending.
+Both run LIF neurons with reset to zero that are refractory until the timestep ends, at a threshold
+of at least zero. A neuron that no event reached is then never above its threshold, so testing all
+neurons makes the same ones fire as testing those touched. And since a neuron fires at most once per
+timestep, one flag says whether its spike is pending.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class DenseAsync:
             potentials[0].addmm_(x[t], self.transposed[0])
             while True:
                 forward_steps += 1
-                v.masked_fill_(refractory, 0.0)  # ignoring an event is staying at the reset value
+                v.masked_fill_(refractory, 0.0)  # to ignore events, stay at the reset value
                 fired = v > self.v_threshold
                 v.masked_fill_(fired, 0.0)
                 refractory |= fired
@@ -90,7 +90,7 @@ class DenseAsync:
                     emissions[:-1], potentials[1:], self.transposed[1:], strict=True
                 ):
                     target.addmm_(source, weight)
-            spike_counts += refractory  # by now those that fired in this timestep
+            spike_counts += refractory  # by now, exactly the neurons that fired in this timestep
             counts[t] = refractory[:, self.layers[-1]]
         return DenseRun(counts, spike_counts, forward_steps)
 
@@ -107,7 +107,7 @@ class DenseAsync:
 class DenseAsyncReference(DenseAsync):
     """The same run with the operations of the paper's reference implementation.
 
-    What does not change from step to step is prepared once, here as above.
+    As above, whatever does not change from step to step is prepared once.
     """
 
     def __init__(

@@ -1,16 +1,16 @@
-"""The peer that trains the same asynchronous run with dense PyTorch operations and autograd.
+"""A peer that trains the same asynchronous run with dense PyTorch operations and autograd.
 
-The forward is that of `dense_async`: all samples of the batch step together, the whole network in
-every forward step. Again there are two ways to write the step:
+The forward is that of `dense_async`: all samples of the batch step together, and every forward step
+updates the whole network. Again the step is written in two ways:
 
 * `DenseAsyncBptt`, written to be fast: the update of all neurons and the emission are one autograd
-  function each, with a derivative written by hand, and products go layer by layer.
+  function each, with a hand-written derivative, and products go layer by layer.
 * `DenseAsyncReferenceBptt`, with the operations of the paper's reference implementation, which
   autograd differentiates one by one. Its gradient is pyasync's `gradient_scope="next_emission"`.
 
-Both use the surrogate `atan(2)` and leave the derivative of the reset out, as snnTorch does and as
-pyasync does by default. A neuron counts as touched when its summed input is not zero: random
-weights have no sum that is zero, and it saves the fast loop from counting events.
+Both use the surrogate `atan(2)` and detach the reset, as snnTorch does and pyasync does by default.
+A neuron counts as touched if its summed input is not zero. With random weights no sum is zero, and
+this saves the fast loop from counting events.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def atan_derivative(x: Tensor) -> Tensor:
 
 
 class DenseAsyncBptt(nn.Module):
-    """A feed-forward network run asynchronously with random selection, and trained; fast.
+    """A feed-forward network run asynchronously with random selection, and trained; the fast way.
 
     Parameters
     ----------
@@ -43,8 +43,8 @@ class DenseAsyncBptt(nn.Module):
     forward_group_size : int
         F: pending spikes that each sample emits in a forward step.
     gradient_scope : {"spikes", "next_emission"}
-        Whether only updates that fired answer for what a spike did to others, or silent ones also
-        for their neuron's next emission in the timestep.
+        Whether only updates that fired get the gradient of a spike's effect on other neurons, or
+        silent ones too, from their neuron's next emission in the timestep.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class DenseAsyncBptt(nn.Module):
                     for source, weight in zip(sources, self.weights[1:], strict=True)
                 ]
                 current = torch.cat([no_input, *arriving], dim=1)
-            spike_counts += refractory  # by now those that fired in this timestep
+            spike_counts += refractory  # by now, exactly the neurons that fired in this timestep
             counts.append(torch.stack(outputs).sum(0))
         return DenseRun(torch.stack(counts), spike_counts, forward_steps)
 
@@ -156,9 +156,9 @@ class Update(torch.autograd.Function):
 
 
 class Emit(torch.autograd.Function):
-    """Part pending and new spikes into those that are chosen and those that stay pending.
+    """Split pending and new spikes into those that are chosen and those that stay pending.
 
-    Silent updates pass as zeros and wait with them: their turn is their neuron's next emission.
+    Silent updates pass through as zeros and wait too, until their neuron's next emission.
     """
 
     @staticmethod
@@ -191,8 +191,8 @@ class Spike(torch.autograd.Function):
 class DenseAsyncReferenceBptt(DenseAsyncBptt):
     """The same training with the operations of the paper's reference implementation.
 
-    Only pending spikes are emitted (the reference fills a group that is not full with silent
-    neurons, which changes nothing in the forward), and events are counted outside of the graph.
+    With two differences: only pending spikes are emitted (the reference fills up a group with
+    silent neurons, which changes nothing in the forward), and events are counted outside the graph.
     """
 
     def __init__(self, weights: Sequence[Tensor], **neuron_and_schedule: Any) -> None:
@@ -243,7 +243,7 @@ class DenseAsyncReferenceBptt(DenseAsyncBptt):
         return DenseRun(torch.stack(counts), spike_counts, forward_steps)
 
     def _whole(self) -> Tensor:
-        """One matrix [n_neurons, n_neurons] of all weights between neurons, differentiable."""
+        """All weights between neurons as one differentiable matrix [n_neurons, n_neurons]."""
         rows = [self.weights[0].new_zeros((self.sizes[0], self.n_neurons))]
         first = 0
         for weight in self.weights[1:]:

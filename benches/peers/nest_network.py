@@ -1,8 +1,8 @@
-"""The peer that is NEST: `iaf_psc_delta` neurons, whose synapses add to the potential.
+"""A peer: NEST, with `iaf_psc_delta` neurons, whose synapses add to the potential.
 
 Started by `by_pipe.Peer` with an interpreter that has NEST. The model is the one that
-`pyasync.Layered()` runs when every projection is recurrent: a spike arrives one timestep after it
-was fired. NEST computes in float64 and fires at `v >= v_threshold`.
+`pyasync.Layered()` runs if every projection is recurrent: a spike arrives one timestep after it was
+fired. NEST computes in float64 and fires at `v >= v_threshold`.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 from by_pipe import Run, serve
 
-SILENT_STEPS = 200  # without input between two runs, so that each begins with nothing on its way
+SILENT_STEPS = 200  # without input between runs, so that each begins with no spike in transit
 
 
 def build(arrays: dict[str, Any], threads: int) -> tuple[dict[str, Any], Run]:
-    """Create the network; gives what it is and how to run it."""
+    """Create the network; return a description, and the function to run it."""
     import nest
 
     n_timesteps, n_neurons = int(arrays["n_timesteps"]), int(arrays["n_neurons"])
-    dt = 1e3 * float(arrays["dt"])  # NEST's times are milliseconds
+    dt = 1e3 * float(arrays["dt"])  # NEST's times are in milliseconds
     began = time.perf_counter()
     nest.ResetKernel()
     nest.local_num_threads = threads

@@ -1,4 +1,4 @@
-"""The peer that trains layer by layer: snnTorch and autograd, as its tutorials write it."""
+"""A peer that trains layer by layer: snnTorch and autograd, as in its tutorials."""
 
 from __future__ import annotations
 

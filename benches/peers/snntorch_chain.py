@@ -1,4 +1,4 @@
-"""The peer that trains any chain of layers layer by layer: snnTorch, as its tutorials write it."""
+"""A peer that trains any chain of layers layer by layer: snnTorch, as in its tutorials."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 
 class SnnTorchChain(nn.Module):
-    """Layers with a `snntorch.Leaky` behind each, one timestep after another.
+    """Layers, each followed by a `snntorch.Leaky`, run one timestep after another.
 
-    The surrogate is `atan(2)`, and snnTorch leaves the derivative of the reset out: this is
-    pyasync's `Layered()` with `gradient_scope="touched"`.
+    The surrogate is `atan(2)`, and snnTorch detaches the reset, so this is pyasync's `Layered()`
+    with `gradient_scope="touched"`.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class SnnTorchChain(nn.Module):
         )
 
     def forward(self, x: Tensor, every_layer: bool = False) -> Tensor:
-        """Spikes [T, B, n_out] of the last layer, or [T, B, n_neurons] of all, flat.
+        """Spikes [T, B, n_out] of the last layer, or flattened of all, [T, B, n_neurons].
 
         `x` is [T, B, *input_shape].
         """

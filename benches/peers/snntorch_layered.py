@@ -1,4 +1,4 @@
-"""The peer that runs layer by layer: snnTorch's own forward, as its tutorials write it."""
+"""A peer that runs layer by layer: snnTorch's own forward, as in its tutorials."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class SnnTorchLayered(nn.Module):
         Threshold and decay per timestep of every neuron.
     reset_delay : bool
         As in `snntorch.Leaky`. With `reset_mechanism="zero"` both settings fire the same spikes:
-        the delayed reset clears the potential at the start of the next timestep, before the
-        decay, the other one at once. The default is snnTorch's and the faster of the two.
+        the delayed reset clears the potential at the start of the next timestep, before the decay;
+        the other clears it at once. The default is snnTorch's, and the faster.
     """
 
     def __init__(
