@@ -165,7 +165,7 @@ def bytes_needed(random: RandomNetwork) -> dict[str, int] | None:
     peak_resets = Path("/proc/self/clear_refs")
     if not peak_resets.exists():
         return None
-    # The first run ever loads code and starts threads.
+    # The very first run also loads code and starts threads.
     small = RandomNetwork(n_neurons=500, synapses_per_neuron=20, n_timesteps=5)
     OwnRun(network_of(small), input_of(small), pa.FreeRunning(1, parallel="shards"))()
     x, synapses = input_of(random), (random.from_input, random.recurrent)

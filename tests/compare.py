@@ -1,4 +1,4 @@
-"""Build a described case in pyasync, run it there and in the oracle, compare them to the bit."""
+"""Build a described case in pyasync, run it there and in the oracle, and compare to the bit."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MEASURES = (
 
 
 def build(net: Network) -> pa.Network:
-    """The pyasync network of a description."""
+    """Build the pyasync network of a description."""
     shape = net.input_shape
     network = (
         pa.Network(shape[0], dtype=net.dtype)
@@ -166,13 +166,13 @@ def assert_equals_oracle(result: pa.Result, m: Measures) -> None:
 
 
 def ending_code(ending: str, stop: str) -> int:
-    """How a trace numbers endings: 0 quiescent, then three stops for each other kind."""
+    """The number of an ending in a trace: 0 if quiescent, then three stops for each other kind."""
     kind = ENDINGS.index(ending)
     return 3 * (kind - 1) + pa.StopReason[STOPS[stop]] if kind else 0
 
 
 def assert_same_trace(trace: pa.Trace, m: Measures) -> None:
-    """The record is the oracle's: steps, emitted spikes, fired neurons, v', joins, endings."""
+    """The trace equals the oracle's record: steps, emitted, fired, v', joins, endings."""
     rows, emitted, fired, joined, endings = [], [], [], [], []
     for b, sample in enumerate(m.samples):
         for s in sample.steps:

@@ -1,4 +1,4 @@
-"""Hypothesis profiles, chosen by HYPOTHESIS_PROFILE: quick (default), ci, long; PyTorch alone."""
+"""Hypothesis profiles, set by HYPOTHESIS_PROFILE: quick (default), ci, long; one PyTorch thread."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-# What starts the tests in the background may have had Ctrl-C ignored, which commands would inherit.
+# If tests are started in the background, Ctrl-C may be ignored, and commands would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -25,7 +25,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 @pytest.fixture
 def one_torch_thread() -> Iterator[None]:
-    """Small tensors: threads that wait for each other on a busy machine cost most."""
+    """Run PyTorch on one thread: with small tensors, waiting for other threads would cost most."""
     torch = pytest.importorskip("torch")
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -29,7 +29,7 @@ class Options:
 
 @dataclass
 class Step:
-    """One forward step: emitted spikes in arrival order, `(neuron, v')` of those that fired."""
+    """One forward step: emitted spikes in arrival order, and `(neuron, v')` of those fired."""
 
     timestep: int
     step: int
@@ -40,12 +40,12 @@ class Step:
 
 @dataclass
 class Sample:
-    """Everything that one sample's run left behind."""
+    """The complete record of one sample's run."""
 
     v: np.ndarray
     steps: list[Step] = field(default_factory=list)
     joined: list[tuple[int, int]] = field(default_factory=list)  # timestep, channel
-    endings: list[str] = field(default_factory=list)  # one a timestep that was run
+    endings: list[str] = field(default_factory=list)  # one per timestep that was run
     stops: list[str] = field(default_factory=list)  # what stopped each timestep; "" for none
     synaptic_operations: int = 0
     neuron_updates: int = 0
@@ -95,13 +95,13 @@ class Engine:
         sample_id: int,
         initial_v: np.ndarray | None = None,
     ) -> Sample:
-        """`spikes[t]`: (channel, multiplicity) of timestep t, ascending and merged."""
+        """Run a sample; `spikes[t]`: (channel, multiplicity) in timestep t, ascending, merged."""
         n = self.net.n_neurons
         v = np.zeros(n, self.dtype) if initial_v is None else initial_v.astype(self.dtype)
         self.out = Sample(v)
         self.sample_id, self.next_arrival, self.n_fired = sample_id, 0, 0
         self.pending: list[Spike] = []
-        self.first_output_step: int | None = None  # counted over the sample
+        self.first_output_step: int | None = None  # steps are counted over the sample
         self.previous: list[Spike] = []  # Layered: what was fired in the previous timestep
         with np.errstate(all="ignore"):
             for t, inputs in enumerate(spikes):
@@ -164,7 +164,7 @@ class Engine:
         fired_by: list[list[Spike]] = [[] for _ in self.net.populations]
         last, stopped = [], None
         for k in range(len(order) + 1):
-            self.pending = []  # what step k - 1 fired is emitted now
+            self.pending = []  # spikes that fired in step k - 1 are emitted now
             group, last = last, []
             if k < len(order):
                 i = self.deliver_biases(only=order[k])
@@ -224,7 +224,7 @@ class Engine:
                     self.out.synaptic_operations += len(reached)
 
     def arrive(self, neurons: np.ndarray, events: np.ndarray, i: np.ndarray) -> None:
-        i[neurons] = i[neurons] + events  # every neuron at most once, so this rounds once an event
+        i[neurons] = i[neurons] + events  # each neuron at most once, so this rounds once per event
         self.n[neurons] += 1
         self.touched[neurons] = True
 
@@ -314,7 +314,7 @@ def simulate(
     sample_ids: list[int] | None = None,
     initial_v: np.ndarray | None = None,
 ) -> list[Sample]:
-    """Run every sample; `spikes[b][t]` as `canonical` gives them."""
+    """Run every sample; `spikes[b][t]` as returned by `canonical`."""
     engine = Engine(net, beta, schedule, options or Options(), seed)
     ids = sample_ids or range(len(spikes))
     return [

@@ -1,4 +1,4 @@
-"""The measures of docs/semantics.md, from what the oracle's run of each sample left behind."""
+"""The measures of docs/semantics.md, computed from the oracle's record of each sample."""
 
 from __future__ import annotations
 

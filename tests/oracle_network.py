@@ -1,6 +1,6 @@
-"""The oracle's networks: plain descriptions, and every projection written out as a weight matrix.
+"""The oracle's networks: plain descriptions, with every projection as an explicit weight matrix.
 
-The same description builds pyasync's own network (`compare.build`); the two share nothing else.
+The same description builds pyasync's own network (`compare.build`); they share nothing else.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Projection:
-    """One projection as the constructor takes it: `kind` is the class's name in pyasync."""
+    """Constructor arguments of a projection; `kind` is the name of its class in pyasync."""
 
     source: str
     target: str
@@ -42,7 +42,7 @@ class Network:
     output: str | None = None
 
     def offset(self, name: str) -> int:
-        """First neuron id of a population; input channels count from 0 too."""
+        """First neuron id of a population; 0 for the input, whose channels have their own ids."""
         if name == "input":
             return 0
         index = [p.name for p in self.populations].index(name)
@@ -89,7 +89,7 @@ def weight_matrix(
                 dense[row, indices[at]] = values[at]
         return dense
     one_dimensional = p.kind == "Conv1d"
-    if one_dimensional:  # a convolution over images one pixel high
+    if one_dimensional:  # treat it as a convolution over images of height 1
         source, target = (source[0], 1, source[1]), (target[0], 1, target[1])
     of = (
         (lambda name, default: (default, a.get(name, default)))
@@ -122,7 +122,7 @@ def weight_matrix(
 
 
 def bias_vector(p: Projection, target: tuple[int, ...], dtype: str) -> np.ndarray:
-    """The biases [n_out] of a projection: one a neuron, or one a channel of a convolution."""
+    """The biases [n_out] of a projection: one per neuron, or one per channel of a convolution."""
     bias = p.arguments.get("bias")
     if bias is None:
         return np.zeros(int(np.prod(target)), dtype)

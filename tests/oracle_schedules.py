@@ -14,7 +14,7 @@ PENDING = np.dtype([("neuron", "<i8"), ("v", "<f8"), ("arrival", "<i8")])
 
 @dataclass(frozen=True)
 class Schedule:
-    """`kind` is the class's name in pyasync; fields that a kind does not have are ignored."""
+    """A schedule; `kind` is the name of its class, and fields it does not have are ignored."""
 
     kind: str
     F: int = 8
@@ -37,7 +37,7 @@ class Spike:
 
 @dataclass(frozen=True)
 class Moment:
-    """What random numbers depend on."""
+    """The moment in a run on which random numbers depend."""
 
     seed: int
     sample_id: int
@@ -46,7 +46,7 @@ class Moment:
 
 
 def philox_at(at: Moment, stream: int) -> np.random.Philox:
-    # uint64 by name: a list that mixes numbers below and above 2**63 becomes float64 and loses bits
+    # uint64 explicitly: NumPy would make float64 of integers below and above 2**63, and lose bits
     key = np.array([at.seed, at.sample_id], np.uint64)
     counter = np.array([0, at.step, at.timestep, stream], np.uint64)
     return np.random.Philox(key=key, counter=counter)
@@ -74,7 +74,7 @@ def fate(at: Moment, neuron: int, times: int, dropouts: tuple[float, float]) -> 
 
 
 def select(schedule: Schedule, at: Moment, pending: list[Spike]) -> list[Spike]:
-    """Take the next group out of `pending`, which is changed in place; in arrival order."""
+    """Remove the next group from `pending`, in place, and return it in arrival order."""
     n = min(schedule.F, len(pending))
     if n == len(pending):
         group = list(pending)

@@ -1,4 +1,4 @@
-"""Where tests find recordings that are not part of the repository; without them they skip."""
+"""Where tests find recordings that are not in the repository; without them, tests are skipped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BESIDE = Path(__file__).parents[2] / "shared" / "data"
 
 
 def real_data(name: str) -> Path:
-    """Give the path of a file of real recordings, or skip the test that asks."""
+    """Return the path of a file of real recordings, or skip the calling test."""
     path = Path(os.environ.get("PYASYNC_DATA", BESIDE)) / name
     if not path.exists():
         pytest.skip(f"{name} is not there; set PYASYNC_DATA to the directory that holds it")

@@ -17,7 +17,7 @@ Spikes = list[list[list[tuple[int, float]]]]
 
 @dataclass(frozen=True)
 class Events:
-    """A `SpikeBatch` before construction: unsorted, with duplicates."""
+    """The arguments of a `SpikeBatch`: unsorted events, with duplicates."""
 
     channel: np.ndarray
     offsets: np.ndarray
@@ -42,7 +42,7 @@ class Events:
 
 @dataclass(frozen=True)
 class Case:
-    """Everything that one simulation takes."""
+    """All arguments of one simulation."""
 
     net: Network
     x: np.ndarray | Events
@@ -134,7 +134,7 @@ def schedules(
 
 @st.composite
 def dropouts(draw: st.DrawFn, bounded: bool) -> dict[str, float]:
-    """Mostly none; skipped refractoriness is never certain where nothing else bounds the run."""
+    """Mostly none, always none if not `bounded`; refractoriness is never skipped for certain."""
     if not bounded or draw(st.sampled_from([True, True, False])):
         return {}
     return {

@@ -29,7 +29,7 @@ def conv_length(n: int, kernel: int, stride: int, padding: int, dilation: int) -
 
 
 def axis_settings(n_in: int, n_out: int | None, pool: bool) -> list[tuple[int, int, int, int]]:
-    """(kernel, stride, padding, dilation) that lead from n_in to n_out (None: anywhere)."""
+    """(kernel, stride, padding, dilation) that map size n_in to n_out (None: to any size)."""
     every = [(k, s, p, d) for k in (1, 2, 3) for s in (1, 2, 3) for p in (0, 1, 2) for d in (1, 2)]
     fits = [a for a in every if (out := conv_length(n_in, *a)) >= 1 and n_out in (None, out)]
     return [a for a in fits if not pool or (a[3] == 1 and 2 * a[2] <= a[0])]
@@ -47,8 +47,8 @@ def networks(
 ) -> Network:
     """A random directed graph.
 
-    `exact`: all weights are multiples of 1/8, so that sums of them are exact and potentials tie.
-    `wide`: enough neurons that vector code runs whole lanes and a remainder.
+    `exact`: all weights are multiples of 1/8, so that sums are exact and potentials may tie.
+    `wide`: enough neurons for vector code to process full vectors and a remainder.
     """
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     dtype = draw(st.sampled_from(["float32", "float64"]))
@@ -131,7 +131,7 @@ def projections_between(
     kinds: tuple[str, ...],
     wide: bool,
 ) -> tuple[Projection, Shape]:
-    """A projection from `shape` to `target` (None: whatever comes out), and its target's shape."""
+    """A projection from `shape` to `target` (None: to any shape), and the shape of its target."""
     ways: list[tuple[str, list[list[tuple[int, int, int, int]]]]] = [
         (k, []) for k in ("Linear", "Sparse") if k in kinds
     ]

@@ -1,4 +1,4 @@
-"""Small things to train on, and to compare trainings by."""
+"""Small data to train on, and helpers to compare trainings."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy.typing as npt
 import pyasync as pa
 from pyasync.study import Recipe
 
-# Learned in a few epochs, whatever the order of spikes.
+# Learns `toy` in a few epochs, whatever the order of spikes.
 QUICK = Recipe(
     hidden=(12,), epochs=3, batch_size=8, learning_rate=0.02, input_dropout=0.1, weight_scale=2.0
 )
 
 
 def toy(n_samples: int = 30, seed: int = 0) -> tuple[pa.SpikeBatch, npt.NDArray[np.int64]]:
-    """Three classes: most of the spikes are on a third of 18 channels."""
+    """Samples of three classes, each with most of its spikes on its own third of 18 channels."""
     rng = np.random.default_rng(seed)
     y = np.arange(n_samples) % 3
     rate = np.where(np.arange(18) // 6 == y[:, None], 0.5, 0.05)
@@ -26,7 +26,7 @@ def toy(n_samples: int = 30, seed: int = 0) -> tuple[pa.SpikeBatch, npt.NDArray[
 
 
 def bits(network: pa.Network) -> list[Any]:
-    """Every number of a network, to the bit."""
+    """All values in a network, for bitwise comparison."""
     neurons = [
         p.neuron.values(name, p.shape).tobytes()
         for p in network.populations

@@ -1,4 +1,4 @@
-"""A small network and data for it, as files."""
+"""A small network, and data for it, as files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyasync as pa
 
 @dataclass
 class Files:
-    """What a command line needs, in a folder of its own."""
+    """The files that commands need, in one folder."""
 
     folder: Path
     network: Path
@@ -41,6 +41,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 @pytest.fixture
 def files(made: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
-    """Shared inputs, and an empty folder of the test's own to write to."""
+    """Shared inputs, and for each test an empty working folder to write to."""
     monkeypatch.chdir(tmp_path)
     return Files(tmp_path, made.network, made.data, made.x, made.labels)

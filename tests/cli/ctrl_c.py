@@ -1,4 +1,4 @@
-"""Press Ctrl-C while a command runs in a process of its own."""
+"""Interrupt a command that runs in a separate process, as Ctrl-C does."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 
 
 def interrupted(arguments: list[str], started: Callable[[str], bool], *, later: float = 1.0) -> str:
-    """Press it `later` seconds after `started`, which is given the output so far; give stderr.
+    """Interrupt a command `later` seconds after `started(output so far)` is true; return stderr.
 
-    The command has to end with the status and the word of an interruption.
+    The command has to end with the exit status and the message of an interruption.
     """
     command = [sys.executable, "-m", "pyasync.cli", *arguments]
     with (
@@ -26,7 +26,7 @@ def interrupted(arguments: list[str], started: Callable[[str], bool], *, later: 
                 time.sleep(0.05)
             time.sleep(later)
             process.send_signal(signal.SIGINT)
-            # It takes well under a second; a busy machine may take longer, a hang takes for ever.
+            # Takes well under a second; allow for a busy machine, but detect a hang.
             _, errors = process.communicate(timeout=60)
         finally:
             process.kill()

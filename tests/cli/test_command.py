@@ -56,7 +56,7 @@ def test_without_its_extra_it_says_what_to_install(absent, monkeypatch, capsys) 
     assert error == f"pyasync: the command line needs {absent}: pip install {absent}\n"
 
 
-# Each with the exit status, and words that the one line must contain.
+# Command lines, each with its exit status and words that the one line of error must contain.
 BAD = {
     "unknown command": ("simulat", 2, ["simulat"]),
     "unknown option": ("info --sed 3", 2, ["--sed"]),

@@ -18,7 +18,7 @@ ONE_LINE = "pyasync: interrupted\n"
 
 @pytest.fixture
 def large(files) -> list[str]:
-    """Arguments that name a network and samples which take minutes with F = 1."""
+    """Arguments that name a network and samples with which runs take minutes at F = 1."""
     rng = np.random.default_rng(0)
     network = pa.Network.sequential(
         [pa.Linear(rng.normal(0, 0.5, shape)) for shape in [(400, 40), (400, 400), (10, 400)]],
@@ -49,6 +49,6 @@ def test_ctrl_c_ends_an_audit_and_keeps_its_finished_schedules(large) -> None:
 
 def test_ctrl_c_ends_training(files) -> None:
     pytest.importorskip("torch")
-    # Not before an epoch is over: importing PyTorch takes long, and it may abort when interrupted.
+    # Wait until an epoch is over: importing PyTorch takes long, and may abort if interrupted.
     arguments = ["train", str(files.data), "--epochs", "100000"]
     assert interrupted(arguments, lambda output: "epoch" in output.partition("\n")[2]) == ONE_LINE

@@ -1,4 +1,4 @@
-"""Names that users give are shown as they are, whatever is in them and wherever they are shown."""
+"""Names that users give are shown unchanged, whatever they contain and wherever they appear."""
 
 from __future__ import annotations
 

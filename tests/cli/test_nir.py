@@ -1,4 +1,4 @@
-"""Commands that run networks take those of other frameworks too, as NIR files."""
+"""Commands that run networks also accept those of other frameworks, as NIR files."""
 
 from __future__ import annotations
 

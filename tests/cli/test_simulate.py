@@ -1,4 +1,4 @@
-"""`pyasync simulate` gives what the function gives, whole or in batches."""
+"""`pyasync simulate` gives the same results as the function, whole or in batches."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_what_was_finished_before_a_failure_is_kept(files, monkeypatch, error, b
         with pytest.raises(error):
             main(command)
     kept = json.loads(Path("out.json").read_text())["n_finished"]
-    # An interruption says that nothing was finished; of a run that never began nothing is said.
+    # An interrupted run writes that nothing was finished; a refused one leaves the earlier file.
     assert kept == (7 * batches if batches or error is KeyboardInterrupt else 20)
 
 

@@ -1,4 +1,4 @@
-"""What is easily got wrong on a command line is named before any work, and nothing is ignored."""
+"""Likely mistakes on a command line are reported before any work, and nothing is ignored."""
 
 from __future__ import annotations
 

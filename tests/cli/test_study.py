@@ -34,7 +34,7 @@ def samples(n: int, seed: int) -> dict[str, Any]:
 
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with samples and a recipe for small networks; the command runs in it."""
+    """A folder with samples and a recipe for small networks, as the working directory."""
     monkeypatch.chdir(tmp_path)
     np.savez("toy.npz", **samples(40, 0))
     np.savez("test.npz", **samples(9, 1))
@@ -59,7 +59,7 @@ def test_a_file_is_studied_as_the_function_does(toy: Path, capsys) -> None:
     assert content["headline"] in shown
     assert "6 of 6: momentum, F = 8, seed 6: " in shown
     assert "left" in shown
-    # The same command again takes what is there.
+    # The same command again uses what is there already.
     assert main([*COMMAND, *FEW, "--seeds", "2", "--seed", "5"]) == 0
     assert written() == content
 
@@ -183,7 +183,7 @@ def test_a_data_set_is_read_as_its_preset_says_or_as_asked(
         return pa.SpikeBatch.from_dense(made["x"], how["dt"]), made["label"]
 
     monkeypatch.setattr(pa.data, name, read)
-    # Eight hidden neurons never send the events that a preset's output neurons may wait for.
+    # Eight hidden neurons cannot send as many events as a preset's output neurons may wait for.
     Path("small.toml").write_text(
         'hidden = [8]\narchitecture = "linear"\nweight_scale = 2.0\noutput_sync_threshold = 0\n'
     )

@@ -1,4 +1,4 @@
-"""No command writes over what it reads, nor writes two things to one file."""
+"""No command overwrites a file that it reads, or writes two things to one file."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ SHUT = "shut/new.x", "old.x"
 
 
 def close(monkeypatch: pytest.MonkeyPatch, *paths: str) -> None:
-    """Let nobody write there; to root, which tests may run as, every file's mode lets it."""
+    """Make paths unwritable, even for root, which tests may run as and which ignores file modes."""
     closed, access = {os.path.realpath(path) for path in paths}, os.access
 
     def asked(path: str | Path, mode: int, **how: bool) -> bool:
@@ -98,7 +98,7 @@ def test_what_may_not_be_written_is_refused_before_anything_is_read(
     Path(f"old{suffix}").touch()
     close(monkeypatch, "shut", f"old{suffix}")
     before = sorted(Path().iterdir())
-    # Neither network nor data are there: whoever reads first complains of them.
+    # Neither network nor data exist, so a command that read them first would complain about them.
     assert main([*command.split(), option, target]) == 1
     shown = capsys.readouterr()
     assert f"{option}: got {target}, which may not be written" in shown.err

@@ -1,4 +1,4 @@
-"""On a terminal of any width the tables of `audit` and `study` have every number whole."""
+"""On a terminal of any width the tables of `audit` and `study` show every number in full."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def shown_at(width: int, command: list[str], monkeypatch, capsys) -> tuple[str, bool]:
-    """What a command prints on a terminal of that width, and whether it is set in bold."""
+    """The output of a command on a terminal of this width, and whether any of it is bold."""
     for name, value in {"COLUMNS": str(width), "FORCE_COLOR": "1", "TERM": "xterm"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("NO_COLOR", raising=False)
@@ -24,7 +24,7 @@ def shown_at(width: int, command: list[str], monkeypatch, capsys) -> tuple[str, 
 
 
 def rule_of(table: str) -> int:
-    """The width of a table of plain text: that of the rule below its header."""
+    """The width of a plain-text table, taken from the rule below its header."""
     return max(len(line) for line in table.splitlines() if line and set(line) == {"-"})
 
 
@@ -52,7 +52,7 @@ def test_a_study_has_every_number_at_any_width(files, monkeypatch, capsys) -> No
     command = ["study", str(files.data), "--train", "layered", "--epochs", "1", "--seeds", "1"]
     command += ["--schedule", "fifo", "-F", "1", "--no-figures", "--out", "made"]
     shown, _ = shown_at(20, command, monkeypatch, capsys)
-    # From the headline on, without the line that says what was written.
+    # From the headline on, without the line at the end that says what was written.
     table = shown.partition("\n\n")[2].rpartition("\n\n")[0]
     natural = rule_of(table)
     assert "±" in table

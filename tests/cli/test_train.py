@@ -1,4 +1,4 @@
-"""`pyasync train` trains what `pyasync.study.training.train` trains, and stops and goes on."""
+"""`pyasync train` does what `pyasync.study.training.train` does, and can be stopped and resumed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pyasync.study.presets import PRESETS
 pytest.importorskip("torch")
 
 X, Y = toy()
-# Every value that QUICK has of its own, as options.
+# Every value of QUICK that is not a default, as options.
 OPTIONS = [
     *("--hidden", "12", "--epochs", "3", "--batch-size", "8", "--learning-rate", "0.02"),
     *("--input-dropout", "0.1", "--weight-scale", "2"),
@@ -68,7 +68,7 @@ def test_a_preset_is_what_the_study_trains(data, schedule) -> None:
 
 
 def test_a_file_has_its_own_timesteps_under_a_preset_too(data) -> None:
-    # N-MNIST's preset cuts recordings into 10 timesteps; the file has another number.
+    # N-MNIST's preset has 10 timesteps, which must not apply to a file with another number.
     assert X.n_timesteps != PRESETS["nmnist"].n_timesteps
     assert main(["train", data, "--preset", "nmnist", "--epochs", "1", "--json", "out.json"]) == 0
     assert json.loads(Path("out.json").read_text())["n_timesteps"] == X.n_timesteps

@@ -1,4 +1,4 @@
-"""A sample's bits depend on the sample alone: not on threads, splits, orders or input forms."""
+"""A sample's bits depend only on the sample: not on threads, splits, order or form of input."""
 
 from __future__ import annotations
 

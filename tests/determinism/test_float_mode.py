@@ -1,4 +1,4 @@
-"""A thread that flushes denormal numbers to 0 changes no bit of what the engine does on it."""
+"""The engine's results are the same, to the bit, on a thread that flushes denormals to 0."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def flushing() -> Iterator[None]:
 
 
 def ran(projection: pa.Projection, schedule: pa.Schedule) -> tuple[Any, ...]:
-    """What a run of neurons that any event makes fire gives; its trace is proved right."""
+    """Results of a run in which any event makes a neuron fire, after validating its trace."""
     shape = (1, 2) if isinstance(projection, pa.Conv1d) else (2,)
     neuron = pa.LIF(v_threshold=-1.0)
     network = pa.Network.sequential([projection], neuron, input_shape=shape, dtype="float32")

@@ -1,7 +1,7 @@
-"""What the documentation shows is what happens: every Python example in it runs.
+"""Every Python example in the documentation runs and gives the output shown.
 
-Blocks marked `python` are executed, blocks marked `pycon` are checked against the output they show.
-The blocks of one page share their names, as a reader who types them in would.
+Blocks marked `python` are executed, and blocks marked `pycon` are checked against their output. The
+blocks of one page share a namespace, as if a reader typed them in.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def test_examples_of_the_page_run_as_shown(
         kind, code = block.groups()
         before = text.count("\n", 0, block.start(2))
         if kind == "python":
-            # Leading newlines make a traceback name the line of the page.
+            # Leading newlines make tracebacks show the line number in the page.
             exec(compile("\n" * before + code, page, "exec"), names)
         else:
             check(code, names, page, before)

@@ -1,4 +1,4 @@
-"""A case of `strategies_gradient` recorded, its gradients by engine and oracle, to compare."""
+"""Record a case of `strategies_gradient`, and compare its gradients by engine and oracle."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def expected(g: GradientCase, network: pa.Network, trace: pa.Trace) -> Gradients
 
 
 def flat(gradient: Gradients, net: Network) -> dict[str, np.ndarray]:
-    """Every gradient under a name of its own; absent ones left out."""
+    """All gradients by name, leaving out absent ones."""
     arrays = {name: gradient[name] for name in NAMES[2:]}
     for name, one in (("weights", "weight"), ("biases", "bias")):
         assert len(gradient[name]) == len(net.projections)
@@ -102,7 +102,7 @@ def flat(gradient: Gradients, net: Network) -> dict[str, np.ndarray]:
 
 
 def comparable(arrays: dict[str, np.ndarray], net: Network) -> dict[str, np.ndarray]:
-    """Without what the engine need not give: pools, biases there are not."""
+    """Leave out gradients that the engine need not give: those of pools and of absent biases."""
     arrays = dict(arrays)
     for k, p in enumerate(net.projections):
         if p.kind.endswith("Pool2d"):
@@ -125,7 +125,7 @@ def assert_close(
 
 
 def assert_same_bits(a: Gradients, b: Gradients, net: Network, left_out: tuple[str, ...]) -> None:
-    """`a` is `b` without what is left out."""
+    """`a` equals `b` to the bit, apart from the names in `left_out`."""
     one, two = flat(a, net), flat(b, net)
     assert set(one) == set(two) - set(left_out)
     for name in one:

@@ -1,9 +1,9 @@
 """The gradient of docs/semantics.md in slow, obvious NumPy: one recorded sample at a time.
 
-Two passes. `record` goes forward over the recorded steps: who fired is taken from the trace, each
-v' is computed again (in the network's type, in the engine's order), and every spike notes where it
-was delivered. `Reverse` walks the same steps backward, in float64, with the formulas written out.
-Whether a run was layered matters to the first pass alone: it decides what was delivered where.
+There are two passes. `Forward` follows the recorded steps: the trace says which neurons fired, each
+v' is recomputed (in the network's dtype, in the engine's order), and every spike notes where it was
+delivered. `Reverse` walks the same steps backward, in float64, with the formulas written out. Only
+the first pass depends on whether a run was layered, which decides what was delivered where.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ DERIVATIVES: dict[str, Callable[[float, float], float]] = {
 def parameter_size(p: Projection, n_out: int) -> int:
     if p.kind.endswith("Pool2d"):
         return 0
-    if p.kind == "OneToOne":  # one weight for all is, for the engine, the same weight n times
+    if p.kind == "OneToOne":  # the engine treats one weight for all as n equal weights
         return n_out
     return np.size(p.arguments["csr"][2] if p.kind == "Sparse" else p.arguments["weight"])
 
 
 def parameter_index(p: Projection, source: tuple[int, ...], target: tuple[int, ...]) -> np.ndarray:
-    """Which entry of the projection's flat parameter each entry of its matrix is; -1 for none."""
+    """For each entry of a projection's matrix, its index in the flat parameter; -1 for none."""
     a = p.arguments
     if p.kind.endswith("Pool2d"):
         return np.full((int(np.prod(target)), int(np.prod(source))), -1)
     if p.kind == "Sparse":
         indptr, indices, values = a["csr"]
-        # A stored zero is no synapse.
+        # A stored zero is not a synapse.
         entries = np.where(np.asarray(values) == 0, 0.0, 1.0 + np.arange(len(values)))
         numbered = {"csr": (indptr, indices, entries)}
     elif p.kind == "OneToOne":
@@ -61,7 +61,7 @@ class Spike:
     timestep: int  # in which it fired or joined
     multiplicity: float = 1.0
     skipped: bool = False  # did not make its neuron refractory
-    lost: bool = False  # takes its turn and delivers nothing
+    lost: bool = False  # is emitted but delivers nothing
     deliveries: list[Delivery] = field(default_factory=list)
 
 
@@ -77,14 +77,14 @@ class Update:
 
 @dataclass(eq=False)
 class Step:
-    """One forward step: what arrived, who was updated, and (once walked back) the adjoint b."""
+    """One forward step: what arrived, which neurons were updated, and (after Reverse) adjoint b."""
 
     timestep: int
     refractory: np.ndarray  # before the step
-    v_before: np.ndarray | None  # first step of a timestep: before the decay
+    v_before: np.ndarray | None  # potentials before the decay, in the first step of a timestep
     emitted: list[Spike] = field(default_factory=list)
     biased: list[int] = field(default_factory=list)  # projections whose biases arrive
-    opened: list[int] = field(default_factory=list)  # projections along which all input arrives
+    opened: list[int] = field(default_factory=list)  # projections that deliver all of the input
     arriving: list[tuple[int, Spike]] = field(default_factory=list)  # projection, spike
     updates: list[Update] = field(default_factory=list)
     b: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -95,7 +95,7 @@ Row = tuple[int, int, list[int], dict[int, Spike]]  # timestep, step, emitted, f
 
 
 class Parameters:
-    """A described network as matrices, biases and one value a neuron."""
+    """A described network as matrices, biases and per-neuron values."""
 
     def __init__(self, net: Network, beta: np.ndarray):
         self.net, self.beta = net, beta
@@ -120,7 +120,7 @@ class Parameters:
         return np.concatenate(list(values))
 
     def leaving(self, neuron: int) -> list[int]:
-        """The projections along which a spike of a neuron (or input, -1 - channel) goes."""
+        """The projections that deliver spikes of a neuron (or of the input: -1 - channel)."""
         source = "input" if neuron < 0 else self.population_of[neuron]
         return [k for k, p in enumerate(self.net.projections) if p.source == source]
 
@@ -219,7 +219,7 @@ class Forward:
                 now_fired += fired.values()
 
     def group(self, k: int, timestep: int, fired_in: dict[int, list[Spike]]) -> list[Spike]:
-        """What a projection delivers at its target's visit, in channel or neuron order."""
+        """The spikes that a projection delivers when its target is visited, in id order."""
         source = self.p.net.projections[k].source
         if source == "input":
             return self.inputs[timestep]
@@ -228,7 +228,7 @@ class Forward:
         return sorted(own, key=lambda spike: spike.neuron)
 
     def silence(self, scope: str, layered: bool, at: int, neuron: int) -> list[Delivery]:
-        """Where the spike that a silent update might have been would have been delivered."""
+        """Where a silent update would have been delivered, had it been a spike."""
         now, p = self.steps[at], self.p
         later = [step for step in self.steps[at + 1 :] if step.timestep == now.timestep]
         if scope == "touched" and layered:
@@ -247,7 +247,7 @@ class Forward:
 
 @dataclass
 class Gradient:
-    """Sums over the samples, except what each sample has of its own."""
+    """Gradients: summed over the samples, except those that each sample has separately."""
 
     matrices: list[np.ndarray]
     biases: list[np.ndarray]
@@ -255,7 +255,7 @@ class Gradient:
     v_threshold: np.ndarray
     input: np.ndarray
     initial_v: np.ndarray
-    scale: float = 1.0  # the largest adjoint on the way: what rounding errors are relative to
+    scale: float = 1.0  # the largest adjoint found, to which rounding errors are relative
 
 
 class Reverse:
@@ -381,9 +381,9 @@ def gradient(
     layered: bool = False,
     at_once: bool = True,
 ) -> dict[str, Any]:
-    """What `_core.gradient` gives, and "scale".
+    """The results of `_core.gradient`, and "scale".
 
-    `spikes[b][t]` as `oracle.canonical` gives them, `steps` as `Trace.to_steps`.
+    `spikes[b][t]` as returned by `oracle.canonical`, `steps` as by `Trace.to_steps`.
     """
     p = Parameters(net, beta)
     n, B, T = net.n_neurons, len(spikes), len(spikes[0])

@@ -1,4 +1,4 @@
-"""A case of `strategies_gradient` as PyTorch leaves, its replay, and the gradients of that."""
+"""A case of `strategies_gradient` as PyTorch leaves, its replay, and the replay's gradients."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def dense(case: Case) -> np.ndarray:
 
 
 class Leaves:
-    """Everything that the replay of a case can be differentiated by, as PyTorch leaves."""
+    """Everything by which the replay of a case can be differentiated, as PyTorch leaves."""
 
     def __init__(self, case: Case, network: pa.Network) -> None:
         def leaf(array: Any) -> Any:
@@ -93,7 +93,7 @@ class Leaves:
 
 
 def differentiate(g: GradientCase, network: pa.Network, trace: pa.Trace) -> Gradients:
-    """Gradients of the sum of the case's cotangents times what the replay gives."""
+    """Gradients of the replay's outputs, multiplied by the case's cotangents and summed."""
     leaves = Leaves(g.case, network)
     outputs = leaves.replay(
         network,
@@ -113,13 +113,13 @@ def differentiate(g: GradientCase, network: pa.Network, trace: pa.Trace) -> Grad
 
 
 def by_parameter(given: dict[str, Any], ours: Gradients) -> Gradients:
-    """Gradients as the oracle and the engine give them, in the shapes of the parameters."""
+    """Gradients of the oracle or the engine, brought to the shapes of the parameters."""
     flat = {name: given[name] for name in ("beta", "v_threshold", "input", "initial_v")}
     flat |= {f"weight {k}": each for k, each in enumerate(given["weights"])}
     flat |= {f"bias {k}": each for k, each in enumerate(given["biases"])}
     shaped = {}
     for name, like in ours.items():
-        # One weight of a OneToOne, or one bias of a channel, stands for many in a row.
+        # The one weight of a OneToOne, or the bias of a channel, stands for many in a row.
         rows = np.split(np.asarray(flat[name], np.float64).ravel(), max(1, like.size))
         shaped[name] = np.array([row.sum() for row in rows])[: like.size].reshape(like.shape)
     return shaped

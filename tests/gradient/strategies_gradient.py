@@ -1,4 +1,4 @@
-"""Hypothesis strategies for gradients: a recorded run, cotangents, and the pass's options."""
+"""Hypothesis strategies for gradients: a recorded run, cotangents, and options of the gradient."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SCOPES = ("spikes", "next_emission", "touched")
 
 @dataclass(frozen=True)
 class GradientCase:
-    """A simulation, and everything that its gradient takes."""
+    """A simulation, and all arguments of its gradient."""
 
     case: Case
     grad_counts: np.ndarray | None
@@ -34,7 +34,7 @@ class GradientCase:
     surrogate: tuple[str, float] = ("atan", 2.0)
     scope: str = "spikes"
     detach_reset: bool = True
-    replayed: bool = False  # the trace of a replay, in place of the first run's
+    replayed: bool = False  # use the trace of a replay instead of the first run's
 
     @property
     def options(self) -> dict[str, Any]:
@@ -49,7 +49,7 @@ class GradientCase:
 def cotangents(
     case: Case, rng: np.random.Generator, some: tuple[bool, bool, bool]
 ) -> tuple[np.ndarray | None, ...]:
-    """Random dL/d counts, dL/d spike_counts and dL/d v, those of them that the loss uses."""
+    """Random dL/d counts, dL/d spike_counts and dL/d v; None for those that the loss ignores."""
     n, B, T = case.net.n_neurons, len(case.spikes), case.n_timesteps
     shapes = ((T, B, len(case.net.output_ids)), (B, n), (B, n))
     return tuple(
@@ -60,7 +60,7 @@ def cotangents(
 
 @st.composite
 def eventful(draw: st.DrawFn, case: Case) -> Options:
-    """The case's options, or some that make rare events common: carried, lost, second spikes."""
+    """The case's options, or ones that make rare things common: carried, lost, second spikes."""
     o, layered = case.options, case.schedule.kind == "Layered"
     some = draw(st.sampled_from([(), (), ("carried",), ("dropped",), ("carried", "dropped")]))
     if "carried" in some and not layered:
@@ -78,10 +78,10 @@ def eventful(draw: st.DrawFn, case: Case) -> Options:
 
 
 def without_ties(net: Network) -> Network:
-    """The network with thresholds that no potential comes to exactly.
+    """The network with thresholds that no potential reaches exactly.
 
-    At 0 the triangular surrogate jumps from one sign to the other, and there what adds up in
-    another order may land on either side.
+    At 0 the triangular surrogate changes sign, and summing in another order could end on the other
+    side.
     """
     neurons = [
         p.neuron | {"v_threshold": p.neuron["v_threshold"] + 0.0137} for p in net.populations
@@ -124,8 +124,8 @@ def layered_chains(
 ) -> GradientCase:
     """Linear layers run by Layered under "touched", as a PyTorch loop would run them.
 
-    Not `plain`: with biases, recurrent projections within layers, and one from the last to the
-    first. Nothing is refractory where the gradient would treat a refractory spike differently.
+    If not `plain`: with biases, recurrent projections within layers, and one from the last layer to
+    the first. No neuron is refractory where the gradient would treat that differently.
     """
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     sizes = [draw(st.integers(1, 12)) for _ in range(draw(st.integers(2, 4)))]

@@ -1,4 +1,4 @@
-"""Layered under "touched" is backpropagation through time, as PyTorch and snnTorch have it."""
+"""Layered under "touched" equals back-propagation through time in PyTorch and snnTorch."""
 
 from __future__ import annotations
 

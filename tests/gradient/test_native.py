@@ -1,4 +1,4 @@
-"""The native reverse pass is the oracle's gradient, the same bits on any threads, and its zeros."""
+"""The native reverse pass equals the oracle's gradient, with the same bits on any threads."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_silent_update_looks_no_further_than_a_lost_emission(g: GradientCase) 
 
 @given(gradient_cases(("float32",)))
 def test_recorded_potentials_are_enough_for_the_weights(g: GradientCase) -> None:
-    """Then few populations' potentials are computed again; the others' are the trace's."""
+    """Then only few populations' potentials are recomputed; the others come from the trace."""
     shape = (g.case.n_timesteps, len(g.case.spikes), len(g.case.net.output_ids))
     counts = np.ones(shape, np.float32) if g.grad_counts is None else g.grad_counts
     g = replace(g, scope="spikes", grad_counts=counts, grad_spike_counts=None)
@@ -96,7 +96,7 @@ def test_hidden_spikes_in_float32_learn_from_the_potentials_of_the_trace(
 def test_silent_updates_hear_of_the_convolution_that_they_could_feed(
     groups: tuple[int, int], dense: float
 ) -> None:
-    """Neighbours of a position are asked together, and it is no one else's derivative they get."""
+    """Neighbouring positions are computed together, and each gets its own derivative."""
     rng = np.random.default_rng(0)
 
     def conv(source: str, target: str, n_in: int, n_out: int, at: int) -> Projection:
@@ -165,7 +165,7 @@ def test_no_bit_depends_on_threads_repetition_or_what_else_is_asked_for(
 def test_an_adjoint_that_vanishes_keeps_its_sign_whatever_else_is_asked_for(
     weight: list[list[float]],
 ) -> None:
-    """beta is 7e-28, so that the adjoint underflows to -0; the silent updates then add nothing."""
+    """beta is 7e-28, so the adjoint underflows to -0; the silent updates then add nothing to it."""
     projection = pa.Linear(np.array(weight, np.float32))
     network = pa.Network.sequential([projection], pa.LIF(tau_mem=1e-3, v_threshold=1.0))
     x = np.ones((4, 1, 1), np.float32)
@@ -240,7 +240,7 @@ def test_without_any_event_only_the_input_and_initial_potential_matter(g: Gradie
 
 @given(gradient_cases())
 def test_a_silent_network_teaches_only_what_the_loss_counts(g: GradientCase) -> None:
-    """Nothing fires, so nothing is delivered: hidden populations hear of no loss."""
+    """Nothing fires, so nothing is delivered, and hidden populations get no gradient."""
     assume(g.scope != "touched")
     never = tuple(
         replace(p, neuron={**p.neuron, "v_threshold": 1e3}) for p in g.case.net.populations

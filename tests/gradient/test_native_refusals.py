@@ -1,4 +1,4 @@
-"""Bad arguments and foreign traces: the native reverse pass names the error, never panics."""
+"""Bad arguments and wrong traces: the native reverse pass names the error, and never panics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The oracle's gradient is autograd of the recorded run, and what one computes by hand."""
+"""The oracle's gradient equals autograd of the recorded run, and results computed by hand."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def test_a_carried_spike_is_heard_from_where_it_was_delivered(gradient_of: Pass)
 
 @PASSES
 def test_a_carried_input_has_its_gradient_where_it_joined(gradient_of: Pass) -> None:
-    # Nothing fires and nothing decays: v is 1 x[0] + 2 x[1], whenever they are delivered.
+    # Nothing fires and nothing decays: v is 1 x[0] + 2 x[1], whenever the inputs are delivered.
     net = Network(
         (2,),
         (Population("a", (1,), {"v_threshold": 1e3, "tau_mem": np.inf}),),
@@ -212,7 +212,7 @@ def test_only_scope_touched_hears_of_a_neuron_that_stayed_silent(gradient_of: Pa
     for scope in SCOPES:
         ours = gradient_of(replace(g, scope=scope), network, trace)
         assert not ours["weights"][0].any()
-    # Under Layered b is visited all the same (x = -1), and its adjoint reaches a.
+    # Under Layered b is visited anyway (x = -1), and its adjoint reaches a.
     g = replace(g, scope="touched", case=replace(g.case, schedule=Schedule("Layered")))
     ours = gradient_of(g, *recorded(g))
     s_a, s_b = 1 / (1 + (0.1 * np.pi) ** 2), 1 / (1 + np.pi**2)

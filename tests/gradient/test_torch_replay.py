@@ -1,4 +1,4 @@
-"""The replay's spikes are the record's, and autograd of it is the gradient of docs/semantics.md."""
+"""A replay has the recorded spikes, and its autograd is the gradient of docs/semantics.md."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_autograd_of_it_is_the_oracles_gradient(g: GradientCase) -> None:
 
 
 def assert_is_native(g: GradientCase, network: pa.Network, trace: pa.Trace) -> None:
-    """The replay's gradients are those of the engine's reverse pass."""
+    """The replay's gradients equal those of the engine's reverse pass."""
     c, dtype = g.case, g.case.net.dtype
     options = {
         "dt": c.dt,
@@ -68,7 +68,7 @@ def assert_is_native(g: GradientCase, network: pa.Network, trace: pa.Trace) -> N
     native = pa._core.gradient(network.build(), x, trace.core, *cotangents, options)
     ours = differentiate(g, network, trace)
     scale = max(1.0, *(float(np.abs(each).max(initial=0)) for each in ours.values()))
-    if dtype == "float64" or scale < 1e6:  # beyond it little more than rounding errors is left
+    if dtype == "float64" or scale < 1e6:  # beyond, float32 has little more than rounding errors
         assert_close(ours, by_parameter(dict(native), ours), scale, dtype)
 
 
@@ -82,7 +82,7 @@ def test_a_free_run_is_replayed_shard_by_shard(g: GradientCase, shards: int) -> 
     c = g.case
     assume(c.schedule.kind != "Layered")
     network = build(c.net)
-    # One worker takes the shards in turns, so that hypothesis can repeat what it did.
+    # One worker takes the shards in turn, so that hypothesis can reproduce the run.
     result = run(c, network, schedule=pa.FreeRunning(1, c.schedule.F, shards, "shards"))
     counts, spike_counts, _ = Leaves(c, network).replay(network, result.trace)
     assert np.array_equal(counts.detach().numpy(), result.counts)
@@ -92,7 +92,7 @@ def test_a_free_run_is_replayed_shard_by_shard(g: GradientCase, shards: int) -> 
 
 @pytest.mark.parametrize("scope", SCOPES)
 def test_a_busy_free_run_is_replayed(scope: str) -> None:
-    """Spikes of one neuron overtake each other on their ways to four shards."""
+    """Spikes of one neuron overtake each other on their way to four shards."""
     rng = np.random.default_rng(0)
     neuron = {"v_threshold": 0.4, "tau_mem": 0.02}
     into, within = rng.normal(0.3, 0.4, (12, 6)), rng.normal(0.0, 0.5, (12, 12))

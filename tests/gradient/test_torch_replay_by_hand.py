@@ -1,6 +1,6 @@
 """Gradients of the replay, worked by hand.
 
-One neuron a population, s'(x) = 1 / (1 + |x|)^2, no decay, thresholds of 1.
+One neuron per population, s'(x) = 1 / (1 + |x|)^2, no decay, thresholds of 1.
 """
 
 from __future__ import annotations
@@ -104,10 +104,10 @@ def test_a_silent_update_by_hand(scope: str) -> None:
     b_c1 = b_c2 + 16 / 49
     b_a1 = 0.64 * 0.5 * b_c2
     b_b0 = 4 / 9 * (0.5 * b_a1 + 0.25 * b_c1)
-    # a's silent update: as the emission in step 2, or as one in step 1, which follows the update.
+    # a's silent update counts as the emission in step 2, or as one in step 1, right after it.
     term = {"spikes": 0.0, "next_emission": 0.5 * b_c2, "touched": 0.5 * b_c1}[scope]
     b_a0 = b_a1 + 0.64 * term
-    # The weights that are 0 learn as well.
+    # Weights that are 0 learn too.
     for k, wanted in enumerate([[b_a0, b_a0], [b_b0, b_b0], [b_a1], [b_c2], [b_c1]]):
         assert ours[f"weight {k}"] == pytest.approx(np.array([wanted]))
 
@@ -117,7 +117,7 @@ def test_a_silent_update_by_hand(scope: str) -> None:
     [
         # One by one, b has v' = 0.5, x = -0.5, then v' = 1, x = 0; both silent, with e = 1 each.
         (1, None, 0.5 * (1 + 1 + 4 / 9)),
-        (1, 0, 0.0),  # a's next emission is one of a lost spike, whatever comes after it
+        (1, 0, 0.0),  # a's next emission is of a lost spike; what comes after does not matter
         (1, 1, 0.5 * (1 + 4 / 9)),
         # Together: v' = 1, x = 0; the next emission is that of the spike that arrived first.
         (2, None, 0.5 * (1 + 1)),
@@ -141,7 +141,7 @@ def test_the_next_emission_by_hand(F: int, lost: int | None, term: float) -> Non
         )
         for scope in ("spikes", "next_emission")
     }
-    # The scope adds s'(-0.25) = 0.64 times the term to b_a of step 1, and to nothing else.
+    # The scope adds only s'(-0.25) = 0.64 times the term, to b_a of step 1.
     more = ours["next_emission"]["weight 0"] - ours["spikes"]["weight 0"]
     assert more.ravel() == pytest.approx(0.64 * term * (np.arange(len(inputs)) < F))
 

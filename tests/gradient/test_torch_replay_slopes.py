@@ -1,4 +1,4 @@
-"""The replay's gradient is PyTorch's of a layered training loop, and the engine's own slope."""
+"""The replay's gradient equals a layered PyTorch loop's, and finite differences of the engine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ torch = pytest.importorskip("torch")
 
 
 def bptt(g: GradientCase, network: pa.Network) -> Gradients:
-    """The training loop that one writes for a layer-synchronised network."""
+    """The usual training loop for a layer-synchronised network."""
     c = g.case
     leaves, derivative = Leaves(c, network), Surrogate(*g.surrogate).derivative
 
@@ -125,14 +125,14 @@ def moved(case: Case, by: dict[str, np.ndarray], eps: float) -> Case:
 def test_while_no_decision_changes_it_is_the_slope_of_the_final_potentials(
     g: GradientCase, seed: int
 ) -> None:
-    """With s' = 0 what is left of the gradient is a derivative that the engine really has."""
+    """With s' = 0, the rest of the gradient is an actual derivative of the engine's results."""
     network, trace = recorded(g)
     rng = np.random.default_rng(seed)
     cotangent = rng.normal(0, 1, (len(trace), network.n_neurons))
     g = replace(g, grad_counts=None, grad_spike_counts=None, grad_v=cotangent)
     ours = differentiate(replace(g, surrogate=("none", 0.0), detach_reset=True), network, trace)
     leaves = Leaves(g.case, network)
-    # What is 0 stays 0, or it would be a synapse, a bias or an input spike.
+    # Zeros stay 0, or they would become synapses, biases or input spikes.
     along = {
         name: rng.normal(0, 1, leaf.shape) * (leaf.detach().numpy() != 0)
         for name, leaf in leaves.tensors.items()

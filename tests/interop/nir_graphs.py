@@ -1,4 +1,4 @@
-"""NIR graphs for tests, and a slow reading of them."""
+"""NIR graphs for tests, and a slow reference implementation of them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def flat(start: int = 0) -> Any:
 
 
 def graph(nodes: dict[str, Any], edges: str) -> Any:
-    """A graph; `edges` such as "input a b output, a c b"."""
+    """Build a graph; `edges` is text such as "input a b output, a c b"."""
     lines = [line.split() for line in edges.split(",")]
     pairs = [pair for line in lines for pair in pairwise(line)]
     return nir.NIRGraph(nodes, pairs, type_check=False)
@@ -71,7 +71,7 @@ def chain(shape: tuple[int, ...], *nodes: Any) -> Any:
 
 
 def resting_at_0(graph: Any) -> Any:
-    """The graph with `v_leak` 0 everywhere, which leaves `v_reset` where it was."""
+    """The graph with `v_leak` 0 everywhere and `v_reset` unchanged."""
     graph = deepcopy(graph)
     for node in graph.nodes.values():
         if isinstance(node, nir.LIF):
@@ -80,7 +80,7 @@ def resting_at_0(graph: Any) -> Any:
 
 
 class Equations:
-    """A slow reading of a graph: all nodes in every timestep, as NIR defines them."""
+    """Slow reference: compute all nodes of a graph in every timestep, as NIR defines them."""
 
     def __init__(self, graph: Any, integration: str, reset: str = "zero") -> None:
         self.graph, self.integration, self.reset = graph, integration, reset

@@ -1,4 +1,4 @@
-"""Networks from NIR graphs do, layer by layer, what the equations of their nodes say."""
+"""Networks from NIR graphs, run layer by layer, follow the equations of the graphs' nodes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks become NIR graphs whose equations do what they do layer by layer."""
+"""Networks become NIR graphs whose equations give the same as the networks run layer by layer."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_the_order_of_populations_comes_back_where_it_decides_what_is_feedback(
         assert [p.name for p in back.populations] == ["b", "a", "ü"]
         again = pa.simulate(back, x, pa.Layered(), dt=DT).spike_counts
         np.testing.assert_array_equal(again, counts)
-    graph.metadata["populations"] = ["a", "b", "gone"]  # by whoever changed the graph
+    graph.metadata["populations"] = ["a", "b", "gone"]  # as if the graph had been changed since
     assert [p.name for p in from_nir(graph, dt=DT).populations] == ["b", "ü", "a"]
 
 

@@ -13,14 +13,14 @@ from pyasync import SpikeBatch
 from pyasync.errors import InputError
 from pyasync.interop import from_tonic
 
-# The orders and types of tonic's own data sets.
+# Field orders and dtypes of tonic's own data sets.
 NMNIST = np.dtype([("x", int), ("y", int), ("t", int), ("p", int)])
 GESTURE = np.dtype([("x", np.int16), ("y", np.int16), ("p", bool), ("t", np.int64)])
 SHD = np.dtype([("t", int), ("x", int), ("p", int)])
 
 
 class Recordings:
-    """What a data set of tonic looks like from outside."""
+    """A stand-in with the interface of a tonic data set."""
 
     def __init__(self, samples: list[Any], sensor_size: Any = None) -> None:
         self.samples = samples

@@ -49,8 +49,8 @@ def main(rank: int, store: str, out: str) -> None:
         step(model, torch.arange(8).split(4)[rank])
     grads = {name: p.grad for name, p in model.module.named_parameters()}
     torch.save(grads, f"{out}.{rank}")
-    # The group's threads end with its last owner. One that still drops a tensor when Python has
-    # begun to end aborts the process, so nothing may keep the model until then.
+    # The process group's threads end with its last owner. If one still releases a tensor while
+    # Python shuts down, the process aborts, so nothing may keep the model alive until then.
     del model
     gc.collect()
     dist.destroy_process_group()

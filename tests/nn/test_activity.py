@@ -1,4 +1,4 @@
-"""A network that dies or never rests is said once, and again after it had recovered."""
+"""A network that falls silent or never rests is reported once, and again after a recovery."""
 
 from __future__ import annotations
 

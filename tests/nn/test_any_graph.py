@@ -1,4 +1,4 @@
-"""Models of random graphs: the same bits as the engine, and back to the same network."""
+"""Models of random graphs give the engine's bits, and convert back to the same network."""
 
 from __future__ import annotations
 

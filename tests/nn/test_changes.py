@@ -1,4 +1,4 @@
-"""What changes in a model after its first run counts in the next, and not in a backward before."""
+"""A change to a model affects its next run, but not the backward of an earlier one."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_how_neurons_fire_counts_from_when_it_is_set(gradient: str) -> None:
     changed, now = made(), {}
     first = found(changed)
     for name, value in {"reset": "subtract", "refractory": "none"}.items():
-        # A backward is of the run before it, whatever is set between.
+        # A backward belongs to the run before it, whatever is set in between.
         assert torch.equal(found(changed, partial(setattr, changed[3], name, value)), first)
         now[name] = value
         wanted = found(made(**now))

@@ -1,4 +1,4 @@
-"""DistributedDataParallel: two processes have the gradients of one."""
+"""DistributedDataParallel: two processes get the same gradients as one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The forward is the engine's simulation to the bit, with what training adds to it."""
+"""The forward equals the engine's simulation to the bit, plus what training adds to it."""
 
 from __future__ import annotations
 

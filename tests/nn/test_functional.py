@@ -57,7 +57,7 @@ def test_an_earlier_spike_would_save_timesteps() -> None:
     functional.first_spike_cross_entropy(counts, [0]).backward()
     # tau = 3 for class 0 and 5 for the silent class 1; dL/dtau = p - y with the sign of -tau.
     p = np.exp(-3) / (np.exp(-3) + np.exp(-5))
-    saved = np.array([3, 2, 1, 2, 0])  # in timestep 3: those until the next spike, of which none is
+    saved = np.array([3, 2, 1, 2, 0])  # in timestep 3: up to the next spike, of which there is none
     np.testing.assert_allclose(counts.grad[:, 0, 0], -(1 - p) * saved, rtol=1e-5)
     np.testing.assert_allclose(counts.grad[:, 0, 1], (1 - p) * np.array([5, 4, 3, 2, 1]), rtol=1e-5)
 
@@ -128,7 +128,7 @@ def test_bad_numbers_are_named() -> None:
 
 
 def test_the_cost_of_spikes_is_free_below_its_target() -> None:
-    spike_counts = torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)  # mean 5 a sample
+    spike_counts = torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)  # mean 5 per sample
     assert functional.spike_cost(spike_counts, 0.1).item() == pytest.approx(0.5)
     assert functional.spike_cost(spike_counts, 0.1, target=3).item() == pytest.approx(0.2)
     functional.spike_cost(spike_counts, 0.1, target=3).backward()

@@ -1,4 +1,4 @@
-"""The backward: both ways agree, and autograd's rules hold for models as for any function."""
+"""The backward: both implementations agree, and models obey autograd's rules like any function."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def gradients(model: nn.Module, loss: Any) -> list[Any]:
 
 
 def loss_of(model: Any, x: Any, **options: Any) -> Any:
-    """A loss of all that a call gives."""
+    """A loss that depends on everything a call returns."""
     options = {"seed": 3, **options}
     counts, spike_counts, state = model(x, return_spike_counts=True, return_state=True, **options)
     weights = torch.linspace(-1, 1, counts.numel(), dtype=counts.dtype).reshape(counts.shape)
@@ -116,7 +116,7 @@ def test_no_bit_depends_on_how_a_loss_lays_out_its_derivatives(
 def test_many_input_channels_learn_the_same_bits_as_dense_and_as_sparse_weights(
     schedule: pa.Schedule, activity: float
 ) -> None:
-    """Dense weights this large have their gradient added in another order of memory."""
+    """For dense weights this large, the gradient is accumulated in another memory layout."""
     rng = np.random.default_rng(0)
     weight = rng.normal(0, 0.3, (48, 800)).astype(np.float32)
     spikes = rng.random((25, 12, 800)) < activity
@@ -158,7 +158,7 @@ def sparse(weight: Any) -> Any:
 def test_layered_and_touched_is_surrogate_gradient_bptt(
     gradient: str, close: Close, detach_reset: bool
 ) -> None:
-    """Against a loop in plain PyTorch, as everybody trains spiking networks."""
+    """Compared with a plain PyTorch loop, the usual way to train spiking networks."""
     torch.manual_seed(0)
     weights = [torch.randn(n, m, dtype=torch.float64) * 0.4 for m, n in ((20, 16), (16, 3))]
     x = (torch.rand(6, 5, 20) < 0.3).double()

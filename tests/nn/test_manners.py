@@ -1,4 +1,4 @@
-"""Models behave as PyTorch's own modules do, and say by name what they cannot do."""
+"""Models behave like PyTorch's own modules, and refuse by name what they cannot do."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def test_what_has_no_derivative_is_refused_by_name(model: Any, x: Any, gradient:
         (lambda: torch.vmap(model, in_dims=1)(x), "vmap"),
         (lambda: torch.func.hessian(run)(named), "vmap"),
         (autocast, "autocast"),
-        # The replay is PyTorch's own operations, which take several cotangents at once.
+        # The replay consists of PyTorch operations, which can take several cotangents at once.
         *[(batched_gradients, "vmap over the backward")] * (model.gradient == "native"),
     ):
         with pytest.raises(GradientError, match=rf"^gradient: got {says}; accepted: "):

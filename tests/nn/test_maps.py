@@ -1,4 +1,4 @@
-"""Modules between populations: each is the projection of the engine, or refused by name."""
+"""Modules between populations: each matches the engine's projection, or is refused by name."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ MAPS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 
 
 def around(module: nn.Module, shape: tuple[int, ...]) -> pa.nn.AsyncSequential:
-    """The map with neurons that never fire: their potential is what the map gives."""
-    # A threshold that is learned in float64 makes a model without weights one of float64, too.
+    """The map followed by neurons that never fire, whose potentials are the map's output."""
+    # A threshold learned in float64 makes even a model without weights compute in float64.
     lif = pa.nn.LIF(v_threshold=1e6, learn_threshold=True).to(torch.float64)
     options = {"input_shape": shape, "schedule": pa.Fifo(1), "dt": 1e-3}
     return pa.nn.AsyncSequential(module, lif, **options).eval()
@@ -64,7 +64,7 @@ def test_a_map_gives_what_the_module_gives(name: str) -> None:
 
 @pytest.mark.parametrize("name", MAPS)
 def test_the_gradient_of_a_map_is_the_modules(name: str, gradient: str) -> None:
-    """Potentials below the threshold are linear in weights and input: autograd knows the answer."""
+    """Below the threshold, potentials are linear in weights and input: autograd is exact."""
     make, shape = MAPS[name]
     torch.manual_seed(0)
     module = make().double()

@@ -77,7 +77,7 @@ def test_an_assignment_cannot_hide_a_learned_time_constant(parametrized: bool) -
         parametrize.register_parametrization(lif, "log_tau_mem", torch.nn.Identity())
     with pytest.raises(pa.NetworkError, match=r"^tau_mem: got an assignment; .*log_tau_mem"):
         lif.tau_mem = torch.tensor(30e-3)
-    lif.log_tau_mem.data.copy_(torch.tensor(30e-3).log())  # what the message says
+    lif.log_tau_mem.data.copy_(torch.tensor(30e-3).log())  # as the message advises
     assert lif.neuron().tau_mem == pytest.approx(30e-3)
     fixed = pa.nn.LIF(tau_mem=20e-3)
     fixed.tau_mem = torch.tensor(30e-3, dtype=torch.float64)

@@ -88,6 +88,6 @@ def test_a_bad_argument_is_named(call: Any, says: str) -> None:
 def test_a_default_device_changes_no_draw() -> None:
     schedules = pa.nn.RandomSchedules([pa.Random, pa.Fifo], F=(1, 64))
     expected = schedules.draw(torch.Generator().manual_seed(0))
-    with torch.device("meta"):  # as "cuda", which not every machine has
+    with torch.device("meta"):  # in place of "cuda", which not every machine has
         assert schedules.draw(torch.Generator().manual_seed(0)) == expected
         assert isinstance(schedules.draw(), pa.Schedule)

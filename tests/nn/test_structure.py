@@ -1,4 +1,4 @@
-"""Chains and graphs: names, shapes, conversion from and to a network, and what is refused."""
+"""Chains and graphs: names, shapes, conversion to and from networks, and refusals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HOW = {"schedule": pa.Random(4), "dt": 10e-3}
 
 
 def graph() -> pa.Network:
-    """Every kind of projection, feedback, a lateral loop, parallel projections, own parameters."""
+    """A network with every kind of projection, feedback, lateral and parallel ones, parameters."""
     rng = np.random.default_rng(0)
 
     def normal(*shape: int) -> np.ndarray:
@@ -297,7 +297,7 @@ def test_numpys_truth_values_are_options_too() -> None:
 
 
 def test_a_network_of_many_populations_is_read_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Looking at all that is there for each population and projection took minutes."""
+    """Checking everything again for each new population and projection took minutes."""
     network = pa.Network(2)
     for n in range(50):
         network.add(f"{n}", 2)

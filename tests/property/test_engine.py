@@ -84,7 +84,7 @@ def test_dense_weights_reach_the_population_of_a_convolution_wherever_its_neuron
 
 @pytest.mark.parametrize("kind", ["Random", "Momentum", "Fifo", "Lifo"])
 def test_a_chain_delivers_the_spikes_of_each_population_wherever_they_stand(kind: str) -> None:
-    """No population has two sources: the spikes of one are picked out of the whole group."""
+    """No population has two sources, so one population's spikes are picked from the whole group."""
     rng = np.random.default_rng(0)
     sizes = {"input": 6, "a": 8, "b": 6, "c": 4}
     ends = [("input", "a"), ("a", "b"), ("b", "c")]
@@ -114,7 +114,7 @@ def test_a_layered_visit_waits_for_its_sources_though_a_cycle_reaches_it_first()
 
 
 def test_a_stop_that_finds_nothing_to_stop_is_none() -> None:
-    """The one spike leaves in the step in which the sample, and its last timestep, may end."""
+    """The only spike is emitted in the very step after which the sample would be stopped."""
     net = Network(
         (1,),
         (Population("a", (1,), {"v_threshold": 0.5}),),

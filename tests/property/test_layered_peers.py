@@ -1,8 +1,8 @@
-"""Layered execution is, to the bit, a plain PyTorch loop and snnTorch's Leaky.
+"""Layered execution equals, to the bit, a plain PyTorch loop and snnTorch's Leaky.
 
-Weights, biases and inputs are multiples of 1/8, so that every sum of them is exact in any order;
-PyTorch's matrix products, whose order of summation is its own affair, then give the same bits.
-Decay, integration and reset still round, once each, on both sides.
+Weights, biases and inputs are multiples of 1/8, so that every sum of them is exact in any order.
+PyTorch's matrix products, whose order of summation is unspecified, then give the same bits. Decay,
+integration and reset still round, once each, on both sides.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What each schedule promises, read from traces: nothing lost or doubled, the right choice."""
+"""What each schedule promises, checked on traces: no spike lost or doubled, the right choice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pyasync as pa
 
 @dataclass
 class Recorded:
-    """One forward step as the trace tells it; spikes are (arrival, neuron, v)."""
+    """One forward step according to the trace; spikes are (arrival, neuron, v)."""
 
     sample: int
     timestep: int
@@ -32,7 +32,7 @@ def ending_of(code: int) -> str:
 
 
 def recorded(trace: pa.Trace) -> Iterator[Recorded]:
-    """Walk a trace, keeping the pending spikes here; fails if an emitted spike was not pending."""
+    """Walk a trace while tracking pending spikes; fails if an emitted spike was not pending."""
     steps = trace.to_steps()
     endings = {
         (int(r["sample"]), int(r["timestep"])): ending_of(r["ending"]) for r in steps.endings
@@ -79,7 +79,7 @@ def trace_of(case: Case) -> pa.Trace:
 def test_groups_are_full_and_ascending_and_never_emit_a_spike_twice(case: Case) -> None:
     for step in recorded(
         trace_of(case)
-    ):  # popping each emitted spike is the proof that it was pending, once
+    ):  # popping each emitted spike proves that it was pending exactly once
         assert len(step.emitted) == (
             0 if step.step == 0 else min(case.schedule.F, len(step.waiting))
         )

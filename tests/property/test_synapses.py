@@ -1,4 +1,4 @@
-"""Each synapse is counted once, and each spike goes through all of its own, in a free run too."""
+"""Each synapse is counted once, and each spike passes all of its synapses, even in a free run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_synapses_of_a_projection_are_its_weights_that_are_not_zero(net: Net
 def test_every_spike_of_a_free_run_arrives_in_all_shards_that_it_has_synapses_in(
     case: Case, shards: int
 ) -> None:
-    """Each synapse that a spike leaves through is one synaptic operation, in whatever order."""
+    """Each synapse that a spike passes is one synaptic operation, in whatever order."""
     net = case.net
     fan_out = {"input": np.zeros(int(np.prod(net.input_shape)), int)}
     fan_out |= {p.name: np.zeros(p.size, int) for p in net.populations}

@@ -78,7 +78,7 @@ def emit_another_number(steps: Draft, rng: np.random.Generator) -> bool:
 
 
 def emit_before_it_fired(steps: Draft, rng: np.random.Generator) -> bool:
-    """Exchange the first spikes of two steps, the later of which fired after the earlier step."""
+    """Swap the first spikes of two steps, where the later spike fired after the earlier step."""
     rows = np.flatnonzero(steps.steps["n_emitted"] > 0)
     for a, b in pairwise(rows):
         same_sample = steps.steps["sample"][a] == steps.steps["sample"][b]
@@ -231,7 +231,7 @@ def reached(net: Network, sources: set[int], inputs: bool) -> set[int]:
 
 
 def fire_an_unreached_neuron(steps: Draft, rng: np.random.Generator, net: Network) -> bool:
-    """In one step, replace a neuron that fired by one without a synapse from the step's group."""
+    """In one step, replace a neuron that fired by one that the step's group does not reach."""
     neuron_of: list[int] = []
     for row, step in enumerate(steps.steps):
         if row and steps.steps["sample"][row - 1] != step["sample"]:
@@ -283,7 +283,7 @@ def test_a_spike_without_a_cause_is_rejected(case: Case, seed: int) -> None:
 
 
 def test_an_event_is_no_cause_of_a_spike_in_a_later_step() -> None:
-    """Only the first spike has a synapse; the trace says that the step of the second one fired."""
+    """Only the first spike has a synapse; the trace claims that the output fired one step later."""
     network = pa.Network.sequential([pa.Linear(np.eye(2)), pa.Linear(np.array([[2.0, 0.0]]))])
     x = np.full((1, 1, 2), 2.0)
     trace = pa.simulate(network, x, pa.Fifo(1), dt=1e-3, record=True).trace
@@ -324,7 +324,7 @@ def test_a_neuron_that_fired_while_refractory_is_rejected(case: Case) -> None:
 
 @given(cases(stops=False, kinds=ASYNCHRONOUS))
 def test_replay_of_a_diverging_run_names_the_first_difference(case: Case) -> None:
-    """Where the trace says spikes and the network stays silent, the replay says so."""
+    """If the trace has spikes where the network stays silent, the replay reports it."""
     network = build(case.net)
     original = run(case, network)
     assume(original.spikes.sum() > 0)

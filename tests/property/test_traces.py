@@ -1,4 +1,4 @@
-"""Traces: replay gives the run's bits, every real trace is valid, every form is the same trace."""
+"""Traces: replay gives the run's bits, real traces are valid, and all forms are equivalent."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_events_and_deliveries_list_the_emitted_spikes(case: Case) -> None:
 
 @pytest.mark.parametrize("dt", [0.027051692705010646, 0.0017511107893000567, 1 / 3])
 def test_a_loaded_trace_has_the_very_dt_that_was_saved(dt: float) -> None:
-    """Decimal text that is read back one unit off would make the replay refuse its own run's dt."""
+    """If dt came back from decimal text one unit off, a replay would refuse its own run's dt."""
     network = pa.Network.sequential([pa.Linear(np.ones((2, 1)))], neuron=pa.LIF(v_threshold=0.5))
     trace = pa.simulate(network, np.ones((1, 1, 1)), pa.Fifo(1), dt=dt, record=True).trace
     loaded = pa.Trace.from_bytes(trace.to_bytes())

@@ -1,6 +1,6 @@
 """Records the traces in this folder; run it only when the trace format changes on purpose.
 
-Everything here is made of small whole numbers, so that a trace can be recorded on any machine.
+Everything here is made of small integers, so that every machine records the same trace.
 """
 
 from __future__ import annotations

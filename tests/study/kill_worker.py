@@ -1,7 +1,7 @@
 """Train in a child that is killed again and again, and once without: `kill_worker.py FOLDER SEED`.
 
-Children are forks of this process, which has imported everything and started no thread: a training
-then starts at once, and PyTorch is imported once and not for every child.
+Children are forked from this process, which has imported everything and started no threads. So a
+training starts at once, and PyTorch is imported only once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RECIPE = QUICK.replace(epochs=12, learn_tau_mem=True, learning_rate_schedule="co
 
 
 def child(folder: Path, checkpoint: Path | None) -> int:
-    """Start a training that ends with its network and history in a file."""
+    """Fork a training that finally writes its network and history to a file."""
     pid = os.fork()
     if pid == 0:
         x, y = toy()

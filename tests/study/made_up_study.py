@@ -1,4 +1,4 @@
-"""A study of made-up trainings, no two numbers of a row alike, and what its tables have to show."""
+"""A study with made-up results, no two alike in a row, and what its tables have to show."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from pyasync.study.training import Epoch
 
 N_TRAIN, N_TEST, N_TIMESTEPS, N_NEURONS = 7, 100, 20, 40
 SEEDS = (3, 5, 8)
-# Seeds have (mean - deviation, mean, mean + deviation): of three, just that mean and deviation.
+# The three seeds have mean - deviation, mean and mean + deviation, which give just those two.
 SIDES = (-1, 0, 1)
 R1, R2, L4 = "random, F = 1", "random, F = 2", "lifo, F = 4"
-# The baseline stands second, so that a table that has it first has put it there.
+# The baseline is second, so that a table that shows it first must have moved it there.
 RECIPES = {
     "random": Recipe(schedule="random", forward_group_size=2),
     "layered": Recipe(schedule="layered"),
     "lifo": Recipe(schedule="lifo", forward_group_size=4),
 }
 TITLES = {"random": R2, "layered": "layered", "lifo": L4}
-# Of 100 test samples, how many are right: mean and deviation. The layered run is the worst of
-# "random" and the best of "lifo".
+# Correct decisions among 100 test samples: mean and deviation. The layered run is the worst one for
+# "random" and the best for "lifo".
 RIGHT = {
     ("random", "layered"): (55, 1),
     ("random", R1): (80, 3),
@@ -48,7 +48,7 @@ RIGHT = {
     ("lifo", R2): (83, 5),
     ("lifo", L4): (79, 2),
 }
-# That of the first of those rows, how much more each next one has, and the deviation.
+# For each count: its value in the first of those rows, the increase per row, and the deviation.
 COUNTS = {
     "spikes": (256, 8, 4),
     "latency": (30, -1, 1.5),
@@ -60,8 +60,8 @@ COUNTS = {
 DECIDED = {("layered", R2): (0.96, 0.02), ("lifo", R1): (0.93, 0.03)}
 QUIESCENT = {("random", L4): (0.995, 0.001), ("layered", R1): (0.98, 0.01)}
 PRICES = EnergyModel(synaptic_operation=11e-12, neuron_update=70e-12, spike=510e-12)
-# By seed, each epoch's accuracy on the test samples and its seconds. The baseline ends with 90 %:
-# the target is 89.1 %.
+# For each seed, the test accuracy and the seconds of each epoch. The baseline ends at 90 %, so the
+# target is 89.1 %.
 EPOCHS: dict[str, list[list[tuple[float | None, float]]]] = {
     "random": [
         [(0.90, 0.5), (0.50, 1.0), (0.60, 1.5), (0.88, 1.0)],
@@ -99,7 +99,7 @@ def counted(trained: str, run: str) -> dict[str, tuple[float, float]]:
 
 
 def is_right(trained: str, run: str) -> list[list[bool]]:
-    """Which samples are decided correctly, by seed: the first ones."""
+    """Which samples each seed decides correctly: always the first ones."""
     mean, deviation = RIGHT[trained, run]
     return [[sample < mean + side * deviation for sample in range(N_TEST)] for side in SIDES]
 
@@ -114,7 +114,7 @@ def finished_training(job: Job, plan: Plan) -> Finished:
         measures["reached_quiescence"] = QUIESCENT.get(key, (1, 0))
         values: Any = {name: mean + SIDES[index] * by for name, (mean, by) in measures.items()}
         correct.append(is_right(*key)[index])
-        # The last three, errors and the loss against its own layered run, are in no table.
+        # No table shows the last three: errors, and the drop from the own layered run.
         accuracy = fmean(correct[-1]), 0.123, 0.234, 0.345
         size = getattr(run, "forward_group_size", None)
         rows.append(AuditRow(run.name, size, *accuracy, **values))
@@ -133,7 +133,7 @@ def cell(mean: float, deviation: float, digits: int = 0) -> str:
 
 
 def error(trained: str, run: str) -> float:
-    """Standard error of the difference from the baseline: over samples, and over seeds."""
+    """Standard error of the difference from the baseline, over samples and seeds."""
     pairs = zip(is_right(trained, run), is_right("layered", "layered"), strict=True)
     changes = [[own - base for own, base in zip(*pair, strict=True)] for pair in pairs]
     by_sample = [fmean(each) for each in zip(*changes, strict=True)]
@@ -150,7 +150,7 @@ def difference(trained: str, run: str) -> str:
 
 
 def nanojoules(trained: str, run: str) -> list[tuple[float, float]]:
-    """Mean and deviation of a row's parts and, last, of all: a seed has more of each, or less."""
+    """Mean and deviation of a row's energy parts and, last, the total; seeds shift all alike."""
     counts = counted(trained, run)
     prices = (("synaptic_operations", 0.011), ("neuron_updates", 0.070), ("spikes", 0.510))
     parts = [(price * counts[name][0], price * counts[name][1]) for name, price in prices]
@@ -158,7 +158,7 @@ def nanojoules(trained: str, run: str) -> list[tuple[float, float]]:
 
 
 def row_cells(trained: str, run: str) -> dict[str, str]:
-    """What every column shows of a row, by its heading."""
+    """The cells of a row, by column heading."""
     counts, (synaptic, updates, sent, total) = counted(trained, run), nanojoules(trained, run)
     spikes, deviation = counts["spikes"]
     right, spread = RIGHT[trained, run]

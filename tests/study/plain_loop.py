@@ -1,4 +1,4 @@
-"""A training written out: a plain loop of PyTorch that does what a recipe says."""
+"""A training written out: a plain PyTorch loop that does what a recipe says."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pyasync.study.loop import FORWARD, ORDER, SHIFT, drawn
 def plain_loop(
     recipe: Recipe, x: pa.SpikeBatch, y: npt.NDArray[np.int64]
 ) -> tuple[pa.nn.AsyncNetwork, list[float]]:
-    """What a recipe says, step by step: the model, and the mean loss of each epoch."""
+    """Train as a recipe says, step by step; return the model and the mean loss of each epoch."""
     model = build(recipe, x.input_shape, int(y.max()) + 1, x.dt)
     optimiser = torch.optim.AdamW(
         [
@@ -61,7 +61,7 @@ def plain_loop(
 
 
 def cost_and_rate(recipe: Recipe, done: float) -> tuple[float, float]:
-    """Cost of a spike, and learning rate, when the fraction `done` of all steps is made."""
+    """Cost of a spike, and learning rate, when a fraction `done` of all steps has been made."""
     free = recipe.spike_cost_warmup
     cost = recipe.spike_cost * min(max(done - free, 0) / free, 1) if free else recipe.spike_cost
     warm = recipe.learning_rate_warmup

@@ -1,4 +1,4 @@
-"""The models that recipes describe: the paper's networks, their first weights and schedules."""
+"""The models that recipes describe: the paper's networks, initial weights and schedules."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_the_surrogates_parameter_is_its_own_unless_given() -> None:
             }.items()
             for value in values
         ),
-        # None stands for what suits the schedule.
+        # None stands for the value that suits the schedule.
         ({"schedule": "fifo"}, {"gradient_scope": "spikes", "refractory_dropout": 0.8}),
         ({"schedule": "layered"}, {"gradient_scope": "touched", "refractory_dropout": 0.0}),
         ({"surrogate": "triangular"}, {"surrogate": pa.nn.triangular()}),

@@ -1,4 +1,4 @@
-"""What is called a difference is one."""
+"""Only significant differences are called differences."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_difference_shows_where_mcnemars_test_says_so(n: int) -> None:
         changed = rng.choice([1.0, -1.0, 0.0], n, p=[better, worse, 1 - better - worse])
         b, c = int((changed == 1).sum()), int((changed == -1).sum())
         if (b - c) ** 2 == SURE**2 * (b + c):
-            continue  # on the line: rounding decides
+            continue  # borderline: rounding decides
         error = changed.std() / math.sqrt(n)
         sure = abs(b - c) > SURE * math.sqrt(b + c)
         assert shows(changed.mean(), error, n) == sure

@@ -1,4 +1,4 @@
-"""A training that was stopped at any moment goes on as if it had not been, or says why not."""
+"""A training stopped at any moment resumes as if it had not been, or says why it cannot."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def same(a: Training, b: Training) -> bool:
     return bits(a.network) == bits(b.network) and untimed[0] == untimed[1]
 
 
-# 4 batches an epoch, 3 epochs.
+# 4 batches per epoch, 3 epochs.
 @pytest.mark.parametrize("steps", [0, 1, 3, 4, 5, 11])
 def test_stopped_within_an_epoch_it_goes_on_to_the_same_bits(steps, tmp_path, monkeypatch) -> None:
     options = {"checkpoint": tmp_path / "c", "checkpoint_seconds": 0, "validation": (X, Y)}

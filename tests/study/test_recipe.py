@@ -1,4 +1,4 @@
-"""A recipe says everything, refuses what makes no sense, and survives being stored."""
+"""A recipe is complete, refuses values that make no sense, and survives being stored."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_a_recipe_is_a_plain_value() -> None:
 
 
 def test_it_is_json_and_back() -> None:
-    # What does not go together is left at its default.
+    # Values that exclude each other are left at their defaults.
     many = {name: value for name, value in OTHER.items() if name != "recurrent"}
     for recipe in (Recipe(), Recipe(**many), Recipe(tau_mem=math.inf, recurrent=True)):
         stored = json.loads(json.dumps(recipe.to_dict(), allow_nan=False))

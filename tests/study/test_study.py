@@ -1,4 +1,4 @@
-"""The study: what it trains, what it runs, and that every figure is that of a plain simulation."""
+"""The study: what it trains and runs, and that every number equals that of a plain simulation."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """Schedule and seed of every training from now on."""
+    """A list to which the schedule and seed of every later training are appended."""
     module = import_module("pyasync.study.training")
     asked: list[tuple[str, int]] = []
     train = module.train

@@ -1,4 +1,4 @@
-"""The study's words, tables, pages and figures say what its rows say, and no more."""
+"""The study's sentences, tables, pages and figures say what its rows say, and no more."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def report() -> StudyReport:
 
 @pytest.fixture(scope="module")
 def partial() -> StudyReport:
-    """What is there after the first training."""
+    """The report after the first training."""
     reports: list[StudyReport] = []
     toy_study(finished=reports.append)
     return reports[0]
 
 
 def changed(report: StudyReport, gain: float, error: float, **own: Any) -> StudyReport:
-    """The report, had unlayered training gained so much, with such an error."""
+    """The report as if unlayered training had this gain, with this error."""
     rows = []
     for row in report.rows:
         if (row.trained, row.run) == ("layered", "layered"):

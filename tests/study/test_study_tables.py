@@ -1,4 +1,4 @@
-"""Every number that a study's tables and sentences show is the one that their words promise."""
+"""Every number in a study's tables and sentences is the one that the words promise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training does what the recipe says, the same to the bit every time, and leaves nothing behind."""
+"""Training follows the recipe, is reproducible to the bit, and leaves no state behind."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ def test_nothing_of_pytorch_is_left_changed() -> None:
     assert np.array_equal(np.random.get_state()[1], legacy)  # noqa: NPY002
 
 
-# Every value that a loop reads is in one of them. Gradients and spikes are on both sides of the
-# second's clip and target.
+# Every value that a loop reads occurs in one of them. In the second, some gradients and spike
+# counts are above its clip and target, and some below.
 LOOPS = {
     "rate": {
         "loss": "rate",
@@ -144,7 +144,7 @@ def test_it_is_what_a_plain_loop_does(values) -> None:
 
 
 def test_the_history_is_of_what_was_run() -> None:
-    # A rate of nothing: every epoch runs the first network.
+    # With a learning rate of practically 0, every epoch runs the initial network.
     recipe = QUICK.replace(
         learning_rate=1e-30, schedule="fifo", refractory_dropout=0.0, input_dropout=0.0
     )
@@ -227,7 +227,7 @@ DIVERGING = {"learning_rate": 1e30, "loss_scale": 1e30}
     ("values", "validated"),
     [
         ({}, False),
-        # What the last step of an epoch did, the next one, the validation or the end may find.
+        # Damage by an epoch's last step may surface in the next step, the validation or the end.
         ({"batch_size": 30}, False),
         ({"batch_size": 30}, True),
         ({"batch_size": 30, "epochs": 1}, False),

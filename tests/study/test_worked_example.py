@@ -1,4 +1,4 @@
-"""The worked example: its steps are the engine's, and its page has its numbers."""
+"""The worked example: its steps equal the engine's, and the page shows its numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study so small that it takes a second: three classes, each with channels of its own."""
+"""A study so small that it takes a second: three classes, each with its own channels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The audit: every figure it reports is that of a plain simulation, and its words are true."""
+"""The audit: every number it reports equals that of a plain simulation, and its words are true."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trace and network files that are cut, altered or foreign are refused by name."""
+"""Trace and network files that are truncated, altered or of another kind are refused by name."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_network_file_cut_anywhere_in_its_header_is_refused(tmp_path: Path) ->
 
 
 def test_a_network_file_with_an_altered_header_is_refused_or_unchanged(tmp_path: Path) -> None:
-    """A named error, or (where a name may be spelled so) a network: never another exception."""
+    """A named error, or a network if the change was to a name; never another exception."""
     network().save(tmp_path / "whole.safetensors")
     whole = (tmp_path / "whole.safetensors").read_bytes()
     path = tmp_path / "altered.safetensors"

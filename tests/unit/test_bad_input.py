@@ -1,4 +1,4 @@
-"""Bad input is refused with a named error: which argument, what came, what is accepted."""
+"""Bad input is refused with an error that names the argument, what was given and what is accepted."""
 
 # ruff: noqa: E501
 

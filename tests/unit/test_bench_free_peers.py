@@ -1,4 +1,4 @@
-"""The peers of the free-running benchmark run the same network: else a rate says nothing."""
+"""The peers of the free-running benchmark run the same network, or rates would mean nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SMALL = RandomNetwork(
 
 
 def layered(random: RandomNetwork) -> NDArray[np.uint32]:
-    """Spikes of every neuron where a spike arrives one timestep after it was fired."""
+    """Spike counts of all neurons if every spike arrives one timestep after it was fired."""
     result = pa.simulate(network_of(random), input_of(random), pa.Layered())
     return result.spike_counts[0]
 
@@ -52,7 +52,7 @@ def test_events_are_those_that_the_engine_counts() -> None:
     for (name, _), run in own_runs(SMALL, [1, 2]).items():
         fired = run().spike_counts
         counted = SMALL.synaptic_events(fired)
-        if name == "pyasync Layered":  # what fires in the last timestep is not delivered any more
+        if name == "pyasync Layered":  # spikes fired in the last timestep are never delivered
             assert 0.9 * counted < run.result.synaptic_operations[0] <= counted
         else:
             assert run.result.synaptic_operations[0] == counted
@@ -88,7 +88,7 @@ def test_peer_fires_spike_for_spike_what_layered_fires(peer: str, tmp_path: Path
     SMALL.save(network)
     assert expected.sum() > SMALL.n_timesteps
     with Peer(python, PEERS[peer], network, 1, tmp_path / "peer") as running:
-        for _ in range(2):  # a run begins where nothing is left of the one before
+        for _ in range(2):  # nothing of the first run may be left in the second
             assert running.run() > 0
             np.testing.assert_array_equal(running.spike_counts(), expected)
 
@@ -120,7 +120,7 @@ def test_the_report_says_what_was_measured_and_what_was_not(
     for peer in PEERS:
         assert f"{peer}: not measured; no-such-python" in text
     assert "Memory\n\nNot measured" in text
-    # Rows of 64 cores; any other column may hold the number too.
+    # Count rows for 64 cores by their first column; other columns may hold the number too.
     assert text.count("\n| 64 |") == 2
     assert text.count("The limit on 64 cores") == 2
     fifo, free = (

@@ -1,4 +1,4 @@
-"""The benchmarks' peers do the same work as pyasync: else a ratio says nothing."""
+"""The benchmarks' peers do the same work as pyasync, or ratios would mean nothing."""
 
 from __future__ import annotations
 
@@ -94,14 +94,14 @@ def test_dense_loop_fires_as_many_spikes_on_average_under_random_selection(dense
         error = difference.std() / math.sqrt(batch)
         assert abs(difference.mean()) < 4 * error
         told_apart += abs((whole - ours)[:, ids].sum(1).mean()) > 8 * error
-    assert told_apart  # the same comparison tells another group size from this one
+    assert told_apart  # the same comparison distinguishes another group size from this one
 
 
 @DENSE
 def test_dense_loop_emits_at_most_a_group_in_a_forward_step(dense: Any) -> None:
     weights, x = exact_weights(2), frames(2, batch=1)
     ran = run_dense(dense, weights, x, f=1)
-    # step 0 of a timestep emits nothing, every other one exactly one spike
+    # step 0 of a timestep emits nothing, and every other step exactly one spike
     assert ran.forward_steps == len(x) + int(ran.spike_counts.sum())
 
 

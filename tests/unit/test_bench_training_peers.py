@@ -1,4 +1,4 @@
-"""The training peers compute the same gradient as pyasync: else a ratio says nothing."""
+"""The training peers compute the same gradient as pyasync, or ratios would mean nothing."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ pytestmark = pytest.mark.usefixtures("one_torch_thread")
 SIZES = (40, 24, 16, 6)
 N_NEURONS = sum(SIZES[1:])
 V_THRESHOLD = 0.25
-# beta is 1/2 exactly and weights are multiples of 1/1024: no sum below is ever rounded, so that the
-# same neurons fire. Each weight is 1 more than a multiple of 64 of these: no sum of fewer than 64
-# of them is zero, so that "the summed input is not zero" means "an event arrived".
+# beta is exactly 1/2 and weights are multiples of 1/1024, so no sum below is ever rounded, and the
+# same neurons fire. In units of 1/1024, each weight is 1 more than a multiple of 64, so no sum of
+# fewer than 64 weights is zero, and "the summed input is not zero" means "an event arrived".
 DT, TAU_MEM = 1.0, 1 / math.log(2)
 
 
@@ -60,14 +60,14 @@ def model_of(
 
 
 def ours(model: pa.nn.AsyncSequential, x: NDArray[np.bool_], y: Any) -> tuple[Any, list[Any]]:
-    """Counts, and the gradient of every weight, by pyasync."""
+    """Counts and the gradient of every weight, computed by pyasync."""
     counts = model(torch.from_numpy(x), seed=0)
     pa.nn.functional.timestep_cross_entropy(counts, y).backward()
     return counts.detach(), [parameter.grad for parameter in model.parameters()]
 
 
 def theirs(peer: Any, x: NDArray[np.bool_], y: Any, *arguments: Any) -> tuple[Any, list[Any]]:
-    """Counts, and the gradient of every weight, by a peer."""
+    """Counts and the gradient of every weight, computed by a peer."""
     given = torch.from_numpy(x).to(next(peer.parameters()).dtype)
     counts = peer(given, *arguments)
     counts = counts.counts if arguments else counts
@@ -119,12 +119,12 @@ def test_reference_operations_have_the_gradient_of_the_next_emission(seed: int) 
 
 @pytest.mark.parametrize("f", [1, 3, N_NEURONS])
 def test_both_dense_loops_have_the_same_gradient_with_the_same_selection(f: int) -> None:
-    """What the fast loop's derivatives by hand say, autograd says of the plain operations too."""
+    """The fast loop's hand-written derivatives agree with autograd of the plain operations."""
     weights, x, y = exact_weights(1), frames(1), labels(1, 12)
     fast = dense(DenseAsyncBptt, weights, f, gradient_scope="next_emission")
     plain = dense(DenseAsyncReferenceBptt, weights, f)
-    # Both draw one number for each neuron in each forward step; the one takes the highest, the
-    # other the lowest.
+    # Both draw one number per neuron in each forward step; one takes the highest, the other the
+    # lowest.
     fast._choose = lambda waiting, scores, g: lowest(waiting, scores, g, fast.forward_group_size)
     assert_same(theirs(plain, x, y, generator()), theirs(fast, x, y, generator()))
 
@@ -182,7 +182,7 @@ def test_snntorch_has_the_gradient_of_layered_and_touched(seed: int) -> None:
     pytest.importorskip("snntorch")
     from peers.snntorch_bptt import SnnTorchBptt
 
-    weights = [w.astype(np.float32) for w in exact_weights(seed)]  # all that snnTorch computes in
+    weights = [w.astype(np.float32) for w in exact_weights(seed)]  # snnTorch computes in float32
     x, y = frames(seed), labels(seed, 12)
     peer = SnnTorchBptt(tensors(weights), v_threshold=V_THRESHOLD, beta=0.5)
     assert_same(
@@ -217,10 +217,10 @@ def test_every_contender_takes_the_step_of_the_same_network() -> None:
     for run in (*by.PEERS, *by.OURS):
         step = by.Step(workload, run, threads=1)
         step()
-        step()  # Adam's learning rate is 0: the second step is the first one's
+        step()  # Adam's learning rate is 0, so the second step equals the first
         parameters = list(step.model.parameters())
         assert all(float(parameter.grad.abs().max()) > 0 for parameter in parameters)
-        if run != by.ASYNCTORCH:  # which has one matrix for all but the input
+        if run != by.ASYNCTORCH:  # it has one matrix for all weights but the input's
             for parameter, weight in zip(parameters, workload.weights(), strict=True):
                 np.testing.assert_array_equal(parameter.detach().numpy(), weight)
         gradients[run] = torch.cat([p.grad.flatten() for p in step.model.parameters()])

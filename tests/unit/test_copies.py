@@ -1,4 +1,4 @@
-"""Copies, with `copy` or by way of pickle, hold what the original holds, and let no more change."""
+"""Copies, made by `copy` or pickle, hold what the original holds, and are just as read-only."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_what_is_added_to_a_copy_of_a_network_is_the_copys_alone(copied: Copied)
 
 
 def test_errors_come_back_from_other_processes(tmp_path: Any) -> None:
-    """One that pickle cannot make again breaks a pool of processes, or lets it wait for ever."""
+    """An error that cannot be unpickled would break a process pool, or make it wait for ever."""
     file = tmp_path / "a.npz"
     np.savez(file, x=np.ones((2, 3, 4, 5)), dt=1e-3)
     with pytest.raises(pa.InputError) as raised:

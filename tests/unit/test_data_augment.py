@@ -1,4 +1,4 @@
-"""Augmentation: random shifts that are those of a slow reference, and random as they say."""
+"""Augmentation: random shifts equal a slow reference, and have the stated distribution."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def random_batch(
 
 
 def moved(dense: Array, by: tuple[int, ...]) -> Array:
-    """Shift an array along its last axes, with zeros behind: the slow, obvious way."""
+    """Shift an array along its last axes, filling with zeros: the slow, obvious way."""
     result = np.zeros_like(dense)
     for index in np.argwhere(dense):
         to = index.copy()
@@ -38,7 +38,7 @@ def moved(dense: Array, by: tuple[int, ...]) -> Array:
 
 
 def shifts_of(before: SpikeBatch, after: SpikeBatch, furthest: tuple[int, ...]) -> list[Any]:
-    """For each sample the one shift (time, …, x) that makes `after` of `before`."""
+    """For each sample, the only shift (time, …, x) that turns `before` into `after`."""
     found = []
     for old, new in zip(before, after, strict=True):
         x, y = old.to_dense()[:, 0], new.to_dense()[:, 0]
@@ -93,7 +93,7 @@ def test_a_shifted_batch_is_canonical_and_loses_no_event_that_stays_inside(
         x, y = old.to_dense()[:, 0], new.to_dense()[:, 0]
         if not y.any():
             continue
-        # The first event that is left says by how much; candidates are its possible origins.
+        # Each possible origin of the first remaining event gives a candidate for the shift.
         first = np.argwhere(y)[0]
         axes = [0, *range(y.ndim - n_axes, y.ndim)]
         by = {tuple((first - origin)[axes]) for origin in np.argwhere(x)}
@@ -140,7 +140,7 @@ def test_every_shift_is_as_likely_as_every_other() -> None:
     table = shifted.to_dense(int).sum(axis=1)
     assert np.count_nonzero(table) == 5 * 7
     seen = table[1:6, 7:14]
-    # 200 of each are expected; the standard deviation of a count is 14.
+    # 200 of each are expected, with a standard deviation of 14.
     assert seen.min() > 140
     assert seen.max() < 260
 

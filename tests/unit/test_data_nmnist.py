@@ -1,4 +1,4 @@
-"""N-MNIST's files: 5-byte events in one directory a digit."""
+"""N-MNIST's files: 5-byte events, in one directory per digit."""
 
 from __future__ import annotations
 

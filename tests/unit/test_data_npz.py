@@ -46,7 +46,7 @@ FORMS = ["saved", "binned", "timed", "dense"]
 
 
 def write_form(folder: Path, form: str) -> tuple[Path, dict[str, Any]]:
-    """The same samples, of 6 channels and without a dt, in any form, and how to read them."""
+    """Write the same samples (6 channels, no dt) in any form; give the file and how to read it."""
     multiplicity = [1, 0.5, 1, 2]
     if form == "binned":
         return write(folder, BINNED, dt_us=None, multiplicity=multiplicity), {}

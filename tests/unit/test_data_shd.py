@@ -1,4 +1,4 @@
-"""SHD's files: HDF5 with lists of half-precision seconds and of units, and a class for each."""
+"""SHD's files: HDF5 with half-precision times, units and a class for each sample."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TWO: list[Sample] = [([0.004, 0.012, 0.5], [3, 699, 0], 13), ([0.25], [350], 0)]
 def write(
     folder: Path, samples: list[Sample], split: str = "train", times_as: str = "f2", **change: Any
 ) -> Path:
-    """Write a file as SHD's authors did: the layout of `shd_train.h5`, version 1.0."""
+    """Write a file in the layout of SHD's own `shd_train.h5`, version 1.0."""
     file = folder / f"shd_{split}.h5"
     arrays = {
         "spikes/times": ([np.array(t, times_as) for t, _, _ in samples], times_as),

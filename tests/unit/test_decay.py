@@ -21,7 +21,7 @@ def decay(tau: object, dt: float, dtype: str) -> np.ndarray:
 
 
 def exact(tau: float, dt: float) -> Decimal:
-    """exp of the float64 quotient, which is what the page asks for, to 40 digits."""
+    """exp of the float64 quotient, as docs/semantics.md defines it, to 40 digits."""
     with localcontext() as context:
         context.prec = 40
         return Decimal(-dt / tau).exp()

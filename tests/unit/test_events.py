@@ -1,4 +1,4 @@
-"""SpikeBatch: what it holds, what it accepts, how it is built, taken apart, saved and read."""
+"""SpikeBatch: what it holds and accepts, and how it is built, indexed, saved and loaded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pyasync.events import SpikeBatch
 
 
 def batch_of(*samples: list[list[int]], n_inputs: int = 5, dt: float | None = 1e-3) -> SpikeBatch:
-    """One list of timesteps, each a list of channels, for every sample."""
+    """Build a batch: for every sample a list of timesteps, each a list of channels."""
     steps = [step for sample in samples for step in sample]
     offsets = np.cumsum([0, *map(len, steps)])
     channel = [channel for step in steps for channel in step]
@@ -266,7 +266,7 @@ def test_a_recording_in_one_dimension_has_no_y() -> None:
     cochlea = recording([(0, 4, 1), (30, 2, 1)], "txp")
     batch = SpikeBatch.from_events([cochlea], (5, 1, 1), dt=10e-6)
     assert (batch.input_shape, segments(batch)) == ((5,), [[4], [], [], [2]])
-    for height in (1, 3):  # of which no event says anything
+    for height in (1, 3):  # irrelevant, because the events have no y
         two = SpikeBatch.from_events([recording([(0, 4, 1)], "txp")], (5, height, 2), 1e-3)
         assert (two.input_shape, segments(two)) == ((2, 5), [[9]])
 
@@ -317,7 +317,7 @@ def test_a_whole_time_is_in_its_timestep_where_dt_is_no_whole_number_of_its_unit
 def test_a_time_in_floats_is_in_the_timestep_whose_borders_hold_it(
     dt: float, unit: float, length: float, dtype: Any
 ) -> None:
-    # As in [k * dt, (k + 1) * dt), which a rounded quotient of the time and dt is not always.
+    # The interval is [k * dt, (k + 1) * dt), which a rounded quotient t / dt would not always give.
     borders = np.arange(61) * length
     t = borders[1:60].astype(dtype)
     t = np.sort(np.concatenate([t, np.nextafter(t, dtype(0)), np.nextafter(t, dtype(np.inf))]))

@@ -32,7 +32,7 @@ WRITERS = pytest.mark.parametrize(
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """A disk on which no file gets larger."""
+    """Simulate a full disk: no file may grow beyond `size` bytes."""
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))

@@ -1,4 +1,4 @@
-"""What memory cannot hold is a named error of the call, and not the end of the process."""
+"""Running out of memory is a named error of the call, and does not end the process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pa.simulate(network, x, pa.Fifo(1))
 
 
 def refused(program: str) -> str:
-    """The last line that the program, in a process of its own, ends with."""
+    """Run a program in a separate process, which must fail; return its last line of output."""
     command = [sys.executable, "-c", BEGIN + program]
     ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     assert ended.returncode == 1, ended.stderr  # an abort is -6

@@ -1,4 +1,4 @@
-"""What is no flag, no list, masked, ragged, unreadable or unprintable is refused by name."""
+"""Masked, ragged, unreadable and unprintable arguments, non-flags and non-lists are refused."""
 
 from __future__ import annotations
 

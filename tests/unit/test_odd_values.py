@@ -1,4 +1,4 @@
-"""Arrays of every type and form mean what they say, or are refused by name."""
+"""Arrays of every dtype and layout are read correctly, or refused by name."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_callable_may_pick_by_indices_of_any_integer_type(dtype: Any) -> None:
 def test_a_callable_that_is_interrupted_ends_the_samples_of_all_threads(error: type) -> None:
     network = pa.Network(1)
     network.add("a", 1, pa.LIF(v_threshold=0.1, refractory="none"))
-    for source in ("input", "a"):  # which goes on and on
+    for source in ("input", "a"):  # activity then goes on without end
         network.connect(source, "a", pa.Linear([[1.0]]))
     calls = after = 0
 
@@ -100,7 +100,7 @@ def test_a_callable_that_is_interrupted_ends_the_samples_of_all_threads(error: t
         if calls == 50:
             raise error
         after += calls > 50
-        time.sleep(1e-3)  # lets the other thread have its turn
+        time.sleep(1e-3)  # lets the other thread run
         return range(n)
 
     x, how = np.ones((1, 2, 1)), {"dt": 1e-3, "threads": 2, "max_forward_steps": 1000}
@@ -157,7 +157,7 @@ def test_a_one_to_one_projection_comes_back_from_its_file(weight: Any, tmp_path:
 def test_deliveries_of_a_trace_that_no_run_recorded_are_refused() -> None:
     trace = recorded()
     columns = trace.to_steps()
-    for arrival in (4, 1000):  # the other sample's, nobody's
+    for arrival in (4, 1000):  # a spike of the other sample, and one that does not exist
         emitted = columns.emitted.copy()
         emitted[0] = arrival
         wrong = pa.Trace.from_steps(columns._replace(emitted=emitted), trace)

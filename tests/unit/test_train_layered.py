@@ -1,4 +1,4 @@
-"""Layered training: the network it trains is the one that the engine runs, and it learns."""
+"""Layered training: the network that it trains is the one the engine runs, and it learns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIZES = (20, 12, 9, 4)
 
 
 def dyadic(seed: int) -> list[np.ndarray[Any, Any]]:
-    """Weights in 64ths: every sum of them is exact, in whatever order PyTorch adds."""
+    """Weights in multiples of 1/64, whose sums are exact in whatever order PyTorch adds."""
     rng = np.random.default_rng(seed)
     pairs = itertools.pairwise(SIZES)
     return [(rng.integers(-24, 40, (m, n)) / 64).astype(np.float32) for n, m in pairs]
@@ -205,7 +205,7 @@ def test_defaults_of_pytorch_change_nothing(default: str) -> None:
     device, dtype = torch.get_default_device(), torch.get_default_dtype()
     try:
         if default == "device":
-            torch.set_default_device("meta")  # as "cuda", which not every machine has
+            torch.set_default_device("meta")  # in place of "cuda", which not every machine has
         elif default == "dtype":
             torch.set_default_dtype(torch.float64)
         with torch.set_grad_enabled(default != "no_grad"):
