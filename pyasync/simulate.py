@@ -55,7 +55,8 @@ def simulate(
     dt : float
         Length of a timestep in seconds; not needed if `x` is a SpikeBatch that has one.
     seed : int
-        Determines all random numbers, together with each sample's id.
+        Determines all random numbers, together with each sample's id. A schedule that was given its
+        own seed uses that instead.
     sample_ids : array of int [B], optional
         Ids of the samples, 0 or more; by default their positions in the batch. A sample's result
         depends on its id, never on its position.

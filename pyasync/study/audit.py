@@ -64,7 +64,7 @@ def audit(
     dt : float, optional
         Length of a timestep in seconds; not needed if `x` is a SpikeBatch that has one.
     seed : int
-        Determines everything random.
+        Determines all random numbers, except those of schedules that were given their own seed.
     threads : int, optional
         Worker threads; all cores if not given. Only the results of free runs depend on it.
     progress : bool
