@@ -313,6 +313,7 @@ def _labels(
                 other = "without batch_first" if swapped else "with batch_first"
                 accepted += f"; {other} there are {batch.n_timesteps} of them"
             raise InputError(expected(name, f"{labels.size} classes", accepted))
-        if labels.max(initial=0) > np.iinfo(np.int64).max:
+        # As an int: NumPy before 2 compares its uint64 with it as floats.
+        if int(labels.max(initial=0)) > np.iinfo(np.int64).max:
             raise InputError(expected(name, str(labels.max()), "classes below 2**63"))
     return labels.astype(np.int64)

@@ -18,7 +18,7 @@ ADVICE = {
         "warmup, a recipe's spike_cost_warmup) and make it smaller"
     ),
     "saturated": (
-        "neurons fired in more than 90 % of all timesteps, so spikes tell little: raise "
+        "neurons fired more than 0.9 times per timestep on average, so spikes tell little: raise "
         "v_threshold, scale the initial weights or the input down, or add a spike cost "
         "(pa.nn.functional.spike_cost, a recipe's spike_cost)"
     ),
