@@ -4,6 +4,18 @@ use pyasync_core::Error;
 use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::prelude::*;
 
+/// Turns results of the core into those of Python.
+pub(crate) trait OrRaise<T> {
+    /// The value, or the Python exception for the error.
+    fn or_raise(self, py: Python<'_>) -> PyResult<T>;
+}
+
+impl<T> OrRaise<T> for Result<T, Error> {
+    fn or_raise(self, py: Python<'_>) -> PyResult<T> {
+        self.map_err(|error| to_python(py, error))
+    }
+}
+
 /// The exception of `pyasync.errors` for an error of the core.
 pub(crate) fn to_python(py: Python<'_>, error: Error) -> PyErr {
     let class = match &error {

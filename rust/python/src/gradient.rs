@@ -9,7 +9,7 @@ use pyasync_core::{Cotangents, Error, Float, GradientOptions, GradientScope, Str
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::error::to_python;
+use crate::error::OrRaise;
 use crate::input::{Arrays, refused, typed_array};
 use crate::network::{Network, with_network};
 use crate::simulate::{get, polled};
@@ -47,7 +47,7 @@ fn run<'py, T: Float + Element>(
     let py = x.py();
     let initial_v = options.get_item("initial_v")?;
     let arrays = Arrays::<T>::extract(x, initial_v.as_ref())?;
-    let input = arrays.input().map_err(|error| to_python(py, error))?;
+    let input = arrays.input().or_raise(py)?;
     let n_outputs = network.output().end - network.output().start;
     let by_count = [input.n_timesteps(), input.n_samples(), n_outputs];
     let by_neuron = [input.n_samples(), network.n_neurons()];
@@ -58,7 +58,7 @@ fn run<'py, T: Float + Element>(
     let mut copied = Vec::new();
     let counts = counts.as_ref().map(|array| strided(array, &mut copied)).transpose();
     let cotangents = Cotangents {
-        counts: counts.map_err(|error| to_python(py, error))?,
+        counts: counts.or_raise(py)?,
         spike_counts: spike_counts.as_ref().map(|array| array.as_slice()).transpose()?,
         v: v.as_ref().map(|array| array.as_slice()).transpose()?,
     };
@@ -75,7 +75,7 @@ fn run<'py, T: Float + Element>(
     let settings = GradientOptions {
         dt: get(options, "dt")?,
         threads: get(options, "threads")?,
-        surrogate: Surrogate::from_name(&name, parameter).map_err(|error| to_python(py, error))?,
+        surrogate: Surrogate::from_name(&name, parameter).or_raise(py)?,
         scope,
         detach_reset: get(options, "detach_reset")?,
         want_input: get(options, "want_input")?,

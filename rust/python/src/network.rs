@@ -8,7 +8,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::error::to_python;
+use crate::error::OrRaise;
 
 /// A network that is ready to run, in one of the two number types.
 #[derive(Clone)]
@@ -84,7 +84,7 @@ impl Network {
     /// `beta` of every neuron, in the network's type.
     fn decay<'py>(&self, py: Python<'py>, dt: f64) -> PyResult<Bound<'py, PyAny>> {
         with_network!(&self.typed, network => {
-            let beta = network.decay(dt).map_err(|error| to_python(py, error))?;
+            let beta = network.decay(dt).or_raise(py)?;
             Ok(PyArray1::from_vec(py, beta).into_any())
         })
     }
@@ -131,7 +131,7 @@ fn build<T: Float + Element>(
         builder.projection(source, *target, projection(py, parts)?, bias);
     }
     builder.output(output);
-    builder.build().map_err(|error| to_python(py, error))
+    builder.build().or_raise(py)
 }
 
 fn projection<T: Float + Element>(py: Python<'_>, parts: &Bound<'_, PyTuple>) -> PyResult<Projection<T>> {
@@ -178,5 +178,5 @@ fn projection<T: Float + Element>(py: Python<'_>, parts: &Bound<'_, PyTuple>) ->
             return Err(PyTypeError::new_err(format!("no projection is called {kind}")));
         }
     };
-    built.map_err(|error| to_python(py, error))
+    built.or_raise(py)
 }

@@ -11,7 +11,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::error::{ends, to_python};
+use crate::error::{OrRaise, ends};
 use crate::input::Arrays;
 use crate::network::{Network, with_network};
 use crate::trace::Trace;
@@ -63,7 +63,7 @@ fn run<'py, T: Float + Element>(
     progress: Option<&Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let arrays = Arrays::<T>::extract(x, initial_v)?;
-    let input = arrays.input().map_err(|error| to_python(py, error))?;
+    let input = arrays.input().or_raise(py)?;
     let output =
         polled(py, progress, |poll| pyasync_core::simulate(network, &input, schedule, options, poll))?;
     convert(py, output)
@@ -91,7 +91,7 @@ pub(crate) fn polled<R: Send>(
     let computed = py.detach(|| compute(&mut poll));
     match raised {
         Some(raised) => Err(raised),
-        None => computed.map_err(|error| to_python(py, error)),
+        None => computed.or_raise(py),
     }
 }
 

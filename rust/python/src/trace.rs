@@ -7,7 +7,7 @@ use pyasync_core::{Ending, Error, Step, Steps};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
-use crate::error::to_python;
+use crate::error::{OrRaise, to_python};
 use crate::network::{Network, with_network};
 
 /// A recorded ordering.
@@ -30,7 +30,7 @@ impl Trace {
     #[staticmethod]
     fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
         let trace = py.detach(|| pyasync_core::Trace::from_bytes(data));
-        trace.map(Self::from_core).map_err(|error| to_python(py, error))
+        trace.map(Self::from_core).or_raise(py)
     }
 
     fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
@@ -66,7 +66,7 @@ impl Trace {
     }
 
     fn n_emitted(&self, py: Python<'_>) -> PyResult<u64> {
-        py.detach(|| self.trace.n_emitted()).map_err(|error| to_python(py, error))
+        py.detach(|| self.trace.n_emitted()).or_raise(py)
     }
 
     fn nbytes(&self) -> usize {
@@ -76,7 +76,7 @@ impl Trace {
     /// The samples at these positions.
     #[allow(clippy::needless_pass_by_value)]
     fn take(&self, py: Python<'_>, samples: Vec<usize>) -> PyResult<Self> {
-        self.trace.take(&samples).map(Self::from_core).map_err(|error| to_python(py, error))
+        self.trace.take(&samples).map(Self::from_core).or_raise(py)
     }
 
     /// One trace with the samples of several.
@@ -85,12 +85,12 @@ impl Trace {
     fn concatenate(py: Python<'_>, traces: Vec<Py<Self>>) -> PyResult<Self> {
         let traces: Vec<&pyasync_core::Trace> = traces.iter().map(|trace| &*trace.get().trace).collect();
         let all = py.detach(|| pyasync_core::Trace::concatenate(&traces));
-        all.map(Self::from_core).map_err(|error| to_python(py, error))
+        all.map(Self::from_core).or_raise(py)
     }
 
     fn validate(&self, py: Python<'_>, network: &Network) -> PyResult<()> {
         let checked = py.detach(|| with_network!(&network.typed, network => self.trace.validate(network)));
-        checked.map_err(|error| to_python(py, error))
+        checked.or_raise(py)
     }
 
     /// The columns (sample, timestep, step, order, neuron, v), with one row per emitted spike.
@@ -106,7 +106,7 @@ impl Trace {
         Column<'py, i64>,
         Column<'py, f32>,
     )> {
-        let events = py.detach(|| self.trace.to_events()).map_err(|error| to_python(py, error))?;
+        let events = py.detach(|| self.trace.to_events()).or_raise(py)?;
         Ok((
             PyArray1::from_vec(py, events.sample),
             PyArray1::from_vec(py, events.timestep),
@@ -131,7 +131,7 @@ impl Trace {
         Column<'py, u32>,
         Column<'py, u32>,
     )> {
-        let columns = py.detach(|| self.trace.to_steps()).map_err(|error| to_python(py, error))?;
+        let columns = py.detach(|| self.trace.to_steps()).or_raise(py)?;
         let steps = columns
             .steps
             .iter()
@@ -206,6 +206,6 @@ impl Trace {
                 })
                 .collect::<PyResult<_>>()?,
         };
-        self.trace.with_steps(&columns).map(Self::from_core).map_err(|error| to_python(py, error))
+        self.trace.with_steps(&columns).map(Self::from_core).or_raise(py)
     }
 }
