@@ -1,4 +1,4 @@
-"""What each shard of neurons saw of a run, one row per delivery; see `Trace.to_deliveries`."""
+"""The deliveries of a run as each shard saw them; see `Trace.to_deliveries`."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ DELIVERY = np.dtype(
 
 
 def deliveries(columns: TraceSteps, n_samples: int, n_shards: int) -> npt.NDArray[Any]:
-    """The deliveries of a trace that some run can have given."""
+    """The deliveries of a trace that emits no spike before it is pending (not checked here)."""
     steps, emitted = columns.steps, columns.emitted
     source = _sources(columns, n_shards)
     is_input = steps["step"] < n_shards
-    # An input group is one delivery; any other step is one for each spike that it emitted.
+    # An input group is one delivery; any other step has one delivery per spike that it emitted.
     count = np.where(is_input, 1, steps["n_emitted"]).astype(np.int64)
     of_step = np.repeat(np.arange(len(steps)), count)
     rows = np.empty(len(of_step), DELIVERY)
@@ -48,9 +48,9 @@ def deliveries(columns: TraceSteps, n_samples: int, n_shards: int) -> npt.NDArra
 
 
 def _sources(columns: TraceSteps, n_shards: int) -> npt.NDArray[np.int64]:
-    """What each spike came from, by sample and then by arrival number: neuron or -1 - channel."""
+    """Source of each spike, its neuron or -1 - channel, by sample and then by arrival number."""
     steps = columns.steps
-    # Inputs join after the last step 0 of their timestep, and after the neurons that fired in it.
+    # Input spikes join after the last shard's step 0, and after the spikes that fired in it.
     keys = ("timestep", "sample")
     fired_at = np.repeat(np.arange(len(steps)), steps["n_fired"])
     fired = [steps[name][fired_at] for name in ("step", *keys)]

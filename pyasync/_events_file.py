@@ -1,4 +1,4 @@
-"""The file form of a `SpikeBatch`: an npz file of its arrays."""
+"""The file format of a `SpikeBatch`: an npz file of its arrays."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FORMAT, VERSION = "pyasync.SpikeBatch", 1
 def save(
     batch: SpikeBatch, path: str | os.PathLike[str], label: npt.ArrayLike | None = None
 ) -> None:
-    """Write `batch`, and labels beside it; see `SpikeBatch.save`."""
+    """Write `batch`, and labels if given; see `SpikeBatch.save`."""
     arrays = {
         "format": np.array(FORMAT),
         "version": np.array(VERSION),
@@ -48,7 +48,7 @@ def load(path: str | os.PathLike[str]) -> SpikeBatch:
 
 
 def batch_of(path: str | os.PathLike[str], arrays: dict[str, npt.NDArray[Any]]) -> SpikeBatch:
-    """The batch that was saved as these arrays; `path` says where they come from."""
+    """Rebuild a batch from the arrays of its file; `path` is only for error messages."""
     accepted = f"a file that SpikeBatch.save wrote (version {VERSION} or before)"
     try:
         kind, version = str(arrays["format"]), int(arrays["version"])

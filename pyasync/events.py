@@ -1,4 +1,4 @@
-"""Spikes as ragged lists of events: the input of a simulation, never dense."""
+"""Input spikes of a simulation as ragged lists of events, never as dense arrays."""
 
 from __future__ import annotations
 
@@ -34,22 +34,25 @@ class SpikeBatch(ReadOnly):
 
     The events of sample `s` and timestep `t` are
     `channel[offsets[s * n_timesteps + t] : offsets[s * n_timesteps + t + 1]]`. A batch is immutable
-    and canonical: in every timestep channels ascend, duplicates of a channel are merged into one
-    event whose multiplicity is their sum (added in the order given), and multiplicity 0 is no
-    event. So two batches with the same spikes are equal, in whatever order their events came.
+    and canonical: within a timestep, channels ascend, duplicates of a channel are merged into one
+    event whose multiplicity is their sum (added in the order given), and events of multiplicity 0
+    are dropped. So batches with the same spikes compare equal in whatever order their events were
+    given, unless the rounding of such a sum differs.
 
     Parameters
     ----------
     channel : array of integers, shape [n_events]
-        Flat input channel of each event, `0 .. n_inputs - 1` (C order of `input_shape`).
+        Input channel of each event, `0 .. n_inputs - 1`: the flat index, in C order, into
+        `input_shape`.
     offsets : array of integers, shape [n_samples * n_timesteps + 1]
-        Where each timestep's events start; from 0 to `n_events`, never decreasing.
+        Where each timestep's events start, and the end of the last: from 0 to `n_events`, never
+        decreasing.
     n_timesteps : int
-        Timesteps of every sample, at least 1.
+        Number of timesteps of every sample, at least 1.
     input_shape : int or tuple of int
         Shape of one timestep's input, such as 700 or (2, 34, 34).
     multiplicity : array of real numbers, shape [n_events], optional
-        A count or an analog current for each event; None: 1 for every event.
+        A count or an analog current for each event; 1 for every event if not given.
     dt : float, optional
         Length of a timestep in seconds.
 
@@ -155,7 +158,7 @@ class SpikeBatch(ReadOnly):
         return batch
 
     def _multiplicities(self) -> npt.NDArray[np.float64]:
-        """One number for each event."""
+        """The multiplicity of each event."""
         return np.ones(self.n_events) if self.multiplicity is None else self.multiplicity
 
     def _segments(self) -> npt.NDArray[np.int64]:
@@ -209,7 +212,7 @@ class SpikeBatch(ReadOnly):
     __hash__ = None  # type: ignore[assignment]
 
     def __getitem__(self, index: int | slice | npt.ArrayLike) -> SpikeBatch:
-        """Take samples by an int (a batch of one), slice, index array or boolean mask."""
+        """Select samples by int (gives a batch of one), slice, index array or boolean mask."""
         picked = samples_of(InputError, "index", index, self.n_samples)
         first = self.offsets[picked * self.n_timesteps]
         sizes = self.offsets[(picked + 1) * self.n_timesteps] - first
@@ -228,21 +231,23 @@ class SpikeBatch(ReadOnly):
     def from_dense(
         cls, x: npt.ArrayLike, dt: float | None = None, *, batch_first: bool = False
     ) -> SpikeBatch:
-        """Take the non-zero entries of a dense array.
+        """Build a batch from the non-zero entries of a dense array.
 
         Parameters
         ----------
         x : array [T, B, *input_shape], or [B, T, *input_shape] with `batch_first=True`
-            Booleans, counts or finite currents; a value other than 1 becomes the multiplicity.
+            Booleans, counts or finite currents. Non-zero entries become events, with the entry as
+            multiplicity.
         dt : float, optional
             Length of a timestep in seconds.
         batch_first : bool
-            Whether samples are the first axis and timesteps the second.
+            Whether samples are on the first axis and timesteps on the second.
 
         Raises
         ------
         InputError
-            If `x` has fewer than three axes, is masked, not of real numbers or not finite.
+            If `x` has fewer than three axes, has no timestep or no channel, is masked, or holds
+            anything but finite real numbers.
 
         Examples
         --------
@@ -260,7 +265,7 @@ class SpikeBatch(ReadOnly):
         (n_samples, n_timesteps), shape = dense.shape[:2], dense.shape[2:]
         row = n_timesteps * math.prod(shape)
         sizes, channels, weights = [], [], []
-        # Some samples at a time: a time-first array is copied to be read in sample order.
+        # Only some samples at a time, because `reshape` copies a time-first array.
         for at in range(0, n_samples, max(1, 2**24 // row)):
             part = dense[at : at + max(1, 2**24 // row)].reshape(-1, math.prod(shape))
             segment, channel = np.nonzero(part)
@@ -283,26 +288,28 @@ class SpikeBatch(ReadOnly):
         n_timesteps: int | None = None,
         time_unit: float = 1e-6,
     ) -> SpikeBatch:
-        """Bin recordings of an event sensor, one structured array a sample, into timesteps.
+        """Bin recordings of an event sensor, one structured array per sample, into timesteps.
 
-        Fields are read by name, in any order and of any integer type: `t`, `x` and, where there
-        are, `y` and `p`, as the package tonic gives them. Timestep `k` holds the events with
-        `k*dt <= t < (k+1)*dt`; those of one channel in one timestep add up to a multiplicity.
+        The fields `t`, `x` and, if present, `y` and `p` are read by name, in any order and of any
+        integer type (`t` may also be real), as the package tonic gives them. Timestep `k` holds the
+        events with `k*dt <= t*time_unit < (k+1)*dt`; those of one channel in one timestep add up to
+        a multiplicity.
 
         Parameters
         ----------
         events : sequence of structured arrays
-            One array a sample. `t` in units of `time_unit`, not negative, in any order. `p` is
-            0 .. P-1 (or -1 and 1 when P is 2) and is ignored when P is 1.
+            One array per sample. `t` is in units of `time_unit` and not negative; events may be in
+            any order. `p` is 0 .. P-1 (or -1 and 1 if P is 2), and is ignored if P is 1.
         sensor_size : (W, H, P)
-            Width, height and number of polarities. `input_shape` becomes (P, H, W), or without a
-            field `y` (P, W), or (W,) when P is 1.
+            Width, height and number of polarities. `input_shape` becomes (P, H, W); without a field
+            `y` it becomes (P, W), or (W,) if P is 1.
         dt : float
             Length of a timestep in seconds.
         n_timesteps : int, optional
-            Timesteps of every sample: later events are left out. None: up to the last event.
+            Number of timesteps of every sample; later events are left out. If not given, enough for
+            the last event of all samples.
         time_unit : float
-            Seconds that a `t` of 1 stands for.
+            Length in seconds of one unit of `t`; by default a microsecond.
 
         Raises
         ------
@@ -326,12 +333,12 @@ array([5, 2], dtype=uint32))
 
     @classmethod
     def concatenate(cls, batches: Sequence[SpikeBatch]) -> SpikeBatch:
-        """Put the samples of several batches, alike in timesteps, input shape and dt, in one.
+        """Join the samples of batches that have the same n_timesteps, input shape and dt.
 
         Raises
         ------
         InputError
-            If there is no batch, or one differs from the others.
+            If there is no batch, or if one differs from the others.
 
         Examples
         --------
@@ -370,13 +377,13 @@ array([5, 2], dtype=uint32))
     def to_dense(self, dtype: npt.DTypeLike = np.float32, *, batch_first: bool = False) -> Any:
         """Return the batch as a dense array [T, B, *input_shape] (or [B, T, *input_shape]).
 
-        With `bool` it says where there are spikes, whatever their multiplicity.
+        With `dtype=bool` it marks where there are spikes, whatever their multiplicity.
 
         Raises
         ------
         InputError
-            If `dtype` cannot hold the multiplicities: an integer type those that are no integers,
-            any type those beyond its range.
+            If `dtype` cannot hold the multiplicities: if one is beyond its range, or is not an
+            integer and `dtype` is an integer type.
 
         Examples
         --------
@@ -393,14 +400,14 @@ array([5, 2], dtype=uint32))
         return dense if batch_first else np.ascontiguousarray(dense.swapaxes(0, 1))
 
     def save(self, path: str | os.PathLike[str], label: npt.ArrayLike | None = None) -> None:
-        """Write the batch to a compressed npz file; the file appears whole or not at all.
+        """Save the batch to a compressed npz file, which is written whole or not at all.
 
         Parameters
         ----------
         path : path
-            The file; one that exists is replaced.
+            The file; an existing one is replaced.
         label : array of integers [n_samples], optional
-            The class of each sample, written beside: `pa.data.npz` gives both back.
+            The class of each sample, saved in the same file; `pa.data.npz` reads both.
 
         Raises
         ------
@@ -424,12 +431,12 @@ array([5, 2], dtype=uint32))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SpikeBatch:
-        """Read a batch that `save` wrote.
+        """Load a batch that `save` wrote.
 
         Raises
         ------
         FileError
-            If the file is missing, truncated, altered, of another kind or a later version.
+            If the file is missing, truncated, altered, of another kind, or from a later version.
 
         Examples
         --------

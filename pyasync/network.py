@@ -21,7 +21,7 @@ from pyasync.projections import MOST_NEURONS, Linear, Projection, Shape, Sparse
 
 @dataclass(frozen=True)
 class Population:
-    """A group of neurons with one neuron model; their ids are `start .. stop - 1`.
+    """A group of neurons that share a neuron model; their ids are `start .. stop - 1`.
 
     Examples
     --------
@@ -40,7 +40,7 @@ class Population:
 
 @dataclass(frozen=True)
 class Connection:
-    """A projection in its place; `source` is "input" or a population's name.
+    """A projection with its source ("input" or a population's name) and target population.
 
     Examples
     --------
@@ -60,16 +60,17 @@ class Network:
 
     Add populations with `add` and projections with `connect`, or build a chain with `sequential`.
     Neurons are numbered in the order in which populations are added. The first use (a simulation,
-    `decay`, `summary`) completes the network; it cannot be changed afterwards.
+    `decay` or `summary`) completes the network; after that it cannot be changed.
 
     Parameters
     ----------
     n_inputs : int, optional
-        Number of input channels; or give `input_shape`.
+        Number of input channels. Give either this or `input_shape`.
     input_shape : tuple of int, optional
         Shape of one timestep's input, such as (2, 34, 34).
     dtype : {"float32", "float64"}, optional
-        Number type of all computation. Not given: float64 if any weight is, else float32.
+        Number type of all computation. If not given, float64 if any weight or bias is float64, else
+        float32.
 
     Raises
     ------
@@ -117,16 +118,17 @@ class Network:
         names: Sequence[str] | None = None,
         dtype: npt.DTypeLike | None = None,
     ) -> Network:
-        """Build a chain: each projection leads to a population of its own.
+        """Build a chain of projections, each followed by a population of its own.
 
         Parameters
         ----------
         projections : sequence of Projection
             From the input to the output.
         neuron : LIF or sequence of LIF, optional
-            The neuron model of all populations, or one each.
+            One neuron model for all populations, or one each; `LIF()` if not given.
         input_shape : int or tuple of int, optional
-            Not needed when the first projection is `Linear` or `Sparse`.
+            Shape of one timestep's input. Not needed if the first projection is `Linear` or
+            `Sparse`.
         names : sequence of str, optional
             Names of the populations; "1", "2", … if not given.
         dtype : {"float32", "float64"}, optional
@@ -135,7 +137,7 @@ class Network:
         Raises
         ------
         NetworkError
-            If an argument is not as described, or shapes do not fit each other.
+            If an argument is not as described, or shapes do not match.
 
         Examples
         --------
@@ -177,12 +179,13 @@ class Network:
         return network
 
     def add(self, name: str, shape: int | Sequence[int], neuron: LIF | None = None) -> None:
-        """Add a population of the given shape (its neurons are numbered in C order).
+        """Add a population of the given shape, with its neurons numbered in C order.
 
         Raises
         ------
         NetworkError
-            If the name is taken, the neuron's parameters do not fit, or the network is complete.
+            If the name is taken, the neuron's parameters do not match the shape, or the network is
+            complete.
 
         Examples
         --------
@@ -212,12 +215,12 @@ class Network:
         self._populations[name] = population
 
     def connect(self, source: str, target: str, projection: Projection) -> None:
-        """Add a projection from "input" or a population to a population.
+        """Add a projection to a population, from "input" or from a population.
 
         Raises
         ------
         NetworkError
-            If there is no such population, shapes do not fit, or the network is complete.
+            If there is no such population, shapes do not match, or the network is complete.
 
         Examples
         --------
@@ -244,7 +247,7 @@ class Network:
         source_shape = self._shape_of(source)
         shape = projection.output_shape(source_shape)
         wanted = self._populations[target].shape
-        # Flat maps (Linear, Sparse) may end in a population of any shape with as many neurons.
+        # A flat output, as of Linear and Sparse, suits a population of any shape of that size.
         if shape != wanted and not (len(shape) == 1 and shape[0] == math.prod(wanted)):
             given = f"{projection!r} from {source!r} {source_shape}, which gives shape {shape}"
             accepted = f"a projection to the shape {wanted} of {target!r}"
@@ -253,7 +256,7 @@ class Network:
 
     @property
     def output(self) -> str:
-        """Name of the output population: the last added, unless set.
+        """Name of the output population: the last one added, unless it was set.
 
         Examples
         --------
@@ -302,7 +305,7 @@ class Network:
 
     @property
     def populations(self) -> list[Population]:
-        """All populations in the order of their ids."""
+        """All populations, in the order of their neurons' ids."""
         return list(self._populations.values())
 
     @property
@@ -319,7 +322,7 @@ class Network:
         return np.dtype(np.float64 if any(a.dtype == np.float64 for a in arrays) else np.float32)
 
     def decay(self, dt: float) -> npt.NDArray[Any]:
-        """Factor by which each potential decays in a timestep, `exp(-dt / tau_mem)`.
+        """Factor by which each neuron's potential decays per timestep, `exp(-dt / tau_mem)`.
 
         Parameters
         ----------
@@ -345,7 +348,7 @@ class Network:
         return self.build().decay(dt)
 
     def build(self) -> _core.Network:
-        """Complete the network; gives what the engine runs. Called by everything that needs it."""
+        """Complete the network and return its form for the engine, which is built only once."""
         if self._built is None:
             names = list(self._populations)
             dtype = self.dtype
@@ -395,7 +398,7 @@ class Network:
         return summarise(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network to a `.safetensors` file: arrays, and a JSON header.
+        """Save the network as a `.safetensors` file: its arrays, and its structure as JSON.
 
         Raises
         ------
@@ -419,14 +422,14 @@ class Network:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Network:
-        """Read a network that `save` wrote.
+        """Load a network that `save` wrote.
 
         Raises
         ------
         MissingDependencyError
             If `safetensors` is not installed.
         FileError
-            If the file is not readable, truncated or no pyasync network.
+            If the file cannot be read, is truncated, or is not a pyasync network.
 
         Examples
         --------
@@ -442,8 +445,8 @@ class Network:
         return load(path)
 
     def __getstate__(self) -> dict[str, Any]:
-        # What the engine runs is built again where it is needed, and what is added to a copy is of
-        # the copy alone.
+        # A copy builds its own form for the engine when it needs one, and has containers of its
+        # own, so that adding to it does not change the original.
         own = {"_populations": dict(self._populations), "_connections": list(self._connections)}
         return self.__dict__ | own | {"_built": None}
 

@@ -1,4 +1,4 @@
-"""What a simulation gives: spike counts, measures, decisions and the trace."""
+"""The result of a simulation: spike counts, measures, decisions and the trace."""
 
 from __future__ import annotations
 
@@ -45,28 +45,28 @@ class StopReason(IntEnum):
 
 
 class Result:
-    """Results of a simulation of B samples over T timesteps.
+    """The result of a simulation of B samples over T timesteps.
 
     Attributes
     ----------
     spikes : int64 [B]
         Spikes fired by neurons.
     forward_steps : int64 [B]
-        Forward steps, step 0 of each timestep included.
+        Forward steps run, including step 0 of each timestep.
     synaptic_operations : int64 [B]
-        Events delivered through synapses.
+        Events delivered through synapses; biases do not count.
     neuron_updates : int64 [B]
-        Touched neurons, summed over forward steps.
+        Touched neurons (under `Layered`, all neurons visited), summed over forward steps.
     max_pending : int64 [B]
-        Longest queue of pending spikes after a forward step.
+        Largest number of pending spikes after a forward step.
     latency : float64 [B]
-        Spikes fired before the first output spike; NaN when there was none.
+        Spikes fired before the first output spike; NaN if there was none.
     reached_quiescence : bool [B]
         Whether every timestep ran until no spike was pending.
     stopped_by : int64 [B]
-        The `StopReason` otherwise.
+        What stopped the sample, as a `StopReason`; 0 if nothing did.
     trace : Trace or None
-        The recorded ordering (`record=True`).
+        The recorded order, with `record=True`.
     n_samples, n_timesteps, n_neurons : int
 
     Examples
@@ -110,7 +110,7 @@ class Result:
 
     @property
     def mean_pending(self) -> npt.NDArray[np.float64]:
-        """Mean length of the queue of pending spikes after a forward step, float64 [B]."""
+        """Mean number of pending spikes after a forward step, float64 [B]."""
         mean: npt.NDArray[np.float64] = self._arrays["sum_pending"] / self.forward_steps
         return mean
 
@@ -118,7 +118,7 @@ class Result:
     def events_before_firing(self) -> npt.NDArray[np.float64]:
         """Mean number of events that had arrived at a neuron in the timestep when it fired.
 
-        float64 [B]; NaN where none fired.
+        float64 [B]; NaN if no neuron fired.
         """
         fired = np.where(self.spikes > 0, self.spikes, np.nan)
         mean: npt.NDArray[np.float64] = self._arrays["sum_events"] / fired
@@ -151,7 +151,7 @@ class Result:
 
     @property
     def counts(self) -> npt.NDArray[np.float32]:
-        """Spikes of the output neurons, float32 [T, B, n_outputs].
+        """Spike counts of the output neurons in each timestep, float32 [T, B, n_outputs].
 
         Examples
         --------
@@ -168,7 +168,7 @@ class Result:
 
     @property
     def spike_counts(self) -> npt.NDArray[np.uint32]:
-        """Spikes of every neuron, uint32 [B, n_neurons].
+        """Spike counts of all neurons over the sample, uint32 [B, n_neurons].
 
         Examples
         --------
@@ -182,7 +182,7 @@ class Result:
 
     @property
     def v(self) -> npt.NDArray[Any]:
-        """Final membrane potentials in the network's dtype, [B, n_neurons].
+        """Final membrane potentials, [B, n_neurons] in the network's dtype.
 
         Examples
         --------
@@ -195,7 +195,7 @@ class Result:
         return v.reshape(self.n_samples, -1)
 
     def output_spikes(self) -> measures.OutputSpikes:
-        """When each output spike fired, by sample.
+        """The output spikes, sample by sample, in the order in which they fired.
 
         Examples
         --------
@@ -217,7 +217,7 @@ class Result:
         )
 
     def population_spikes(self) -> npt.NDArray[Any]:
-        """Spikes of each population, a structured array [B] with an int64 field per population.
+        """Spike counts of each population: a structured array [B], one int64 field for each.
 
         Examples
         --------
@@ -237,7 +237,7 @@ class Result:
     def decisions(self) -> npt.NDArray[np.int64]:
         """Output neuron with the most spikes, int64 [B].
 
-        The lowest index among equals; -1 where no output neuron fired.
+        Ties go to the lowest index; -1 if no output neuron fired.
 
         Examples
         --------
@@ -249,13 +249,13 @@ class Result:
         array([0, 1])
         """
         if "counts" in self._keep:
-            # The sum of more than 2**24 spikes would be no float32.
+            # float32 holds integers exactly only up to 2**24.
             wide = np.float64 if self.spikes.max(initial=0) > 2**24 else np.float32
             return measures.decide(self.counts.sum(axis=0, dtype=wide))
         return measures.decide(self.output_spikes().totals())
 
     def anytime_grid(self) -> npt.NDArray[np.int64]:
-        """Numbers of spikes at which a decision is worth looking at: 0, then about 60 more.
+        """Numbers of spikes to use as `k` of `anytime`: 0, then up to 60 on a logarithmic scale.
 
         Examples
         --------
@@ -270,7 +270,7 @@ class Result:
         return np.unique(np.concatenate([[0], np.geomspace(1, max(most, 2), 60).astype(np.int64)]))
 
     def anytime(self, k: npt.ArrayLike | None = None) -> npt.NDArray[np.int64]:
-        """Decision had each sample been cut after its first `k` spikes.
+        """Decisions if each sample had been cut after its first `k` spikes.
 
         Parameters
         ----------
@@ -280,12 +280,12 @@ class Result:
         Returns
         -------
         int64 [K, B]
-            -1 where no output neuron had fired yet.
+            -1 where no output neuron had fired by then.
 
         Raises
         ------
         InputError
-            If `k` is not integers of 0 or more.
+            If `k` does not consist of integers of 0 or more.
 
         Examples
         --------
@@ -302,6 +302,8 @@ class Result:
 
     def latency_to_correct(self, y: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Spikes fired before the first spike of the correct output neuron, float64 [B].
+
+        NaN if that neuron never fired.
 
         Parameters
         ----------
@@ -328,7 +330,7 @@ class Result:
         return self.output_spikes().latency_to(y)
 
     def accuracy(self, y: npt.ArrayLike) -> float:
-        """Fraction of samples whose decision is `y` (no decision is a wrong one).
+        """Fraction of samples whose decision is `y`; no decision counts as wrong.
 
         Raises
         ------
@@ -350,7 +352,7 @@ class Result:
     def anytime_accuracy(
         self, y: npt.ArrayLike, k: npt.ArrayLike | None = None
     ) -> npt.NDArray[np.float64]:
-        """Accuracy had each sample been cut after its first `k` spikes, float64 [K].
+        """Accuracy if each sample had been cut after its first `k` spikes, float64 [K].
 
         Raises
         ------
@@ -371,7 +373,7 @@ class Result:
         return accuracy
 
     def to_structured(self) -> npt.NDArray[Any]:
-        """One row per sample with all measures, for `pandas.DataFrame` and the like.
+        """One row per sample with all its measures, for use with `pandas.DataFrame` and the like.
 
         Examples
         --------

@@ -1,7 +1,7 @@
 """Schedules: which of the pending spikes are delivered next.
 
-A schedule is a plain value that says what to do; the engine does it.
-`forward_group_size` (F) is how many pending spikes are delivered together in a forward step.
+A schedule is a plain value that states a rule; the engine applies it.
+`forward_group_size` (F) is the number of pending spikes delivered together in a forward step.
 """
 
 from __future__ import annotations
@@ -32,25 +32,26 @@ class Schedule(ABC):
 
     @abstractmethod
     def parts(self, seed: int, n_neurons: int) -> tuple[Any, ...]:
-        """What the engine is given: the schedule's name, then its parameters."""
+        """Arguments for the engine: the schedule's name, then its parameters."""
 
 
 def _keep_integer(schedule: Schedule, argument: str, minimum: int = 0) -> None:
-    """Check an argument, and keep an int whatever it was: JSON knows no integer of NumPy's."""
+    """Check an integer argument and store it as an int: JSON cannot encode NumPy's integers."""
     number = integer(ScheduleError, argument, getattr(schedule, argument), minimum)
     object.__setattr__(schedule, argument, number)
 
 
 @dataclass(frozen=True)
 class Layered(Schedule):
-    """Population by population, each once per timestep: the layer-synchronised baseline.
+    """Visit the populations one by one, each once per timestep: the layer-synchronised baseline.
 
-    Populations are visited in topological order and all their neurons are evaluated.
+    They are visited in topological order, and all their neurons are updated, touched or not.
 
     Parameters
     ----------
     feedback : {"next_timestep", None}
-        Projections that close a cycle deliver at the next timestep; None refuses such networks.
+        Projections that close a cycle deliver their spikes in the next timestep. None: networks
+        with cycles are refused.
 
     Examples
     --------
@@ -85,7 +86,7 @@ class _Grouped(Schedule):
 
 
 def _bounded(number: int) -> int:
-    # No sample has 2**32 pending spikes or neurons, so larger means "all" on every platform.
+    # No sample has 2**32 pending spikes or neurons, so a larger number means "all" everywhere.
     return min(number, 2**32 - 1)
 
 
@@ -104,14 +105,14 @@ class _Seeded(_Grouped):
 
 @dataclass(frozen=True)
 class Random(_Seeded):
-    """F pending spikes uniformly without replacement, afresh in every step (the paper's RS).
+    """Select F pending spikes uniformly without replacement, anew in every step (the paper's RS).
 
     Parameters
     ----------
     forward_group_size : int
         F, at least 1.
     seed : int, optional
-        Instead of the simulation's seed.
+        Used instead of the simulation's seed.
 
     Examples
     --------
@@ -128,16 +129,18 @@ class Random(_Seeded):
 
 @dataclass(frozen=True)
 class Momentum(_Grouped):
-    """Spikes of the highest potential first; ties by arrival (the paper's MS).
+    """Select first the spikes that fired at the highest potential (the paper's MS).
+
+    Ties go to the spike that arrived first.
 
     Parameters
     ----------
     forward_group_size : int
         F, at least 1.
     noise : float
-        Width of a uniform noise on the potential, 0 or more, drawn once a spike.
+        Width, 0 or more, of the uniform noise added to a spike's potential; drawn once per spike.
     seed : int, optional
-        Instead of the simulation's seed.
+        Used instead of the simulation's seed.
 
     Examples
     --------
@@ -164,7 +167,7 @@ class Momentum(_Grouped):
 
 @dataclass(frozen=True)
 class Fifo(_Grouped):
-    """Spikes in the order in which they fired.
+    """Select spikes in order of arrival: first in, first out.
 
     Parameters
     ----------
@@ -183,7 +186,7 @@ class Fifo(_Grouped):
 
 @dataclass(frozen=True)
 class Lifo(_Grouped):
-    """Spikes that fired last first.
+    """Select the spikes that arrived last: last in, first out.
 
     Parameters
     ----------
@@ -202,14 +205,16 @@ class Lifo(_Grouped):
 
 @dataclass(frozen=True, eq=False)
 class Priority(ReadOnly, _Grouped):
-    """Spikes of the neurons with the highest static values first; ties by arrival.
+    """Select first the spikes of the neurons with the highest static values.
+
+    Ties go to the spike that arrived first.
 
     Parameters
     ----------
     forward_group_size : int
         F, at least 1.
     values : array of real numbers, shape [n_neurons]
-        For example minus a deadline, or the depth of the neuron's population.
+        For example each neuron's negated deadline, or the depth of its population.
 
     Examples
     --------
@@ -249,24 +254,25 @@ class Priority(ReadOnly, _Grouped):
 
 @dataclass(frozen=True)
 class Custom(_Seeded):
-    """What a Python function picks: for research and tests; it runs at Python's speed.
+    """Select what a Python function picks: for research and tests, at the speed of Python.
 
     Parameters
     ----------
     forward_group_size : int
         F, at least 1.
     pick : callable
-        `pick(pending, n, rng)` gives `n` different indices into `pending`, a structured array
-        with the fields `neuron` (int64; -1 - channel for a scheduled input spike), `v` (float64,
-        the potential at which it fired) and `arrival` (int64), sorted by arrival; `n` is
-        `min(F, len(pending))`; `rng` is a NumPy generator made afresh for every step. It may be
-        called from several threads; runs are reproducible if it depends on nothing else.
+        `pick(pending, n, rng)` returns `n` different indices into `pending`, where `n` is
+        `min(F, len(pending))`. `pending` is a structured array in order of arrival, with the fields
+        `neuron` (int64; -1 - channel for a scheduled input spike), `v` (float64, the potential at
+        which it fired; infinity for an input spike) and `arrival` (int64, its arrival number).
+        `rng` is a NumPy generator made afresh for every step. The function may be called from
+        several threads; runs are reproducible if it depends on nothing but its arguments.
     seed : int, optional
-        Instead of the simulation's seed.
+        Used instead of the simulation's seed.
 
     Examples
     --------
-    The spikes of the highest neurons first:
+    Spikes of the neurons with the highest ids first:
 
     >>> import numpy as np, pyasync as pa
     >>> schedule = pa.Custom(1, lambda pending, n, rng: np.argsort(-pending["neuron"])[:n])
@@ -313,24 +319,26 @@ class Custom(_Seeded):
 
 @dataclass(frozen=True)
 class FreeRunning(Schedule):
-    """No schedule: neurons fire when their spikes arrive, on several threads at once.
+    """No schedule: neurons are updated as spikes arrive, on several threads at once.
 
-    Shards of the network, each owned by one worker, deliver the spikes that wait for them in the
-    order in which they came, and wait for each other only at the end of a timestep. The order is
-    the machine's own: two runs differ, unless there is one shard, which is `Fifo`. With
-    `record=True` what happened is recorded, and `Replay(trace)` gives it again to the bit.
+    The neurons are divided into shards, each run by one thread. A shard delivers the spikes that
+    wait for it in the order in which they came, and shards wait for each other only at the end of a
+    timestep. The timing of the machine decides the order, so two runs may differ, unless there is
+    only one shard: that is exactly `Fifo`. With `record=True` what happened is recorded, and
+    `Replay(trace)` repeats it to the bit.
 
     Parameters
     ----------
     threads : int, optional
-        Worker threads; those of the simulation (all cores) if not given.
+        Worker threads; if not given, the `threads` of the simulation (all cores by default).
     forward_group_size : int
-        F: waiting spikes that a shard delivers together, at most.
+        F: the most waiting spikes that a shard delivers together.
     shards : int, optional
-        Shards of the network, 1 to 64; as many as threads work on a sample if not given.
+        Number of shards, 1 to 64; if not given, as many as threads work on a sample.
     parallel : {"auto", "samples", "shards"}
-        "auto": as many threads a sample as the network is large, the others for other samples;
-        "samples": each sample on one thread; "shards": all threads on one sample after the other.
+        "auto": each sample runs on as many threads as suit the size of the network, while the other
+        threads run other samples. "samples": each sample runs on one thread. "shards": all threads
+        work on the same sample, one sample after the other.
 
     Examples
     --------
@@ -366,17 +374,17 @@ class FreeRunning(Schedule):
 
 @dataclass(frozen=True)
 class Replay(Schedule):
-    """Exactly what a trace recorded: the same bits, without a random number.
+    """Repeat exactly what a trace recorded: the same bits, without random numbers.
 
     Parameters
     ----------
     trace : Trace
-        The recorded run. Its stops and dropouts are done again: what `simulate` is told of them
-        has no effect, nor have `seed` and `sample_ids`. All else has to be as it was. Another
-        network or dtype is a `TraceError`; other timesteps, samples, `dt` or `input_mode` are an
-        `InputError`; and where weights, neurons, input or `initial_v` differ, the replay stops with
-        a `ReplayError` at the first difference. The trace of a `Layered` run refuses
-        `on_stop="carry"`, as `Layered` does.
+        The recorded run. Its stops and dropouts are repeated: the options of `simulate` for them
+        have no effect, nor have `seed` and `sample_ids`. (But `on_stop="carry"` is refused with the
+        trace of a `Layered` run, as with `Layered` itself.) Everything else has to be as it was. A
+        different network structure or dtype raises a `TraceError`; a different number of timesteps
+        or samples, `dt` or `input_mode` raises an `InputError`. If weights, neuron parameters,
+        input or `initial_v` differ, the replay stops with a `ReplayError` at the first difference.
 
     Examples
     --------

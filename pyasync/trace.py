@@ -1,4 +1,4 @@
-"""The recorded ordering of a run."""
+"""The recorded order of a run."""
 
 from __future__ import annotations
 
@@ -31,33 +31,34 @@ EVENT = np.dtype(
 
 
 class Trace:
-    """The recorded ordering of a run: enough to replay it bit for bit.
+    """The recorded order of a run: enough to replay it bit for bit.
 
-    `simulate(..., record=True).trace` gives one; `Trace.load` reads one. For each forward step it
-    holds which pending spikes were emitted and which neurons fired, at which potential.
+    `simulate(..., record=True).trace` is one; `Trace.load` reads one from a file. For each forward
+    step it holds which pending spikes were emitted, which neurons fired, and at which potential.
 
     Attributes
     ----------
     n_inputs, n_neurons : int
-        Input channels and neurons of the network.
+        Number of input channels and of neurons of the network.
     n_timesteps : int
-        Timesteps of a sample.
+        Number of timesteps of a sample.
     dt : float
         Length of a timestep in seconds.
     dtype : np.dtype
-        In which the network computed: float32 or float64.
+        Number type in which the network computed: float32 or float64.
     schedule : str
         Name of the schedule, such as "random"; "free" for a free run.
     forward_group_size : int or None
         F; None for "layered", which has none.
     n_shards : int
-        Shards of a free run; 1 for every other run.
+        Number of shards of a free run; 1 for any other run.
     input_mode : str
         "at_once" or "scheduled".
     on_stop : str
         "discard" or "carry".
     dropouts : bool
-        Whether neurons may have skipped refractoriness or spikes may have been lost.
+        Whether the run had dropouts: neurons may have skipped refractoriness, and spikes may have
+        been lost.
 
     Examples
     --------
@@ -97,7 +98,7 @@ class Trace:
 
     @property
     def nbytes(self) -> int:
-        """Bytes in memory."""
+        """Size in memory, in bytes."""
         return self.core.nbytes()
 
     @property
@@ -106,7 +107,7 @@ class Trace:
         return self.core.n_emitted()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the trace to a file, with a version and a checksum.
+        """Save the trace to a file, with a version and a checksum.
 
         Raises
         ------
@@ -127,14 +128,14 @@ class Trace:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Trace:
-        """Read a trace that `save` wrote.
+        """Load a trace that `save` wrote.
 
         Raises
         ------
         FileError
             If the file cannot be read.
         TraceError
-            If it is truncated, altered or no trace.
+            If the file is truncated, altered or not a trace.
 
         Examples
         --------
@@ -148,17 +149,17 @@ class Trace:
         return cls.from_bytes(read_whole(path, "a trace file"))
 
     def to_bytes(self) -> bytes:
-        """The trace as the bytes of a file."""
+        """The trace as bytes, in the file format."""
         return self.core.to_bytes()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Trace:
-        """Read what `to_bytes` gave.
+        """Read a trace from the bytes that `to_bytes` returned.
 
         Raises
         ------
         TraceError
-            If the bytes are truncated, altered or no trace.
+            If the bytes are truncated, altered or not a trace.
 
         Examples
         --------
@@ -174,16 +175,17 @@ class Trace:
         return cls(_core.Trace.from_bytes(bytes(data)))
 
     def validate(self, network: Network) -> None:
-        """Prove the trace right for a network's structure.
+        """Prove from a network's structure that the recorded order was possible.
 
-        Every emitted spike was pending, none was lost or emitted twice, groups have the schedule's
-        size, arrival numbers are in neuron order, every neuron that fired has a synapse from what
-        was delivered in that step, and none fired while refractory.
+        Every emitted spike was pending, none went missing or was emitted twice, groups have the
+        schedule's size, arrival numbers are in neuron order, every neuron that fired was reached by
+        an event in that step (or, in a layered run, visited in it), and none fired while
+        refractory. docs/semantics.md lists what is also checked for a free run.
 
         Raises
         ------
         TraceError
-            What is wrong first, or that the trace is of another network.
+            If the trace is from another network, or is invalid: names the first thing wrong.
 
         Examples
         --------
@@ -206,14 +208,14 @@ class Trace:
     def to_events(self) -> npt.NDArray[Any]:
         """One row per emitted spike, in the order of emission.
 
-        Of a free run: in one order that what happened allows, a spike where the first shard
-        delivered it.
+        For a free run this is the merged order, one of those that respect what happened, and each
+        spike has one row, where the first shard delivered it.
 
         Returns
         -------
         structured array, fields sample, timestep, step, order, neuron, v
-            `order` numbers a sample's emissions; `neuron` is -1 - channel for a scheduled input
-            spike; `v` (float32) is the potential at which the neuron fired, infinity for inputs.
+            `order` numbers the rows of a sample; `neuron` is -1 - channel for a scheduled input
+            spike; `v` (float32) is the potential at which the neuron fired, infinity for an input.
 
         Examples
         --------
@@ -231,14 +233,14 @@ class Trace:
         return rows
 
     def to_deliveries(self) -> npt.NDArray[Any]:
-        """One row per delivery as each shard of neurons saw it; most runs have one shard.
+        """One row per delivery, as each shard saw it; only free runs have more than one shard.
 
         Returns
         -------
         structured array, fields sample, timestep, shard, order, neuron
-            `order` numbers a sample's deliveries of one shard; `neuron` is -1 for a timestep's
-            input group (biases and, with `input_mode="at_once"`, input spikes), which is the first
-            delivery of each shard in a timestep, and -1 - channel for a scheduled input spike.
+            `order` numbers the deliveries of each shard within a sample. `neuron` is -1 - channel
+            for a scheduled input spike, and -1 for a timestep's input group (biases and, with
+            `input_mode="at_once"`, input spikes), the first delivery of each shard in a timestep.
 
         Examples
         --------
@@ -249,7 +251,7 @@ class Trace:
         >>> trace.to_deliveries()[["order", "neuron"]].tolist()   # the input group, then each spike
         [(0, -1), (1, 0), (2, 1), (3, 2)]
         """
-        self.to_events()  # which refuses what no run can have emitted
+        self.to_events()  # raises if a spike is emitted before it has become pending
         return deliveries(self.to_steps(), len(self), self.n_shards)
 
     def to_steps(self) -> TraceSteps:
@@ -258,15 +260,15 @@ class Trace:
 
     @classmethod
     def from_steps(cls, steps: TraceSteps, like: Trace) -> Trace:
-        """Build a trace from columns, with the header and number of samples of another one.
+        """Build a trace from columns, with the header and number of samples of another trace.
 
-        Only what cannot be written down is refused here; `validate` finds everything else.
+        This refuses only columns that cannot form a trace; `validate` checks everything else.
 
         Raises
         ------
         TraceError
-            If the columns are not those of `TraceSteps`, their lengths do not fit each other, or
-            rows are out of order.
+            If the columns are not those of `TraceSteps`, their lengths do not match, or rows are
+            out of order.
 
         Examples
         --------
@@ -297,7 +299,7 @@ class Trace:
         Raises
         ------
         TraceError
-            If there is no trace, or one differs from the first in anything but its samples.
+            If there is no trace, or if one differs from the first in anything but its samples.
 
         Examples
         --------
@@ -315,12 +317,12 @@ class Trace:
         return cls(_core.Trace.concatenate([trace.core for trace in traces]))
 
     def __getitem__(self, index: int | slice | npt.ArrayLike) -> Trace:
-        """Select samples by position, slice, array of positions or mask."""
+        """Select samples by int, slice, index array or boolean mask."""
         samples = samples_of(ArgumentError, "samples", index, len(self))
         return Trace(self.core.take(samples.tolist()))
 
     def __eq__(self, other: object) -> bool:
-        """Whether the traces are equal to the bit."""
+        """Whether two traces are equal, to the bit."""
         return self.core == other.core if isinstance(other, Trace) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""A trace as columns: its tables, and how the engine gives and takes them."""
+"""A trace as columns: the tables, and their conversion from and to the engine's form."""
 
 from __future__ import annotations
 
@@ -22,23 +22,25 @@ ENDING = np.dtype([(name, np.uint32) for name in ("sample", "timestep", "ending"
 
 
 class TraceSteps(NamedTuple):
-    """A trace as columns: what `Trace.to_steps` gives and `Trace.from_steps` takes.
+    """A trace as columns, as `Trace.to_steps` returns and `Trace.from_steps` takes them.
 
     Attributes
     ----------
     steps : structured array, fields sample, timestep, step, shard, n_emitted, n_fired
-        One row per forward step; the first of a timestep, one for each shard, deliver its input.
+        One row per forward step. The first steps of a timestep, one per shard, deliver its input.
     emitted : uint32 [sum of n_emitted]
-        Arrival numbers of the emitted spikes, step by step. Spikes of a sample are numbered from 0
-        in the order in which they joined the pending ones.
+        Arrival numbers of the emitted spikes, step by step. The spikes of a sample are numbered
+        from 0 in the order in which they became pending.
     fired : structured array, fields neuron, v, skipped, lost
-        The neurons that fired, step by step, ascending within a step. With dropouts: whether the
-        neuron skipped refractoriness, and whether its spike is lost (delivers nothing).
+        The neurons that fired, step by step, ascending within a step, and the potential `v` at
+        which each fired. With dropouts, `skipped` says whether the neuron skipped refractoriness,
+        and `lost` whether its spike is lost (delivers nothing).
     joined : structured array, fields sample, timestep, channel
-        Input spikes that joined the pending ones (`input_mode="scheduled"`).
+        Input spikes that joined the pending spikes (with `input_mode="scheduled"`).
     endings : structured array, fields sample, timestep, ending
-        How each timestep ended: 0 quiescent; 1-3 pending spikes discarded, 4-6 carried, 7-9 sample
-        stopped, each by `max_spikes`, `stop_on_output`, `max_forward_steps` in this order.
+        How each timestep ended: 0 quiescent; 1 to 3 stopped, pending spikes discarded; 4 to 6
+        stopped, pending spikes carried over; 7 to 9 sample stopped. The three codes of each range
+        tell what stopped it: `max_spikes`, `stop_on_output` or `max_forward_steps`, in this order.
 
     Examples
     --------
@@ -61,7 +63,7 @@ class TraceSteps(NamedTuple):
 
 
 def columns_of(trace: _core.Trace) -> TraceSteps:
-    """The engine's trace as columns."""
+    """Convert the engine's trace to columns."""
     steps, emitted, neuron, v, fates, joined, endings = trace.to_steps()
     fired = np.empty(len(neuron), FIRED)
     fired["neuron"], fired["v"] = neuron, v
@@ -70,7 +72,7 @@ def columns_of(trace: _core.Trace) -> TraceSteps:
 
 
 def with_columns(like: _core.Trace, columns: TraceSteps) -> _core.Trace:
-    """A trace of these columns with the header of another; see `Trace.from_steps`."""
+    """Build a trace of these columns with the header of another; see `Trace.from_steps`."""
     fired = _rows("fired", columns.fired, FIRED)
     return like.with_steps(
         _table("steps", columns.steps, STEP),
@@ -84,7 +86,7 @@ def with_columns(like: _core.Trace, columns: TraceSteps) -> _core.Trace:
 
 
 def _rows(name: str, given: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Rows with the fields of a table of `TraceSteps`, each of real numbers."""
+    """Return `given` as a structured array with at least these fields, each numeric or bool."""
     fields = dtype.names or ()
     accepted = f"a structured array [n] with numbers in the fields {', '.join(fields)}"
     rows = array(TraceError, name, given, accepted)

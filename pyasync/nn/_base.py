@@ -1,4 +1,4 @@
-"""What `AsyncSequential` and `AsyncNetwork` share: options, the forward, and what it leaves."""
+"""The base of `AsyncSequential` and `AsyncNetwork`: options, the forward, and its result."""
 
 from __future__ import annotations
 
@@ -36,12 +36,13 @@ from pyasync.schedules import Schedule
 
 
 class State(NamedTuple):
-    """What a stream carries from one piece to the next.
+    """The state that a stream carries from one piece to the next.
 
     Attributes
     ----------
     v : tensor [B, n_neurons]
-        Membrane potentials, differentiable: `State(state.v.detach())` truncates the gradient.
+        Membrane potentials, differentiable; pass on `State(state.v.detach())` to truncate the
+        gradient.
 
     Examples
     --------
@@ -64,38 +65,42 @@ class AsyncModule(nn.Module):
     Parameters
     ----------
     schedule : Schedule or RandomSchedules
-        Which pending spikes are delivered next, unless a call says otherwise.
+        Which pending spikes are delivered next; a call may override it.
     dt : float
         Length of a timestep in seconds.
     surrogate : Surrogate
-        Derivative of a spike in the reverse pass.
+        Derivative of a spike in the reverse pass; `atan()` if not given.
     gradient_scope : {"spikes", "next_emission", "touched"}
         Which updates get the gradient of a spike's effect on other neurons. "spikes": those that
-        fired. "next_emission": silent ones too, through the neuron's next emission in the timestep
-        (as in the paper's code). "touched": all; a silent one as if it had been emitted in the next
-        step.
+        fired. "next_emission": also silent ones, through the neuron's next emission in the timestep
+        (as in the paper's code). "touched": all updates; a silent one as if it were emitted, with
+        value 0, in the step that follows.
     detach_reset : bool
-        Keep the reset out of the gradient; with it in, training with small groups may diverge.
+        Leave the derivative of the reset out of the gradient. If it is included, training with
+        small groups may diverge.
     gradient : {"native", "torch", "auto"}
-        The engine's reverse pass (CPU), PyTorch operations that replay the record (any device), or
-        the one that the model's device allows.
+        How gradients are computed. "native": by the engine's reverse pass (CPU only). "torch": by
+        PyTorch operations that replay the trace (any device). "auto": "native" on the CPU, else
+        "torch".
     refractory_dropout : float
         In training, the probability that a neuron that fires does not become refractory.
     input_dropout : float
-        In training, the probability that an input spike is left out; the others are scaled up.
+        In training, the probability `p` that an input spike is left out; the others are scaled by
+        1 / (1 - p).
     spike_dropout : float
-        In training, the probability that a neuron's spike is delivered to nobody.
+        In training, the probability that a neuron's spike is lost: it counts, but delivers nothing.
     max_forward_steps : int
-        Guard: a timestep that is not quiescent after so many forward steps is stopped. Until then
-        a training records all of them. Where neurons of `refractory="none"` may fire without end,
-        a small multiple of their number ends a timestep before it fills the memory.
+        Safety limit: a timestep that is not quiescent after this many forward steps is stopped.
+        Until then all of them are recorded for the backward. If neurons with `refractory="none"`
+        may fire forever, choose a small multiple of their number, so that such a timestep stops
+        before its record fills the memory.
     threads : int, optional
-        Worker threads of the engine; all cores if not given. No bit depends on it, but of what runs
-        under `FreeRunning`. PyTorch's own threads wait for work on the same cores: on the CPU,
-        `torch.set_num_threads(1)` makes training faster.
+        Worker threads of the engine; all cores if not given. Results do not depend on it, except
+        under `FreeRunning`. PyTorch's own threads keep the same cores busy while they wait for
+        work, so on the CPU `torch.set_num_threads(1)` makes training faster.
     batch_first : bool
-        Inputs are [B, T, ...] and counts [B, T, n_outputs]; the losses of `pyasync.nn.functional`
-        have to be told, too.
+        Whether inputs are [B, T, ...] and counts [B, T, n_outputs]. The losses of
+        `pyasync.nn.functional` then need `batch_first=True` too.
 
     Raises
     ------
@@ -138,7 +143,7 @@ class AsyncModule(nn.Module):
         batch_first: bool = False,
     ) -> None:
         super().__init__()
-        # Each is checked as it is set, here and later.
+        # Each option is checked when it is set, here and later.
         self.schedule: Schedule | RandomSchedules = schedule
         self.dt = dt
         self.surrogate = atan() if surrogate is None else surrogate
@@ -151,27 +156,27 @@ class AsyncModule(nn.Module):
         self.max_forward_steps = max_forward_steps
         self.threads = threads
         self.batch_first = batch_first
-        # Follows .to(...): the dtype and device of a model that has no parameter of its own.
+        # Moves with .to(...), so that a model without parameters has a dtype and a device too.
         self._like: torch.Tensor
         self.register_buffer("_like", torch.empty(0), persistent=False)
         self._last_result: Result | None = None
         self._warned: set[str] = set()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute, an option only to what it may be."""
+        """Set an attribute; the value of an option is checked first."""
         if name in CHECKS:
             value = CHECKS[name](value)
         super().__setattr__(name, value)
 
     @abstractmethod
     def _plan(self) -> Plan:
-        """The structure as the modules now stand."""
+        """The structure of the network, from the modules as they are now."""
 
     @property
     def last_result(self) -> Result | None:
-        """The `Result` of the last forward, with its measures; None before, and in copies.
+        """The `Result` of the last forward, with its measures; None before the first and in copies.
 
-        Its `counts` and the tensor that the forward gave may share their memory.
+        Its `counts` may share memory with the tensor that the forward returned.
 
         Examples
         --------
@@ -185,7 +190,7 @@ class AsyncModule(nn.Module):
         return self._last_result
 
     def network(self) -> Network:
-        """A `pyasync.Network` with today's weights, in the dtype of the model.
+        """A `pyasync.Network` with the model's current weights, in its dtype.
 
         Examples
         --------
@@ -211,28 +216,29 @@ class AsyncModule(nn.Module):
         return_state: bool = False,
         return_spike_counts: bool = False,
     ) -> Any:
-        """Run a batch.
+        """Run a batch of input.
 
         Parameters
         ----------
         x : tensor or array [T, B, *input_shape] or [T, B, n_inputs], or SpikeBatch
             Spikes (bool), counts (integers) or currents (floats). A float tensor that requires a
-            gradient gets one. An array must not change before the backward. With `batch_first`,
-            [B, T, ...].
+            gradient gets one. An array must not be changed before the backward. With
+            `batch_first`, tensors and arrays are [B, T, ...].
         schedule : Schedule or RandomSchedules, optional
-            Instead of the model's.
+            Used instead of the model's.
         seed : int, optional
-            Keys every random number of the call: schedule, dropouts. Not given: 0 in evaluation,
-            and in training a number drawn from PyTorch's default generator, so that
-            `torch.manual_seed` makes a training reproducible.
+            Determines all random numbers of the call: those of the schedule, unless it has a seed
+            of its own, and of the dropouts. If not given, it is 0 in evaluation; in training it is
+            drawn from PyTorch's default generator, so that `torch.manual_seed` makes training
+            reproducible.
         sample_ids : array of int [B], optional
-            As in `simulate`: what the schedule and the spikes' dropouts draw depends on a sample's
-            id, not on its position.
+            As in `simulate`: the random numbers of the schedule, `refractory_dropout` and
+            `spike_dropout` depend on a sample's id, not on its position in the batch.
         state : State, optional
-            Potentials to start from; 0 if not given. A piece of a stream draws the random numbers
-            that its seed says, so give each piece its own.
+            Potentials to start from; 0 if not given. Pieces of a stream with the same seed draw the
+            same random numbers, so give each piece its own (in evaluation, the default is 0).
         return_state, return_spike_counts : bool
-            Also give what the next piece starts from, and the spikes of every neuron.
+            Whether to also return the state for the next piece, and the spikes of every neuron.
 
         Returns
         -------
@@ -246,7 +252,7 @@ class AsyncModule(nn.Module):
         Raises
         ------
         InputError, ScheduleError, NetworkError
-            As `simulate` does, and when parameters are of several dtypes or devices.
+            As `simulate` does, and if parameters differ in dtype or device.
         GradientError
             Under autocast, `vmap` or forward-mode differentiation, and with `gradient="native"` off
             the CPU.
@@ -299,7 +305,7 @@ class AsyncModule(nn.Module):
             x=given,
         )
         counts, spike_counts, v = function.apply(call, *differentiable)
-        object.__setattr__(self, "_last_result", call.result)  # Module's own takes longer
+        object.__setattr__(self, "_last_result", call.result)  # nn.Module's own is slower
         if self.training and call.result is not None:
             watch(call.result, self._warned)
         counts = counts.transpose(0, 1) if self.batch_first else counts
@@ -309,7 +315,7 @@ class AsyncModule(nn.Module):
     def _input(
         self, x: Any, network: Network, dtype: torch.dtype, device: torch.device, seed: int
     ) -> tuple[SpikeBatch | npt.NDArray[Any] | None, torch.Tensor | None]:
-        """The input after dropout: what is no tensor, or the tensor."""
+        """The input after dropout, as (array or SpikeBatch, None) or (None, tensor)."""
         p = self.input_dropout if self.training else 0.0
         if not isinstance(x, (SpikeBatch, torch.Tensor)):
             try:
@@ -332,7 +338,7 @@ class AsyncModule(nn.Module):
         return (None, x) if isinstance(x, torch.Tensor) else (x, None)
 
     def _by_timestep(self, x: Any, network: Network) -> Any:
-        """A tensor or array with the axes [T, B, ...], refused with those that it was given."""
+        """Move the axes to [T, B, ...]; an error states the shape as it was given."""
         if not self.batch_first or x.ndim < 2:
             return x
         check_axes(network, x.shape, batch_first=True)
@@ -359,11 +365,11 @@ class AsyncModule(nn.Module):
         return self.gradient
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy runs anew; results and structure are of the model that ran.
+        # A copy starts afresh: results, warnings and the cached plan stay with the original.
         return {**self.__dict__, "_last_result": None, "_warned": set(), "_cached": None}
 
     def extra_repr(self) -> str:
-        """The options that are not the defaults."""
+        """The schedule, `dt`, and the gradient and dropout options that are not the defaults."""
         parts = [f"schedule={self.schedule!r}", f"dt={self.dt:g}"]
         plain = {"gradient_scope": "spikes", "detach_reset": True, "gradient": "native"}
         plain |= dict.fromkeys(("refractory_dropout", "input_dropout", "spike_dropout"), 0.0)
@@ -376,7 +382,7 @@ class AsyncModule(nn.Module):
 
 
 def _samples(x: Any) -> int | None:
-    """Samples of an input; None where it is none, which is refused later."""
+    """Number of samples of an input; None if it is not a valid input, which is refused later."""
     if isinstance(x, SpikeBatch):
         return x.n_samples
     return int(x.shape[1]) if getattr(x, "ndim", 0) > 1 else None

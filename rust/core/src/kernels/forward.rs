@@ -4,15 +4,17 @@ use multiversion::multiversion;
 
 use super::{LANES, for_each_set};
 
-/// What a run does with whole rows and populations of one number type.
+/// The operations of a run on whole rows and populations of one number type.
 pub trait ForwardKernels: Sized {
-    /// `sums[k] += rows[r * width + first + k] * m` for each `(r, m)` of `spikes`, in their order.
+    /// `sums[k] += rows[r * width + first + k] * m` for each `(r, m)` of `spikes`, in their order; `place` is
+    /// `(width, first)`.
     fn add_rows(sums: &mut [Self], rows: &[Self], place: (usize, usize), spikes: &[(u32, Self)]);
     /// `sums[k] += row[k]`.
     fn add_row(sums: &mut [Self], row: &[Self]);
     /// `sums[k] += row[k]; row[k] = 0`.
     fn take_row(sums: &mut [Self], row: &mut [Self]);
-    /// `v[k] += input[k]; input[k] = 0`; appends `first + k` to `above` where then `v[k] > threshold[k]`, in ascending order.
+    /// `v[k] += input[k]; input[k] = 0`; then appends `first + k` to `above`, in ascending order, wherever
+    /// `v[k] > threshold[k]`.
     fn integrate(v: &mut [Self], input: &mut [Self], threshold: &[Self], first: u32, above: &mut Vec<u32>);
     /// `v[k] *= beta[k]`.
     fn decay(v: &mut [Self], beta: &[Self]);
@@ -22,9 +24,10 @@ pub trait ForwardKernels: Sized {
     fn all_finite(row: &[Self]) -> bool;
 }
 
-/// Neurons whose sums stay in registers while the rows of a group stream past.
+/// How many neurons' sums stay in registers while the rows of a group stream past.
 const BLOCK: usize = 64;
-/// Neurons compared with their thresholds at once where there are this many: the search for those above ends unpredictably, once per block.
+/// How many neurons are compared with their thresholds at once, as long as that many are left. The search for those
+/// above ends unpredictably once per block, so fewer and larger blocks cost less.
 const MOST_LANES: usize = 64;
 
 macro_rules! kernels {
@@ -83,7 +86,7 @@ macro_rules! kernels {
                 }
             }
 
-            #[inline(always)] // into the one below
+            #[inline(always)] // into `integrate`, so that it is compiled for its instruction set
             #[allow(clippy::inline_always)]
             fn integrate_block<const N: usize>(
                 v: &mut [$type; N],
@@ -92,7 +95,7 @@ macro_rules! kernels {
                 first: u32,
                 above: &mut Vec<u32>,
             ) {
-                // One byte a lane, then eight lanes at a time: this compiles to vector code.
+                // One byte per lane, of which `for_each_set` gathers eight at a time: this compiles to vector code.
                 let mut is_above = [0_u8; N];
                 for k in 0..N {
                     v[k] += input[k];
@@ -142,7 +145,7 @@ macro_rules! kernels {
                 }
             }
 
-            // Both look at all entries: a loop that ends early is not vectorised.
+            // This and `all_finite` look at all entries, because a loop that ends early is not vectorised.
             #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
             pub(super) fn any_zero(row: &[$type]) -> bool {
                 row.iter().fold(false, |any, &value| any | (value == 0.0))

@@ -1,7 +1,8 @@
-//! The loops over whole rows and populations, compiled for several instruction sets and chosen at run time.
+//! The loops over whole rows and populations, compiled for several instruction sets; one is chosen at run time.
 //!
-//! Each works on different neurons side by side and never reorders one neuron's sum, so the instruction set cannot change a bit. Nothing here is fused into
-//! multiply-add: Rust never contracts floating-point expressions.
+//! The instruction set cannot change a bit. The kernels work on different neurons side by side and never reorder the
+//! sum of one. Only dot products add up different neurons, and they always do so in the same fixed lanes. Nothing is
+//! fused into multiply-add: Rust never contracts floating-point expressions.
 
 mod forward;
 mod reverse;
@@ -9,15 +10,15 @@ mod reverse;
 pub(crate) use forward::ForwardKernels;
 pub(crate) use reverse::ReverseKernels;
 
-/// Neurons compared with their thresholds, or entries with zero, at once.
+/// How many neurons are compared with their thresholds, or input entries with zero, at once.
 pub(crate) const LANES: usize = 32;
 
 /// Calls `visit` with the index of every byte that is 1 (the others are 0), in order.
-#[inline(always)] // into each kernel, to be compiled for its instruction set
+#[inline(always)] // into each kernel, so that it is compiled for the kernel's instruction set
 #[allow(clippy::inline_always)]
 pub(crate) fn for_each_set<const N: usize>(flags: &[u8; N], mut visit: impl FnMut(usize)) {
     const { assert!(N <= 64 && N.is_multiple_of(8)) };
-    // One bit a lane, so that a single loop, and not one for every eight lanes, ends unpredictably.
+    // One bit per lane in one word, so that only one loop ends unpredictably, not one for every eight lanes.
     let mut bits = 0_u64;
     for (word, eight) in flags.as_chunks::<8>().0.iter().enumerate() {
         // The product moves the lowest bit of byte k to bit 56 + k.

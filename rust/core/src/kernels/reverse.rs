@@ -2,30 +2,33 @@
 
 use multiversion::multiversion;
 
-/// What the reverse pass does with whole rows and populations of one number type.
+/// The operations of the reverse pass on whole rows and populations of one number type.
 pub trait ReverseKernels: Sized {
-    /// `rows[r * width + first + k] += b[k] * m` for each `(r, m)` of `spikes`.
+    /// `rows[r * width + first + k] += b[k] * m` for each `(r, m)` of `spikes`; `place` is `(width, first)`.
     fn scatter(rows: &mut [Self], place: (usize, usize), b: &[Self], spikes: &[(u32, Self)]);
-    /// `gradient[k] += b[k]`; gives the sum of `row[k] * b[k]` over `SUM_LANES` fixed lanes.
+    /// `gradient[k] += b[k]`; returns `dot(row, b)`.
     fn adjoint_row(gradient: &mut [Self], row: &[Self], b: &[Self]) -> Self;
-    /// The sum of `row[k] * b[k]` over `SUM_LANES` fixed lanes.
+    /// The sum of `row[k] * b[k]`, taken in `SUM_LANES` fixed lanes.
     fn dot(row: &[Self], b: &[Self]) -> Self;
-    /// `sums[r] += dot(row, b)` for each row `r`, its entries from `first` on.
+    /// `sums[r] += dot(rows[r * width + first..], b)` for each `r`; `place` is `(width, first)`.
     fn add_dots(sums: &mut [Self], rows: &[Self], place: (usize, usize), b: &[Self]);
     /// `height / (1 + (width * x)^2)`.
     fn atan_derivatives(x: &[Self], derivative: &mut [Self], height: Self, width: Self);
     /// `1 / (1 + slope * |x|)^2`.
     fn fast_sigmoid_derivatives(x: &[Self], derivative: &mut [Self], slope: Self);
-    /// Where `x` is not minus infinity `a[k] += s[k] * e[k]; b[k] = a[k]`, else `b[k] = 0`. A product of 0 is not added: `a` stays as it is where nobody looks at the update, -0 too.
+    /// `a[k] += s[k] * e[k]; b[k] = a[k]` where `x[k]` is not minus infinity, otherwise `b[k] = 0`. A product of 0 is
+    /// not added, so that an `a` of -0 stays -0 if nothing is passed back through the update.
     fn accumulate(a: &mut [Self], b: &mut [Self], x: &[Self], s: &[Self], e: &[Self]);
 }
 
-/// Partial sums of a dot product: term `k` goes to sum `k % SUM_LANES`, whatever the vectors' width.
+/// The number of partial sums of a dot product: term `k` goes to sum `k % SUM_LANES`, whatever the vectors' width.
 const SUM_LANES: usize = 16;
 
-/// The terms of a dot product of fewer than `SUM_LANES`, and 0 in the lanes that have none: a sum that began as 0 is never -0, so that adding 0 changes no bit of it.
+/// The last terms of a dot product, fewer than `SUM_LANES`, one per lane; lanes without a term hold 0. Adding this 0 to
+/// a partial sum changes no bit of it, since a sum that began as 0 is never -0.
 ///
-/// Four by four, each in a place known beforehand: a loop over as many as there are would keep the sums in memory.
+/// The terms are written four by four, at indices known when this is compiled: with a loop over just those that there
+/// are, the sums would be kept in memory and not in registers.
 macro_rules! last_terms {
     ($type:ident, $row:ident, $b:ident) => {{
         let (rows, row_rest) = $row.as_chunks::<4>();
@@ -55,7 +58,7 @@ macro_rules! last_terms {
     }};
 }
 
-/// Adds up the lanes of a dot product, the upper half onto the lower until one is left.
+/// Adds up the lanes of a dot product: the upper half is added to the lower half until one lane is left.
 macro_rules! in_halves {
     ($sums:ident) => {{
         let mut width = SUM_LANES / 2;
@@ -145,7 +148,7 @@ macro_rules! kernels {
                 let row = |at: usize| rows[at * width + first..][..b.len()].as_chunks::<SUM_LANES>();
                 let (fours, others) = sums.as_chunks_mut::<4>();
                 let n_fours = fours.len();
-                // Four at once: the additions of one row wait for each other.
+                // Four rows at once, because the additions of one row wait for each other.
                 for (at, sums) in fours.iter_mut().enumerate() {
                     let (row0, row1, row2, row3) =
                         (row(4 * at), row(4 * at + 1), row(4 * at + 2), row(4 * at + 3));
@@ -169,7 +172,7 @@ macro_rules! kernels {
                             }
                         }
                     }
-                    // In halves, as each row by itself; the last two steps of all rows side by side.
+                    // In halves, as in `dot`, but with the last two steps of the four rows side by side.
                     let mut quarters = [[0.0; 4]; 4];
                     for row in 0..4 {
                         let lanes = &lanes[row];
@@ -271,7 +274,7 @@ mod tests {
     fn a_dot_product_has_its_fixed_lanes_at_every_width() {
         for n in 0..70 {
             let row: Vec<f32> = (0..n).map(|k| (k as f32 * 0.37).sin()).collect();
-            // Products of 0 and of -0 too.
+            // Some products are 0 or -0.
             let b: Vec<f32> = (0..n).map(|k| if k % 3 == 0 { -0.0 } else { (k as f32).cos() }).collect();
             let mut lanes = [0.0_f32; SUM_LANES];
             for k in 0..n {
