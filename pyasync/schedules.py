@@ -230,8 +230,9 @@ class Priority(ReadOnly, _Grouped):
         super().__post_init__()
         accepted = "an array of real numbers, one a neuron"
         values = numbers(ScheduleError, "values", self.values, accepted, np.float64)
-        if values.ndim != 1 or np.isnan(values).any():
-            given = "NaN" if values.ndim == 1 else f"an array of shape {values.shape}"
+        if values.ndim != 1 or not values.size or np.isnan(values).any():
+            is_nan = values.ndim == 1 and values.size
+            given = "NaN" if is_nan else f"an array of shape {values.shape}"
             raise ScheduleError(expected("values", given, accepted))
         object.__setattr__(self, "values", values)
 

@@ -371,7 +371,8 @@ class AsyncModule(nn.Module):
     def extra_repr(self) -> str:
         """The schedule, `dt`, and the gradient and dropout options that are not the defaults."""
         parts = [f"schedule={self.schedule!r}", f"dt={self.dt:g}"]
-        plain = {"gradient_scope": "spikes", "detach_reset": True, "gradient": "native"}
+        plain: dict[str, Any] = {"surrogate": atan(), "gradient_scope": "spikes"}
+        plain |= {"detach_reset": True, "gradient": "native"}
         plain |= dict.fromkeys(("refractory_dropout", "input_dropout", "spike_dropout"), 0.0)
         parts += [
             f"{name}={getattr(self, name)!r}"

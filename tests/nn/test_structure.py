@@ -187,10 +187,13 @@ def test_a_shared_module_is_one_set_of_weights(gradient: str) -> None:
     assert shared.weight.grad is not None
 
 
-def test_the_graph_is_shown() -> None:
+def test_the_graph_and_the_options_that_change_a_training_are_shown() -> None:
     model = pa.nn.AsyncNetwork.from_network(graph(), refractory_dropout=0.5, **HOW)
     assert "input -> conv, conv -> values" in repr(model)
     assert "refractory_dropout=0.5" in repr(model)
+    assert "surrogate" not in repr(model)
+    steep = pa.nn.AsyncNetwork.from_network(graph(), surrogate=pa.nn.sigmoid(9), **HOW)
+    assert "surrogate=Surrogate(name='sigmoid', parameter=9.0)" in repr(steep)
 
 
 def net() -> pa.nn.AsyncNetwork:

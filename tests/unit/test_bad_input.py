@@ -173,6 +173,7 @@ SCHEDULES = [
     Bad("noise NaN", lambda: pa.Momentum(8, noise=NAN), ScheduleError, "noise", "(?i)nan", "finite"),
     Bad("schedule's seed negative", lambda: pa.Random(8, seed=-1), ScheduleError, "seed", "-1", "0"),
     Bad("too few priorities", lambda: run(schedule=pa.Priority(8, [1.0, 2.0])), ScheduleError, "values", "2", "3"),
+    Bad("no priorities", lambda: pa.Priority(8), ScheduleError, "values", r"shape \(0,\)", "one a neuron"),
     Bad("priority NaN", lambda: pa.Priority(8, [1.0, NAN, 2.0]), ScheduleError, "values", "(?i)nan", "numbers"),
     Bad("pick not callable", lambda: pa.Custom(8, 3), ScheduleError, "pick", "3", "callable"),
     Bad("unknown schedule", lambda: run(schedule="random"), ScheduleError, "schedule", "random", "Random|Schedule"),

@@ -257,10 +257,12 @@ impl<'a, T: Float> Check<'a, T> {
                 order => order.get(step) == Some(&self.network.population_index(k as u32)),
             };
             if !reached {
-                return Err((
-                    format!("neuron {neuron} firing"),
-                    "neurons that an event of this step reaches".into(),
-                ));
+                let accepted = if self.order.is_empty() {
+                    "neurons that an event of this step reaches"
+                } else {
+                    "neurons of the population that this step visits"
+                };
+                return Err((format!("neuron {neuron} firing"), accepted.into()));
             }
             if self.network.population(neuron).lif.refractory == Refractory::Timestep {
                 if self.fired_in[k] == self.timesteps {
