@@ -72,7 +72,8 @@ pub(crate) fn prefetch<T: Float>(
     }
 }
 
-/// Delivers a group to all populations, updates the neurons that it reaches, and fills `fired` with those that fire, in neuron order.
+/// Delivers a group to all populations, updates the neurons that it reaches, and fills `fired` with those that fire, in
+/// neuron order.
 #[inline]
 pub(crate) fn forward_step<T: Float>(
     network: &Network<T>,

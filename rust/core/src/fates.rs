@@ -1,4 +1,5 @@
-//! What becomes of a spike in training (`docs/semantics.md`, "Dropouts"): its neuron may skip refractoriness, and the spike may be lost.
+//! What becomes of a spike in training (`docs/semantics.md`, "Dropouts"): its neuron may skip refractoriness, and the
+//! spike may be lost.
 
 use crate::error::Error;
 use crate::rng::{Philox, unit_interval};

@@ -156,7 +156,8 @@ impl<'a, T: Float> Input<'a, T> {
         self.n_inputs
     }
 
-    /// Fills `spikes` with the (channel, multiplicity) of one timestep of one sample, in channel order; `indices` is a buffer.
+    /// Fills `spikes` with the (channel, multiplicity) of one timestep of one sample, in channel order; `indices` is a
+    /// buffer.
     pub(crate) fn timestep(
         &self,
         sample: usize,

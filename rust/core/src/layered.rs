@@ -20,7 +20,8 @@ pub(crate) struct VisitingOrder {
     pub(crate) incoming: Vec<Vec<usize>>,
 }
 
-/// Finds the feedback connections and sorts the populations topologically by the others. Without `feedback`, graphs with cycles are refused.
+/// Finds the feedback connections and sorts the populations topologically by the others. Without `feedback`, graphs
+/// with cycles are refused.
 pub(crate) fn visiting_order<T: Float>(network: &Network<T>, feedback: bool) -> Result<VisitingOrder, Error> {
     let n = network.populations().len();
     let ends = |connection: usize| match network.connections[connection].source {

@@ -6,7 +6,8 @@
 //! sections by name. The method is that of Koopman et al., *Exploring the Limitations of Layer Synchronization in
 //! Spiking Neural Networks* (arXiv 2408.05098).
 //!
-//! Data flows one way: [`Network`] + [`Input`] + [`ScheduleSpec`] -> [`simulate`] -> [`Output`] (counts, measures and a [`Trace`]).
+//! Data flows one way: [`Network`] + [`Input`] + [`ScheduleSpec`] -> [`simulate`] -> [`Output`] (counts, measures and a
+//! [`Trace`]).
 //!
 //! [`FreeRunning`] takes the place of a schedule: shards of the network run on several threads and deliver spikes as
 //! they arrive. What happened can be recorded, and replaying the record gives the same bits.

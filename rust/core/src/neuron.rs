@@ -1,4 +1,5 @@
-//! The leaky integrate-and-fire neuron: its parameters, and what firing does to its potential (`docs/semantics.md`, "One forward step").
+//! The leaky integrate-and-fire neuron: its parameters, and what firing does to its potential (`docs/semantics.md`,
+//! "One forward step").
 
 use crate::error::Error;
 use crate::float::Float;

@@ -1,4 +1,5 @@
-//! Counter-based random numbers: a pure function of (seed, sample id, timestep, step), as `docs/DETERMINISM.md` defines.
+//! Counter-based random numbers: a pure function of (seed, sample id, timestep, step), as `docs/DETERMINISM.md`
+//! defines.
 
 /// Philox4x64-10 (Salmon, Moraes, Dror and Shaw, SC 2011), the generator of `numpy.random.Philox`.
 ///

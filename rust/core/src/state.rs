@@ -1,4 +1,5 @@
-//! What one sample changes while it runs: potentials, refractoriness, and the events of the forward step at hand. One per worker, reused for every sample.
+//! What one sample changes while it runs: potentials, refractoriness, and the events of the forward step at hand. One
+//! per worker, reused for every sample.
 
 mod arrivals;
 mod logged;

@@ -1,5 +1,6 @@
-//! Free runs of many spikes on many threads: none is lost, none doubled, and memory stays flat. `make soak` runs 10^9 spikes, with atomics that pause at random
-//! (`--cfg disturbed`); elsewhere `PYASYNC_SOAK_SPIKES` says how many, by default as many as a test run can wait for.
+//! Free runs of many spikes on many threads: none is lost, none doubled, and memory stays flat. `make soak` runs 10^9
+//! spikes, with atomics that pause at random (`--cfg disturbed`); elsewhere `PYASYNC_SOAK_SPIKES` says how many, by
+//! default as many as a test run can wait for.
 
 use std::sync::Arc;
 use std::time::Instant;

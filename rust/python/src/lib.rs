@@ -1,4 +1,5 @@
-//! The Python face of `pyasync-core`: convert in, detach from the interpreter, call core, map the error, convert out. No logic of its own.
+//! The Python face of `pyasync-core`: convert in, detach from the interpreter, call core, map the error, convert out.
+//! No logic of its own.
 
 mod error;
 mod gradient;

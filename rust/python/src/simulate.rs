@@ -18,7 +18,8 @@ use crate::trace::Trace;
 
 /// Runs a batch and returns its results as flat arrays by name.
 ///
-/// `x` is a C-contiguous `[T, B, n_inputs]` array of float32, float64 or uint8, or (channel, offsets, multiplicity or None, `n_timesteps`, `n_inputs`). `schedule` is a tuple that begins with its name.
+/// `x` is a C-contiguous `[T, B, n_inputs]` array of float32, float64 or uint8, or (channel, offsets, multiplicity or
+/// None, `n_timesteps`, `n_inputs`). `schedule` is a tuple that begins with its name.
 #[pyfunction]
 #[pyo3(signature = (network, x, schedule, options, progress=None))]
 #[allow(clippy::needless_pass_by_value)] // PyO3 hands over owned arguments

@@ -1,4 +1,5 @@
-//! Free running: neurons fire when their spikes arrive, on several threads at once, and nobody waits for a layer or a step.
+//! Free running: neurons fire when their spikes arrive, on several threads at once, and nobody waits for a layer or a
+//! step.
 //!
 //! Workers own disjoint shards of neurons. A spike goes to the inbox of every shard in which it has a synapse; a shard
 //! takes the spikes that wait for it in the order in which they came. Shards wait for each other only at the end of a

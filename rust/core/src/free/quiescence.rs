@@ -35,7 +35,8 @@ impl Quiescence {
 
     /// Publishes how many spikes a worker has sent. To be called before the spikes can be read.
     pub(crate) fn publish_sent(&self, worker: usize, sent: u64) {
-        // Relaxed: the ring's Release, which follows, orders it before the spike's delivery anywhere; for spikes to the worker's own shards, `publish_completed` does.
+        // Relaxed: the ring's Release, which follows, orders it before the spike's delivery anywhere; for spikes to the
+        // worker's own shards, `publish_completed` does.
         self.tallies[worker].sent.store(sent, Ordering::Relaxed);
     }
 
@@ -60,7 +61,8 @@ impl Quiescence {
 
     /// Begins the timestep after `epoch`; returns false if somebody else has.
     pub(crate) fn advance(&self, epoch: u64) -> bool {
-        // Release, with the Acquire in `epoch`: whoever learns from it that the timestep is over sees all that was done in it, as this worker does since `is_quiescent`.
+        // Release, with the Acquire in `epoch`: whoever learns from it that the timestep is over sees all that was done
+        // in it, as this worker does since `is_quiescent`.
         self.epoch.compare_exchange(epoch, epoch + 1, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 

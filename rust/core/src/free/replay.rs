@@ -1,4 +1,5 @@
-//! The replay of a record of several shards, on one thread: the steps in the recorded order, each on its own shard's neurons.
+//! The replay of a record of several shards, on one thread: the steps in the recorded order, each on its own shard's
+//! neurons.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! The inbox: a bounded ring of spikes from one worker to one shard of another. One side writes, the other reads, neither waits. See `PROTOCOL.md`, "Inbox".
+//! The inbox: a bounded ring of spikes from one worker to one shard of another. One side writes, the other reads,
+//! neither waits. See `PROTOCOL.md`, "Inbox".
 
 use crossbeam_utils::CachePadded;
 

@@ -1,4 +1,5 @@
-//! One shard: its neurons, the spikes that wait for it, and what it writes down. All of this is one worker's own; nothing here is shared.
+//! One shard: its neurons, the spikes that wait for it, and what it writes down. All of this is one worker's own;
+//! nothing here is shared.
 
 use std::collections::VecDeque;
 

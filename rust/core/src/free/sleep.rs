@@ -1,4 +1,5 @@
-//! Sleep and wake: a worker that has waited in vain for a while sleeps, and whoever makes work for it wakes it. See `PROTOCOL.md`, "Sleep".
+//! Sleep and wake: a worker that has waited in vain for a while sleeps, and whoever makes work for it wakes it. See
+//! `PROTOCOL.md`, "Sleep".
 
 use crossbeam_utils::CachePadded;
 
@@ -28,7 +29,8 @@ impl Sleep {
     pub(crate) fn sleep(&self, worker: usize, has_work: impl FnOnce() -> bool) {
         let bed = &self.beds[worker];
         bed.worker.get_or_init(current);
-        // Release, with the Acquire in `wake_behind_fence`: whoever sees that this worker sleeps also sees which thread it is.
+        // Release, with the Acquire in `wake_behind_fence`: whoever sees that this worker sleeps also sees which thread
+        // it is.
         bed.asleep.swap(true, Ordering::Release);
         // SeqCst, with the fence in `wake`: either the waker sees that this worker sleeps, or this worker sees the work
         // that was made for it before.

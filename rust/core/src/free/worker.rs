@@ -1,4 +1,5 @@
-//! A worker: it runs its shards, hands spikes to other workers' shards, and waits when there is nothing to do. The protocol is in `PROTOCOL.md`.
+//! A worker: it runs its shards, hands spikes to other workers' shards, and waits when there is nothing to do. The
+//! protocol is in `PROTOCOL.md`.
 
 use super::division::Division;
 use super::log::Found;

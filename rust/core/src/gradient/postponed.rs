@@ -54,7 +54,8 @@ impl<T: Float> Postponed<T> {
         Self { of: of.collect() }
     }
 
-    /// The adjoint of delivering a timestep's input spikes through projection `c`, with respect to the weights; added to `gradient` now or later.
+    /// The adjoint of delivering a timestep's input spikes through projection `c`, with respect to the weights; added
+    /// to `gradient` now or later.
     pub(super) fn learn(
         &mut self,
         c: usize,

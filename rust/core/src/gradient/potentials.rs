@@ -394,7 +394,8 @@ impl Emissions {
         &self.neurons[start..self.ends[at]]
     }
 
-    /// What a projection between populations delivers in a timestep: a feedback projection sends what was fired in the timestep before.
+    /// What a projection between populations delivers in a timestep: a feedback projection sends what was fired in the
+    /// timestep before.
     pub(super) fn sent(
         &self,
         order: &VisitingOrder,

@@ -9,7 +9,8 @@ use crate::error::Error;
 use crate::float::Float;
 use crate::state::State;
 
-/// The shape of a convolution; pairs are (height, width). Neurons are numbered channel by channel, row by row, as PyTorch flattens `[C, H, W]`.
+/// The shape of a convolution; pairs are (height, width). Neurons are numbered channel by channel, row by row, as
+/// PyTorch flattens `[C, H, W]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvGeometry {
     /// Input channels.
@@ -219,7 +220,8 @@ impl<T: Float> Conv<T> {
         }
     }
 
-    /// Calls `visit(weight's index, target neuron)` for each weight that connects the source to the target's part, zeros included.
+    /// Calls `visit(weight's index, target neuron)` for each weight that connects the source to the target's part,
+    /// zeros included.
     #[inline]
     fn for_each_synapse(&self, source: u32, target: Target, mut visit: impl FnMut(usize, usize)) {
         let out_group = self.geometry.channels_out / self.geometry.groups;

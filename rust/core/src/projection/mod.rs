@@ -103,7 +103,8 @@ fn place(neurons: &[u32], bound: usize, n: usize) -> usize {
 }
 
 impl<T: Float> Projection<T> {
-    /// A fully connected projection; `weight` is `[n_out, n_in]`, as in `torch.nn.Linear`. Zero weights are no synapses.
+    /// A fully connected projection; `weight` is `[n_out, n_in]`, as in `torch.nn.Linear`. Zero weights are no
+    /// synapses.
     pub fn dense(weight: &[T], n_out: usize, n_in: usize) -> Result<Self, Error> {
         let _mode = DefaultFloatMode::set();
         check_weights(weight, n_out * n_in)?;
@@ -133,7 +134,8 @@ impl<T: Float> Projection<T> {
         })
     }
 
-    /// A two-dimensional convolution; `weight` is `[out, in / groups, height, width]`, as in `torch.nn.Conv2d`. A one-dimensional one has height 1.
+    /// A two-dimensional convolution; `weight` is `[out, in / groups, height, width]`, as in `torch.nn.Conv2d`. A
+    /// one-dimensional one has height 1.
     pub fn conv(weight: &[T], geometry: ConvGeometry) -> Result<Self, Error> {
         let _mode = DefaultFloatMode::set();
         let (n_in, n_out) = geometry.check()?;

@@ -18,7 +18,8 @@ pub(crate) struct Rows<T> {
     /// By source: the number of its row among the whole ones, or `NOT_WHOLE`. Empty when every row is whole, since a
     /// row's number is then its source, and in sparse projections, where no row is whole.
     number: Vec<u32>,
-    /// Targets and weights of all other rows: those of source `s` are at `starts[s]..starts[s + 1]`; empty when every row is whole.
+    /// Targets and weights of all other rows: those of source `s` are at `starts[s]..starts[s + 1]`; empty when every
+    /// row is whole.
     starts: Vec<u32>,
     targets: Vec<u32>,
     weights: Vec<T>,
@@ -256,7 +257,8 @@ impl<T: Float> Rows<T> {
         self.starts[source] as usize..self.starts[source + 1] as usize
     }
 
-    /// The gradient of a linear projection has a whole row for each source, that of a sparse one has a number for each synapse.
+    /// The gradient of a linear projection has a whole row for each source, that of a sparse one has a number for each
+    /// synapse.
     pub(crate) fn gradient_len(&self, n_in: usize) -> usize {
         if self.is_sparse { self.weights.len() } else { n_in * self.n_out }
     }

@@ -1,7 +1,8 @@
 //! The file form of a trace: `pyasynct`, a version, the header as JSON, the sections, and a checksum of all that.
 //!
-//! Little-endian: magic (8 bytes), version u32, header length u32, header, numbers of samples, bytes and potentials as u64, then offsets, potential offsets (u64 each), bytes,
-//! potentials (f32 each), xxh3-64 of everything before it (u64).
+//! Little-endian: magic (8 bytes), version u32, header length u32, header, numbers of samples, bytes and potentials as
+//! u64, then offsets, potential offsets (u64 each), bytes, potentials (f32 each), xxh3-64 of everything before it
+//! (u64).
 
 use xxhash_rust::xxh3::xxh3_64;
 

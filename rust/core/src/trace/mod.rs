@@ -1,6 +1,7 @@
 //! The recorded ordering of a run: which pending spikes each forward step emitted and which neurons fired in it.
 //!
-//! One file, one concern: this one holds the trace and what it is made of; `codec` writes and reads a sample's bytes, `steps` turns them into columns and back,
+//! One file, one concern: this one holds the trace and what it is made of; `codec` writes and reads a sample's bytes,
+//! `steps` turns them into columns and back,
 //! `validate` proves a trace right for a network, `file` saves and loads.
 
 mod codec;
@@ -74,7 +75,8 @@ pub struct Trace {
 /// Samples, stored one after the other.
 #[derive(Clone, Debug)]
 pub(crate) struct Piece {
-    /// Sample `s` is `bytes[offsets[s]..offsets[s + 1]]`, and its potentials at firing are `v[v_offsets[s]..v_offsets[s + 1]]`.
+    /// Sample `s` is `bytes[offsets[s]..offsets[s + 1]]`, and its potentials at firing are `v[v_offsets[s]..v_offsets[s
+    /// + 1]]`.
     bytes: Vec<u8>,
     offsets: Vec<u64>,
     v: Vec<f32>,

@@ -215,7 +215,8 @@ impl Trace {
         Ok(n_emitted)
     }
 
-    /// One row per emitted spike, in the order of (first) emission. An emission of a spike that never joined is an error.
+    /// One row per emitted spike, in the order of (first) emission. An emission of a spike that never joined is an
+    /// error.
     pub fn to_events(&self) -> Result<Events, Error> {
         let mut events = Events::default();
         let mut cursor = self.cursor();

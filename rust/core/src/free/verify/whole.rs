@@ -197,8 +197,8 @@ fn a_stop_of_the_sample_is_seen_by_all() {
     });
 }
 
-/// A stop of the timestep comes in time for what is sent after it: what neuron 2, the output, sends does not reach neuron 1, which would fire. All agree that spikes were dropped, and the next
-/// timestep is whole.
+/// A stop of the timestep comes in time for what is sent after it: what neuron 2, the output, sends does not reach
+/// neuron 1, which would fire. All agree that spikes were dropped, and the next timestep is whole.
 #[test]
 fn a_stop_of_the_timestep_is_seen_by_all() {
     let mut toy = Toy::new(&[2, 3], &[(0, 2), (2, 1)], &[1, 1]);
