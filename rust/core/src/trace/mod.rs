@@ -75,8 +75,8 @@ pub struct Trace {
 /// Samples, stored one after the other.
 #[derive(Clone, Debug)]
 pub(crate) struct Piece {
-    /// Sample `s` is `bytes[offsets[s]..offsets[s + 1]]`, and its potentials at firing are `v[v_offsets[s]..v_offsets[s
-    /// + 1]]`.
+    /// Sample `s` is `bytes[offsets[s]..offsets[s + 1]]`, and its potentials at firing are
+    /// `v[v_offsets[s]..v_offsets[s + 1]]`.
     bytes: Vec<u8>,
     offsets: Vec<u64>,
     v: Vec<f32>,
