@@ -267,6 +267,23 @@ fn inputs_after_the_last_ending_are_no_panic() {
     }
 }
 
+/// Added to the number of neurons, they wrap round 32 bits, to a neuron.
+#[test]
+fn channels_near_the_end_of_32_bits_are_no_neurons() {
+    for kind in KINDS {
+        let file = File::of(&kind.trace());
+        for at in 0..=file.samples[0].0.len() {
+            let mut file = file.clone();
+            file.samples[0].0.splice(at..at, [0xFA, 1, 0xFE, 0xFF, 0xFF, 0xFF, 0x0F]);
+            assert_none_panicked(kind, &file.to_bytes());
+            for (name, ended) in read(kind, &file.to_bytes()) {
+                let accepts = ended.is_ok() && (name == "validate" || name.starts_with("gradient"));
+                assert!(!accepts, "{kind:?}, {name}, at {at}");
+            }
+        }
+    }
+}
+
 #[test]
 fn headers_and_sections_that_no_run_wrote_are_refused() {
     let refused = |file: &[u8], what: &str| {

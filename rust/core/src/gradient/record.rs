@@ -56,6 +56,11 @@ impl Sample {
                     shard: self.cursor.shard,
                 }),
                 Record::InputsJoined => {
+                    // Before they are added to the neurons, which a channel of 32 bits would wrap round.
+                    let n = network.n_inputs();
+                    if self.cursor.fired[n_fired..].iter().any(|channel| *channel as usize >= n) {
+                        return wrong("input channels that the network does not have", "a valid trace");
+                    }
                     self.list_fired(n_fired, n_inputs);
                     let n = self.n_neurons;
                     self.sources
@@ -77,10 +82,6 @@ impl Sample {
             || self.timestep_ends.len() > trace.header().n_timesteps
         {
             return wrong("timesteps without an end, or too many", "a valid trace");
-        }
-        let n_sources = self.n_neurons as usize + network.n_inputs();
-        if self.sources.iter().any(|(source, _)| *source as usize >= n_sources) {
-            return wrong("input channels that the network does not have", "a valid trace");
         }
         let n_shards = pass.shards.len();
         for timestep in 0..self.n_timesteps() {

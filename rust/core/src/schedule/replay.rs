@@ -130,7 +130,8 @@ impl<T: Float> Schedule<T> for Replay {
     fn inputs_joined(&mut self, moment: Moment, _: u32, sources: &[u32]) -> Result<(), Error> {
         self.read(moment, Record::InputsJoined)?;
         let n_neurons = self.trace.header().n_neurons as u32;
-        if !self.cursor.fired.iter().map(|channel| channel + n_neurons).eq(sources.iter().copied()) {
+        // Not channels plus neurons: a record may say any channel, and the sum have more than 32 bits.
+        if !sources.iter().map(|source| source - n_neurons).eq(self.cursor.fired.iter().copied()) {
             return Err(Self::differs(moment, "other input spikes join", "those given"));
         }
         self.pending += sources.len();
