@@ -200,15 +200,10 @@ impl Trace {
         for sample in 0..self.n_samples() {
             let (bytes, _) = self.sample(sample);
             cursor.rewind();
-            is_first.begin_sample();
+            is_first.begin_sample(bytes);
             while !cursor.at_end(bytes) {
-                match cursor.next(bytes)? {
-                    Record::Step => {
-                        n_emitted += cursor.emitted.iter().filter(|a| is_first.emission(**a)).count() as u64;
-                        is_first.join(cursor.fired.len());
-                    }
-                    Record::InputsJoined => is_first.join(cursor.fired.len()),
-                    Record::TimestepEnded(_) => {}
+                if cursor.next(bytes)? == Record::Step {
+                    n_emitted += cursor.emitted.iter().filter(|a| is_first.emission(**a)).count() as u64;
                 }
             }
         }
@@ -227,7 +222,7 @@ impl Trace {
             let mut v = v.iter();
             cursor.rewind();
             spikes.clear();
-            is_first.begin_sample();
+            is_first.begin_sample(bytes);
             let (mut timestep, mut step, mut order) = (0, 0, 0);
             while !cursor.at_end(bytes) {
                 match cursor.next(bytes)? {
@@ -255,15 +250,10 @@ impl Trace {
                         for &neuron in &cursor.fired {
                             spikes.push((neuron.into(), *v.next().ok_or_else(missing)?));
                         }
-                        is_first.join(cursor.fired.len());
                         step += 1;
                     }
-                    Record::InputsJoined => {
-                        spikes.extend(
-                            cursor.fired.iter().map(|&channel| (-1 - i64::from(channel), f32::INFINITY)),
-                        );
-                        is_first.join(cursor.fired.len());
-                    }
+                    Record::InputsJoined => spikes
+                        .extend(cursor.fired.iter().map(|&channel| (-1 - i64::from(channel), f32::INFINITY))),
                     Record::TimestepEnded(_) => (timestep, step) = (timestep + 1, 0),
                 }
             }
@@ -276,21 +266,18 @@ impl Trace {
 struct First {
     is_sharded: bool,
     emitted: Vec<bool>,
+    /// More than the sample's spikes, each of which takes a byte where it joins.
+    most: usize,
 }
 
 impl First {
     fn new(is_sharded: bool) -> Self {
-        Self { is_sharded, emitted: Vec::new() }
+        Self { is_sharded, emitted: Vec::new(), most: 0 }
     }
 
-    fn begin_sample(&mut self) {
+    fn begin_sample(&mut self, bytes: &[u8]) {
         self.emitted.clear();
-    }
-
-    fn join(&mut self, n: usize) {
-        if self.is_sharded {
-            self.emitted.resize(self.emitted.len() + n, false);
-        }
+        self.most = bytes.len();
     }
 
     /// Whether this is the spike's first emission; one of a spike that never joined always is.
@@ -298,7 +285,12 @@ impl First {
         if !self.is_sharded {
             return true;
         }
-        self.emitted.get_mut(arrival as usize).is_none_or(|emitted| !std::mem::replace(emitted, true))
+        let at = arrival as usize;
+        // A mutilated trace may name any arrival number.
+        if at >= self.emitted.len() && at < self.most {
+            self.emitted.resize(at + 1, false);
+        }
+        self.emitted.get_mut(at).is_none_or(|emitted| !std::mem::replace(emitted, true))
     }
 }
 
@@ -306,4 +298,20 @@ fn split<'a, E>(rest: &mut &'a [E], n: u32) -> &'a [E] {
     let (head, tail) = rest.split_at(n as usize);
     *rest = tail;
     head
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mutilated_sample_asks_for_no_more_memory_than_it_has_bytes() {
+        let mut first = First::new(true);
+        first.begin_sample(&[0; 9]);
+        assert_eq!(
+            [8, 8, 9, 9, 1 << 27, u32::MAX].map(|a| first.emission(a)),
+            [true, false, true, true, true, true]
+        );
+        assert_eq!(first.emitted.len(), 9);
+    }
 }
