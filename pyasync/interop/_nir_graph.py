@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,10 @@ ENDS = ("Input", "Output")
 ORDER = "populations"
 # Metadata key for the refractoriness of each population, in that order; NIR nodes have none.
 REFRACTORY = "refractory"
+# Limits on the nodes of one way, and on the nodes looked at on all ways to a population: a graph may
+# have exponentially many ways. What frameworks write stays far below both.
+MOST_BETWEEN = 100
+MOST_LOOKS = 100_000
 ACCEPTED = f"nodes {', '.join((*NEURONS, *MAPS, *ENDS))} and graphs of them"
 
 
@@ -111,23 +116,30 @@ class Graph:
 
     def ways_to(self, name: str) -> Iterator[Way]:
         """All ways from populations or the input to a node."""
-        yield from self._ways(name, ())
-
-    def _ways(self, name: str, maps: tuple[str, ...]) -> Iterator[Way]:
-        for before in self._before[name]:
+        # What is left to look at: a node, the nodes between it and the end, and the maps among them.
+        Left = tuple[str, tuple[str, ...], tuple[str, ...]]
+        left: list[Left] = [(before, (), ()) for before in reversed(self._before[name])]
+        for looks in count():
+            if not left:
+                return
+            before, between, maps = left.pop()
             kind = kind_of(self.nodes.get(before))
             if before == self.source or kind in NEURONS:
                 yield Way(before, maps)
-            elif before in maps:
+                continue
+            if before in between:
                 given = f"a loop through {before!r} without neurons"
                 raise NetworkError(expected("graph", given, "neurons in every loop"))
-            elif kind in MAPS:
-                yield from self._ways(before, (before, *maps))
-            elif kind in ENDS:
-                yield from self._ways(before, maps)
-            else:
+            if kind not in (*MAPS, *ENDS):
                 given = f"an edge from {before!r}, which is not there"
                 raise NetworkError(expected("graph", given, "edges between its nodes"))
+            # Where ways part and meet again, their number doubles each time.
+            if len(between) == MOST_BETWEEN or looks == MOST_LOOKS:
+                given = f"long or many ways to {name!r}, as through {before!r}"
+                accepted = f"neurons after at most {MOST_BETWEEN} nodes, and fewer ways between"
+                raise NetworkError(expected("graph", given, accepted))
+            maps = (before, *maps) if kind in MAPS else maps
+            left += [(each, (before, *between), maps) for each in reversed(self._before[before])]
 
     def maps_before(self, name: str) -> Iterator[str]:
         """The maps that lead directly to a node, ignoring the ends of nested graphs in between."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pyasync._checks import numbers, shown
 from pyasync._optional import needed
 from pyasync.errors import NetworkError, expected
 from pyasync.interop._nir_graph import Graph, kind_of
@@ -32,7 +33,13 @@ WHY = "maps that follow each other become one with it"
 def shape_behind(node: Any, shape: Shape) -> Shape:
     """Output shape of a map for an input of `shape`."""
     if kind_of(node) == "Flatten":
-        first, last = int(node.start_dim), int(node.end_dim) % len(shape)
+        try:
+            first, last = (range(len(shape))[each] for each in (node.start_dim, node.end_dim))
+        except (TypeError, IndexError):
+            first, last = 1, 0
+        if first > last:
+            given = f"a Flatten from axis {shown(node.start_dim)} to {shown(node.end_dim)}"
+            raise NetworkError(expected("graph", given, f"axes of {shape}, in their order"))
         return (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :])
     if kind_of(node) == "Scale":
         return shape
@@ -91,10 +98,14 @@ def bias_at(graph: Graph, name: str, shapes: dict[str, Shape]) -> Vector | None:
         if own is not None:
             dtype = np.result_type(own, _dtype(node))
             behind = (_matrix(node, shape) @ own).astype(dtype)
-        bias = np.ravel(np.asarray(getattr(node, "bias", ())))  # a tensor if snnTorch wrote it
-        if bias.any():
-            size = math.prod(shape_behind(node, shape))
-            each = np.repeat(bias, size // bias.size)
+        accepted = f"as biases of node {before!r}"
+        bias = numbers(NetworkError, "graph", getattr(node, "bias", ()), accepted).ravel()
+        if bias.size and bias.any():
+            channels, *plane = shape_behind(node, shape)
+            if bias.size not in (1, channels):
+                given = f"node {before!r} with {bias.size} biases"
+                raise NetworkError(expected("graph", given, f"{channels} of them"))
+            each = np.repeat(bias, channels // bias.size * math.prod(plane))
             behind = each if behind is None else behind + each
         if behind is not None:
             total = behind if total is None else total + behind
@@ -108,6 +119,16 @@ def _shape_before(graph: Graph, name: str, shapes: dict[str, Shape]) -> Shape:
 
 def _alone(node: Any, shape: Shape) -> Projection:
     """The projection that corresponds to one map, without its bias."""
+    try:
+        return _as_it_is(node, shape)
+    except (TypeError, ValueError, OverflowError) as cause:
+        if isinstance(cause, NetworkError):
+            raise
+        given = f"a {kind_of(node)} with an unfit parameter ({cause})"
+        raise NetworkError(expected("graph", given, "parameters as NIR describes them")) from cause
+
+
+def _as_it_is(node: Any, shape: Shape) -> Projection:
     match kind_of(node):
         case "Linear" | "Affine":
             return Linear(node.weight)

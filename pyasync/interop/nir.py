@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from pyasync._checks import choice, seconds
+from pyasync._checks import array, choice, numbers, seconds, shown
 from pyasync._optional import needed
 from pyasync.errors import FileError, NetworkError, expected
 from pyasync.interop._nir_graph import Graph, kind_of
@@ -87,8 +87,9 @@ def from_nir(
         If the file cannot be read.
     NetworkError
         If the graph has an unsupported node, several inputs or outputs, an output that does not
-        fire, or shapes that do not fit; if `v_reset` or `v_leak` is not what `reset` requires; or
-        if an argument is not as described.
+        fire, implausibly many or long ways between neurons, or parameters or shapes that do not
+        fit; if `v_reset` or `v_leak` is not what `reset` requires; or if an argument is not as
+        described.
 
     Examples
     --------
@@ -146,10 +147,19 @@ def _shapes(graph: Graph) -> dict[str, Shape]:
     A `Flatten` just before the neurons is ignored, so that the population keeps its axes and the
     maps before it can remain, for example, convolutions.
     """
-    given = graph.nodes[graph.source].input_type["input"]
-    shapes: dict[str, Shape] = {graph.source: tuple(int(size) for size in np.ravel(given))}
-    for name in graph.populations:
-        way = next(way for way in graph.ways_to(name) if way.source in shapes)
+    given = graph.nodes[graph.source].input_type.get("input")
+    sizes = array(NetworkError, "graph", given, "an input that has a shape")
+    if sizes.dtype.kind not in "iuf" or np.any(sizes % 1):  # of infinity that is NaN
+        given = f"an input of shape {shown(given)}"
+        raise NetworkError(expected("graph", given, "an input that has a shape"))
+    shapes: dict[str, Shape] = {graph.source: tuple(map(int, sizes.ravel()))}
+    left = list(graph.populations)
+    while left:
+        # Not always the first: a network may have them in any order.
+        name, way = next(
+            (name, way) for name in left for way in graph.ways_to(name) if way.source in shapes
+        )
+        left.remove(name)
         maps = [graph.nodes[each] for each in way.maps]
         while maps and kind_of(maps[-1]) == "Flatten":
             maps.pop()
@@ -175,16 +185,18 @@ def _neuron(
             given = f"node {name!r} with {parameter} = {values[wrong].flat[0]}"
             raise NetworkError(expected("graph", given, accepted))
 
-    r, v_threshold, v_reset = (
-        np.asarray(each, np.float64) for each in (node.r, node.v_threshold, node.v_reset)
-    )
+    def values(parameter: str) -> npt.NDArray[np.float64]:
+        accepted = f"as {parameter} of node {name!r}"
+        return numbers(NetworkError, "graph", getattr(node, parameter), accepted, np.float64)
+
+    r, v_threshold, v_reset = map(values, ("r", "v_threshold", "v_reset"))
     refused("r", ~((r > 0) & np.isfinite(r)), "finite numbers above 0")
     if kind_of(node) == "IF":
         tau, v_leak, gain = np.full_like(r, np.inf), np.zeros_like(r), np.ones_like(r)
         scaled = ~(np.isclose(r, 1, rtol=1e-6) | np.isclose(r * step, 1, rtol=1e-6))
         refused("r", scaled, f"1, or 1 / source_dt, here {1 / step:g}")
     else:
-        tau, v_leak = np.asarray(node.tau, np.float64), np.asarray(node.v_leak, np.float64)
+        tau, v_leak = values("tau"), values("v_leak")
         refused("tau", ~(tau > 0), "seconds above 0")
         d = step / tau
         gain = r * (d if integration == "euler" else -np.expm1(-d))

@@ -219,6 +219,48 @@ REFUSED = {
         ),
         "a loop through '[uw]' without neurons",
     ),
+    "a loop of nothing but ends": (
+        graph(
+            {**ENDS, "a": lif(2), "u": nir.Output(np.array([2]))},
+            "input a output, u u a",
+        ),
+        "a loop through 'u' without neurons",
+    ),
+    "a chain without end": (
+        chain((2,), *[nir.Scale(np.ones(2))] * 1000, lif(2)),
+        "long or many ways to 'n1000'",
+    ),
+    "ways that part and meet again without end": (
+        graph(
+            {**ENDS, "a": lif(2)}
+            | {f"{way}{n}": nir.Scale(np.ones(2)) for way in "uv" for n in range(40)},
+            ", ".join(f"{u}{n} {v}{n + 1}" for n in range(39) for u in "uv" for v in "uv")
+            + ", input u0, input v0, u39 a output, v39 a",
+        ),
+        "long or many ways to 'a'",
+    ),
+    "an input without a shape": (
+        graph({**ENDS, "input": nir.Input({"input": None}), "a": lif(2)}, "input a output"),
+        "an input of shape None",
+    ),
+    "a threshold that is no number": (
+        chain((2,), lif(2, v_threshold=np.array(["high", "low"]))),
+        "real numbers, as v_threshold of node 'n0'",
+    ),
+    "a stride that is no number": (
+        chain(
+            IMAGE, nir.Conv2d(None, normal(3, 2, 3, 3), "valid", 0, 1, 1, np.zeros(3)), lif(3, 6, 5)
+        ),
+        "a Conv2d with an unfit parameter",
+    ),
+    "biases that are not one a neuron": (
+        chain((2,), nir.Affine(normal(4, 2), np.ones(2)), lif(4)),
+        "node 'n0' with 2 biases; accepted: 4",
+    ),
+    "axes to flatten in the wrong order": (
+        chain(IMAGE, nir.Flatten({"input": None}, 2, 0), lif(112)),
+        r"a Flatten from axis 2 to 0; accepted: axes of \(2, 8, 7\)",
+    ),
     "an edge to nowhere": (
         graph({**ENDS, "a": lif(2)}, "input a output, a b"),
         "an edge to 'b'",

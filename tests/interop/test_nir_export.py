@@ -65,6 +65,18 @@ def test_names_that_the_graph_needs_are_given_way_to() -> None:
     ]
 
 
+def test_populations_may_have_been_added_before_what_reaches_them() -> None:
+    ours = pa.Network(n_inputs=2)
+    for name in ("output", "hidden", "first"):
+        ours.add(name, 2, LIF)
+    for source, target in (("input", "first"), ("first", "hidden"), ("hidden", "output")):
+        ours.connect(source, target, pa.Linear(np.eye(2)))
+    ours.output = "output"
+    back = from_nir(to_nir(ours, dt=DT), dt=DT)
+    assert [p.name for p in back.populations] == ["output", "hidden", "first"]
+    assert back.output == "output"
+
+
 def test_recurrence_comes_back() -> None:
     ours = pa.Network(n_inputs=3)
     ours.add("a", 4, LIF)
