@@ -17,6 +17,8 @@ MAX_INPUTS = 2**31 - 1
 # The offsets of this many segments take 2 GiB.
 MAX_SEGMENTS = 2**28
 _LATEST = np.uint64(2**40)
+# Of a timestep and a unit of time, either way: beyond, times are no floats.
+_MOST_RATIO = 10**100
 
 
 def canonical(
@@ -160,6 +162,9 @@ def ticks_of(dt: float, time_unit: float) -> Fraction:
     A result within rounding error of a simple ratio, as with 0.1 + 0.2 or 1 / 3, is that ratio.
     """
     ticks = Fraction(repr(float(dt))) / Fraction(repr(float(time_unit)))
+    if not 1 <= ticks * _MOST_RATIO <= _MOST_RATIO**2:
+        accepted = f"at most {_MOST_RATIO:g} times as much, or as little, as {time_unit:g} s"
+        raise InputError(expected("dt", dt, accepted))
     simple = ticks.limit_denominator(1000)
     return simple if abs(simple - ticks) <= ticks / 10**9 else ticks
 

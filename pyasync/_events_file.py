@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyasync._events import integers_of
+from pyasync._events import count_of, integers_of, shape_of
 from pyasync._npz import read_npz, write_npz
 from pyasync._wording import counted
 from pyasync.errors import FileError, InputError, expected
@@ -51,7 +51,7 @@ def batch_of(path: str | os.PathLike[str], arrays: dict[str, npt.NDArray[Any]]) 
     """Rebuild a batch from the arrays of its file; `path` is only for error messages."""
     accepted = f"a file that SpikeBatch.save wrote (version {VERSION} or before)"
     try:
-        kind, version = str(arrays["format"]), int(arrays["version"])
+        kind, version = str(arrays["format"]), count_of("version", arrays["version"])
         if kind != FORMAT or not 1 <= version <= VERSION:
             given = f"{path} of format {kind!r}, version {version}"
             raise FileError(expected("path", given, accepted))
@@ -59,8 +59,8 @@ def batch_of(path: str | os.PathLike[str], arrays: dict[str, npt.NDArray[Any]]) 
         return SpikeBatch(
             arrays["channel"],
             arrays["offsets"],
-            int(arrays["n_timesteps"]),
-            [int(size) for size in arrays["input_shape"]],
+            count_of("n_timesteps", arrays["n_timesteps"]),
+            shape_of(arrays["input_shape"]),
             arrays.get("multiplicity"),
             None if math.isnan(dt) else dt,
         )

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import tokenize
 import zipfile
-import zlib
 from typing import Any
 
 import numpy as np
@@ -13,12 +11,6 @@ import numpy.typing as npt
 
 from pyasync._files import drafted, path_of
 from pyasync.errors import FileError, expected
-
-# What zipfile and NumPy raise for a file that is truncated, altered or not an npz file at all.
-_UNREADABLE = (
-    *(OSError, EOFError, ValueError, KeyError, NotImplementedError, RuntimeError, MemoryError),
-    *(zipfile.BadZipFile, zlib.error, SyntaxError, tokenize.TokenError),
-)
 
 
 def write_npz(path: str | os.PathLike[str], arrays: dict[str, npt.NDArray[Any]]) -> None:
@@ -39,7 +31,7 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, npt.NDArray[Any]]:
                 return {name: archive[name] for name in archive.files}
     except FileError:
         raise
-    except _UNREADABLE as error:
+    except Exception as error:  # whatever zipfile, what unpacks its parts, and NumPy raise
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if isinstance(error, ValueError) and not zipfile.is_zipfile(path):
             reason = "no archive"  # in place of NumPy's advice to unpickle the file

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +274,42 @@ def test_what_is_no_npz_file_is_named(tmp_path: Path) -> None:
             npz(file)
     with pytest.raises(FileError, match=r"^path: got .*No such file"):
         npz(tmp_path / "nowhere.npz")
+
+
+def test_whatever_reading_an_array_raises_is_a_fault_of_the_file(tmp_path: Path) -> None:
+    header = "{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}}}"
+    headers = [
+        header.format(descr="()", shape="(1,)"),  # IndexError
+        header.format(descr="'<f8'", shape=f"({2**70},)"),  # OverflowError
+        "{[]: 1}",  # TypeError
+    ]
+    for text in headers:
+        with zipfile.ZipFile(tmp_path / "odd.npz", "w") as archive:
+            length = len(text).to_bytes(2, "little")
+            archive.writestr("x.npy", b"\x93NUMPY\x01\x00" + length + text.encode())
+        for read in (npz, SpikeBatch.load):
+            with pytest.raises(FileError, match=r"^path: got .*a whole npz file"):
+                read(tmp_path / "odd.npz")
+
+
+def test_a_damaged_part_is_a_fault_of_the_file_however_it_was_packed(tmp_path: Path) -> None:
+    for packed in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        with zipfile.ZipFile(tmp_path / "x.npz", "w", packed) as archive:
+            archive.writestr("x.npy", bytes(range(256)) * 4)
+        content = bytearray((tmp_path / "x.npz").read_bytes())
+        content[45:90] = b"\xff" * 45
+        (tmp_path / "x.npz").write_bytes(content)
+        with pytest.raises(FileError, match=r"^path: got .*a whole npz file"):
+            npz(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize(("dt", "time_unit"), [(1e300, 1e-300), (1e-300, 1e300)])
+def test_a_timestep_out_of_all_proportion_to_the_times_is_refused(
+    dt: float, time_unit: float, tmp_path: Path
+) -> None:
+    ms = np.array([0.0, 9.0, 4.0, 5.0])
+    with pytest.raises(InputError, match=rf"^dt: got {re.escape(str(dt))}; accepted: at most"):
+        npz(write(tmp_path, TIMED, ms=ms), **{**HOW, "dt": dt, "time_unit": time_unit})
 
 
 def test_real_binned_recordings_are_read() -> None:
