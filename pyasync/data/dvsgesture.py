@@ -114,7 +114,8 @@ def dvsgesture(
     if SENSOR % count_of("size", size):
         raise InputError(expected("size", size, f"a divisor of {SENSOR}"))
     files = _files(path_of("path", path), split)
-    labelled = [_intervals(file.with_name(f"{file.stem}_labels.csv")) for file in files]
+    # Not pathlib's with_name, which raises for a path that ends in no name, as the list may say.
+    labelled = [_intervals(file.parent / f"{file.stem}_labels.csv") for file in files]
     labels = [gesture - 1 for intervals in labelled for gesture, _, _ in intervals]
     check_segments(n_timesteps, len(labels))
     batches = []

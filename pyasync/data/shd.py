@@ -112,7 +112,8 @@ def shd(
     batches = []
     with _opened(file) as content:
         times, units, labels = _arrays(file, content)
-        check_segments(n_timesteps, len(labels))
+        check_segments(n_timesteps, len(labels))  # before they are read: a small file may say many
+        labels = labels[:].astype(np.int64)
         with Progress(f"reading SHD, {split}", len(labels), "samples", shown=progress) as bar:
             for first in range(0, len(labels), _SAMPLES_AT_ONCE):
                 some = slice(first, first + _SAMPLES_AT_ONCE)
@@ -156,8 +157,8 @@ def _opened(file: Path) -> Iterator[Any]:
         raise FileError(expected("path", f"{file} ({reason})", _LAYOUT)) from error
 
 
-def _arrays(file: Path, content: Any) -> tuple[Any, Any, npt.NDArray[np.int64]]:
-    """The lists of times and of units, which stay in the file, and the labels."""
+def _arrays(file: Path, content: Any) -> tuple[Any, Any, Any]:
+    """The lists of times and units and the labels, still in the file."""
     from h5py import Dataset, check_vlen_dtype
 
     found = {name: content.get(name) for name in ("spikes/times", "spikes/units", "labels")}
@@ -174,7 +175,7 @@ def _arrays(file: Path, content: Any) -> tuple[Any, Any, npt.NDArray[np.int64]]:
     if not 0 < len(times) == len(units) == len(labels):
         given = f"{file} with {len(times)} times, {len(units)} units and {len(labels)} labels"
         raise FileError(expected("path", given, "one of each for every sample, and a sample"))
-    return times, units, labels[:].astype(np.int64)
+    return times, units, labels
 
 
 def _spikes(

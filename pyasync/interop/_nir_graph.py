@@ -19,8 +19,8 @@ ENDS = ("Input", "Output")
 ORDER = "populations"
 # Metadata key for the refractoriness of each population, in that order; NIR nodes have none.
 REFRACTORY = "refractory"
-# Limits on the nodes of one way, and on the nodes looked at on all ways to a population: a graph may
-# have exponentially many ways. What frameworks write stays far below both.
+# Limits on the nodes of one way, and on the nodes looked at on all ways to a population: a graph
+# may have exponentially many ways. What frameworks write stays far below both.
 MOST_BETWEEN = 100
 MOST_LOOKS = 100_000
 ACCEPTED = f"nodes {', '.join((*NEURONS, *MAPS, *ENDS))} and graphs of them"
@@ -116,7 +116,7 @@ class Graph:
 
     def ways_to(self, name: str) -> Iterator[Way]:
         """All ways from populations or the input to a node."""
-        # What is left to look at: a node, the nodes between it and the end, and the maps among them.
+        # Left to look at: a node, the nodes between it and the end, and the maps among those.
         Left = tuple[str, tuple[str, ...], tuple[str, ...]]
         left: list[Left] = [(before, (), ()) for before in reversed(self._before[name])]
         for looks in count():

@@ -257,6 +257,13 @@ def test_a_list_of_trials_that_is_no_text_is_named(tmp_path: Path) -> None:
             dvsgesture(tmp_path)
 
 
+def test_a_list_of_trials_with_what_is_no_file_is_named(tmp_path: Path) -> None:
+    for line in ("/", "..", "."):
+        (tmp_path / "trials_to_train.txt").write_text(line)
+        with pytest.raises(FileError, match=r"^path: got .*_labels\.csv"):
+            dvsgesture(tmp_path)
+
+
 @pytest.mark.parametrize("count", [2**28 + 1, 2**62, 2**64 - 1])
 def test_more_timesteps_than_memory_holds_are_refused(tmp_path: Path, count: int) -> None:
     write(tmp_path, "user01_led", HEADER + polarity([(0, 0, 0, 5)]), [(1, 0, 10)])

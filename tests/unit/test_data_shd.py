@@ -231,3 +231,18 @@ def test_timesteps_are_too_many_in_all_before_a_sample_is_read(tmp_path: Path) -
     write(tmp_path, outside * 1001)
     with pytest.raises(InputError, match=rf"^n_timesteps: got {count} timesteps for each of 1001"):
         shd(tmp_path, n_timesteps=count)
+
+
+def test_a_small_file_that_says_that_it_has_many_samples_takes_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = 3 * 10**8
+    with h5py.File(tmp_path / "shd_train.h5", "w") as content:
+        # Of what was never written, a file holds nothing.
+        for name, kind in (("times", "f2"), ("units", "u2")):
+            content.create_dataset(f"spikes/{name}", many, h5py.vlen_dtype(kind), chunks=1000)
+        content.create_dataset("labels", many, "u1", chunks=10**6)
+    assert (tmp_path / "shd_train.h5").stat().st_size < 10_000
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", lambda *_: pytest.fail("it was read"))
+    with pytest.raises(InputError, match=rf"^n_timesteps: got 100 timesteps for each of {many}"):
+        shd(tmp_path)
