@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import pickle
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -20,12 +18,6 @@ from pyasync.study.recipe import Recipe
 # Version 1 used Adam, where weight decay had another meaning; 2 had another digest of the samples.
 FORMAT, VERSION = "pyasync.Training", 3
 ACCEPTED = f"a whole checkpoint of a pyasync training, version {VERSION}"
-# What torch.load and zipfile raise for a file that is truncated, altered, or not a checkpoint.
-UNREADABLE = (
-    *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError),
-    *(RuntimeError, AssertionError, pickle.UnpicklingError),
-    *(zipfile.BadZipFile, zlib.error),
-)
 
 
 def save(path: str | os.PathLike[str], recipe: Recipe, samples: str, state: dict[str, Any]) -> None:
@@ -125,7 +117,7 @@ def load(path: str | os.PathLike[str], recipe: Recipe, samples: str) -> dict[str
             raise FileError(expected("checkpoint", f"{path} of other samples", accepted))
     except FileError:
         raise
-    except UNREADABLE as error:
+    except Exception as error:  # whatever PyTorch, pickle, zipfile and what unpacks its parts raise
         raise unusable(path, error) from error
     return state
 

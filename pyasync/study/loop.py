@@ -252,7 +252,7 @@ class Loop:
                 if type(value) is not kind:
                     raise TypeError(f"{name} = {value!r}")
                 setattr(self, name, value)
-        except checkpoint.UNREADABLE as error:
+        except Exception as error:  # whatever a state of another form makes PyTorch raise
             raise checkpoint.unusable(path, error) from error
         self.kept = time.monotonic()
 

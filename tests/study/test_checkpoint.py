@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -136,7 +137,9 @@ class Malicious:
         return os.mkdir, ("executed",)
 
 
-@pytest.mark.parametrize("kind", ["empty", "text", "cut", "other", "array", "later", "pickle"])
+@pytest.mark.parametrize(
+    "kind", ["empty", "text", "cut", "other", "array", "later", "pickle", "repacked"]
+)
 def test_a_file_that_is_no_checkpoint_is_refused(kind, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "c"
@@ -157,6 +160,12 @@ def test_a_file_that_is_no_checkpoint_is_refused(kind, tmp_path, monkeypatch) ->
             torch.save({**whole, "version": whole["version"] + 1}, path)
         case "pickle":
             path.write_bytes(pickle.dumps(Malicious()))
+        case "repacked":
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+                archive.writestr("c/data.pkl", bytes(range(256)) * 4)
+            content = bytearray(path.read_bytes())
+            content[60:100] = b"\xff" * 40
+            path.write_bytes(content)
     before = path.read_bytes()
     with pytest.raises(pa.FileError, match=r"^checkpoint: got .*; accepted: a whole checkpoint"):
         train(QUICK.replace(epochs=1), X, Y, checkpoint=path)
