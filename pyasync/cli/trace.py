@@ -74,12 +74,12 @@ def plot(
     ] = None,
 ) -> None:
     """Draw the spikes of one sample in the order in which they were emitted."""
+    trace = read_trace(file)  # before it gives its name to the figure: it may have none
     target = file.with_suffix(".png") if figure is None else figure
     check_figure(target)
     check_targets((file, network), figure=target)
     from pyasync.study.figure import drawing, raster
 
-    trace = read_trace(file)
     populations, output = [Population("neuron", (), 0, trace.n_neurons, LIF())], None
     if network is not None:
         loaded = load_network(network)

@@ -100,6 +100,12 @@ def test_a_sample_beyond_the_trace_is_refused(command, sample, recorded, capsys)
     assert "0 .. 19" in capsys.readouterr().err
 
 
+def test_plot_refuses_what_has_no_name_for_its_figure(capsys) -> None:
+    for file in ("", "."):
+        assert main(["trace", "plot", file]) == 1
+        assert "path: got ." in capsys.readouterr().err
+
+
 def test_plot_refuses_a_format_it_cannot_draw(recorded, capsys) -> None:
     pytest.importorskip("matplotlib")
     assert main(["trace", "plot", "run.trace", "--figure", "order.xyz"]) == 1
