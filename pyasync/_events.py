@@ -16,6 +16,7 @@ from pyasync.errors import InputError, expected
 MAX_INPUTS = 2**31 - 1
 # The offsets of this many segments take 2 GiB.
 MAX_SEGMENTS = 2**28
+_MOST_AXES = 64  # NumPy's own limit
 _LATEST = np.uint64(2**40)
 # Of a timestep and a unit of time, either way: beyond, times are no floats.
 _MOST_RATIO = 10**100
@@ -188,7 +189,9 @@ def timesteps_of(argument: str, t: npt.NDArray[Any], ticks: Fraction) -> npt.NDA
 
 
 def shape_of(given: Any) -> tuple[int, ...]:
-    given = given.tolist() if isinstance(given, np.ndarray) else given
+    # An array of no bytes may have rows or items without number, which a list has no room for.
+    if isinstance(given, np.ndarray) and given.ndim < 2 and given.size <= _MOST_AXES:
+        given = given.tolist()
     sizes = tuple(given) if isinstance(given, Sequence) else (given,)
     shape = tuple(count_of("input_shape", size) for size in sizes)
     if not shape or math.prod(shape) > MAX_INPUTS:

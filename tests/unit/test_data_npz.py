@@ -292,6 +292,19 @@ def test_whatever_reading_an_array_raises_is_a_fault_of_the_file(tmp_path: Path)
                 read(tmp_path / "odd.npz")
 
 
+@pytest.mark.parametrize(("shape", "kind"), [((2**31, 0), "<i8"), ((2**40,), "<U0")])
+def test_an_input_shape_of_no_bytes_takes_no_memory(
+    shape: tuple[int, ...], kind: str, tmp_path: Path
+) -> None:
+    file = write(tmp_path, BINNED, n_inputs=None)
+    text = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}}}".encode()
+    with zipfile.ZipFile(file, "a") as archive:
+        header = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+        archive.writestr("input_shape.npy", header)
+    with pytest.raises(FileError, match=r"input_shape: got array\("):
+        npz(file)
+
+
 def test_a_damaged_part_is_a_fault_of_the_file_however_it_was_packed(tmp_path: Path) -> None:
     for packed in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
         with zipfile.ZipFile(tmp_path / "x.npz", "w", packed) as archive:
