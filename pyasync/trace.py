@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -320,6 +320,10 @@ class Trace:
         """Select samples by int, slice, index array or boolean mask."""
         samples = samples_of(ArgumentError, "samples", index, len(self))
         return Trace(self.core.take(samples.tolist()))
+
+    def __iter__(self) -> Iterator[Trace]:
+        """Iterate over the samples, each a trace of one."""
+        return (self[sample] for sample in range(len(self)))
 
     def __eq__(self, other: object) -> bool:
         """Whether two traces are equal, to the bit."""

@@ -202,6 +202,12 @@ def test_positions_that_are_none_are_named(index: Any) -> None:
         recorded()[index]
 
 
+def test_a_trace_is_a_sequence_of_traces_of_one_sample_each() -> None:
+    trace = recorded()
+    assert [each == trace[sample] for sample, each in enumerate(trace)] == [True] * len(trace)
+    assert pa.Trace.concatenate(trace) == trace
+
+
 def test_traces_are_joined_from_anything_that_gives_them() -> None:
     trace = recorded()
     assert pa.Trace.concatenate(each for each in [trace, trace]) == pa.Trace.concatenate(
