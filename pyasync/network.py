@@ -14,9 +14,12 @@ import numpy.typing as npt
 from pyasync import _core
 from pyasync._checks import choice, entries, integer, seconds, shown
 from pyasync._wording import counted
-from pyasync.errors import InputError, NetworkError, expected
+from pyasync.errors import InputError, NetworkError, PyasyncError, expected
 from pyasync.neurons import LIF
 from pyasync.projections import MOST_NEURONS, Linear, Projection, Shape, Sparse
+
+# What messages accept, since the module of pyasync.nn is called LIF too.
+_A_LIF = "pa.LIF (`neuron()` of a pa.nn.LIF)"
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,8 @@ class Network:
         projections = list(entries(NetworkError, "projections", projections, accepted))
         if not projections or not all(isinstance(each, Projection) for each in projections):
             given = [type(each).__name__ for each in projections]
-            raise NetworkError(expected("projections", given, "projections, at least one"))
+            accepted = "projections such as pa.Linear, at least one"
+            raise NetworkError(expected("projections", given, accepted))
         first = projections[0]
         if input_shape is None:
             if not isinstance(first, Linear | Sparse):
@@ -160,7 +164,7 @@ class Network:
             input_shape = first.n_in
         neurons = [neuron or LIF()] * len(projections) if isinstance(neuron, LIF | None) else neuron
         if not isinstance(neurons, Sequence):
-            accepted = "pa.LIF, or one for each projection"
+            accepted = f"{_A_LIF}, or one for each projection"
             raise NetworkError(expected("neuron", type(neurons).__name__, accepted))
         accepted = f"{len(projections)}, one a projection"
         if names is None:
@@ -203,7 +207,7 @@ class Network:
             raise NetworkError(expected("name", shown(name), accepted))
         neuron = LIF() if neuron is None else neuron
         if not isinstance(neuron, LIF):
-            raise NetworkError(expected("neuron", type(neuron).__name__, "LIF"))
+            raise NetworkError(expected("neuron", type(neuron).__name__, _A_LIF))
         shape = _shape("shape", shape)
         for parameter in ("tau_mem", "v_threshold"):
             neuron.values(parameter, shape)
@@ -485,3 +489,10 @@ def _dtype(given: Any) -> np.dtype[Any]:
     if dtype not in (np.float32, np.float64):
         raise NetworkError(expected("dtype", shown(given), "float32, float64"))
     return dtype
+
+
+def check_network(error: type[PyasyncError], given: object) -> None:
+    """Refuse what is no network; a model of `pyasync.nn` is easily taken for one."""
+    if not isinstance(given, Network):
+        accepted = "a pyasync.Network (`model.network()` of a model of pyasync.nn)"
+        raise error(expected("network", type(given).__name__, accepted))

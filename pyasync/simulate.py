@@ -14,7 +14,7 @@ from pyasync._input import potentials_of, read_input, sample_ids_of
 from pyasync._progress import Progress
 from pyasync.errors import InputError, NetworkError, ScheduleError, expected
 from pyasync.events import SpikeBatch
-from pyasync.network import Network
+from pyasync.network import Network, check_network
 from pyasync.result import KEEP, Result
 from pyasync.schedules import FreeRunning, Random, Schedule
 
@@ -128,8 +128,7 @@ def simulate(
     >>> result.counts.shape, result.decisions().shape
     ((10, 3, 5), (3,))
     """
-    if not isinstance(network, Network):
-        raise NetworkError(expected("network", type(network).__name__, "a pyasync.Network"))
+    check_network(NetworkError, network)
     schedule = Random() if schedule is None else schedule
     if not isinstance(schedule, Schedule):
         accepted = "a schedule such as pa.Random(8) or pa.Layered()"

@@ -15,7 +15,7 @@ from pyasync._deliveries import deliveries
 from pyasync._files import read_whole, write_whole
 from pyasync._wording import counted
 from pyasync.errors import ArgumentError, TraceError, expected
-from pyasync.network import Network
+from pyasync.network import Network, check_network
 from pyasync.trace_steps import TraceSteps, columns_of, with_columns
 
 EVENT = np.dtype(
@@ -201,8 +201,7 @@ class Trace:
         ...     print(error)
         trace: got a trace of another network (2 inputs, 3 neurons, float64, ...); accepted: ...
         """
-        if not isinstance(network, Network):
-            raise TraceError(expected("network", type(network).__name__, "a Network"))
+        check_network(TraceError, network)
         self.core.validate(network.build())
 
     def to_events(self) -> npt.NDArray[Any]:

@@ -12,7 +12,7 @@ from pyasync._checks import choice, seconds
 from pyasync._optional import needed
 from pyasync.errors import NetworkError, expected
 from pyasync.interop._nir_graph import ORDER, REFRACTORY
-from pyasync.network import Network, Population
+from pyasync.network import Network, Population, check_network
 from pyasync.projections import (
     AvgPool2d,
     Conv1d,
@@ -84,6 +84,7 @@ def to_nir(
     >>> pa.interop.from_nir(graph, dt=1e-3)
     Network(3 -> 1[2], 1 projection, float64)
     """
+    check_network(NetworkError, network)
     choice(NetworkError, "integration", integration, ("euler", "exponential"))
     dt = seconds(NetworkError, "dt", dt)
     target_dt = dt if target_dt is None else target_dt

@@ -10,7 +10,7 @@ from torch import nn
 
 from pyasync import projections
 from pyasync.errors import NetworkError, expected
-from pyasync.network import Network
+from pyasync.network import Network, check_network
 from pyasync.nn._base import AsyncModule
 from pyasync.nn._maps import leaves_of
 from pyasync.nn._modules import OneToOne, Sparse, SumPool2d
@@ -181,8 +181,7 @@ class AsyncNetwork(AsyncModule):
         >>> model.network()
         Network(3 -> 1[2], 1 projection, float64)
         """
-        if not isinstance(network, Network):
-            raise NetworkError(expected("network", type(network).__name__, "a pyasync.Network"))
+        check_network(NetworkError, network)
         dtype = torch.float64 if network.dtype == "float64" else torch.float32
         model = cls(input_shape=network.input_shape, **options)
         # Filled directly: each `add` and `connect` would check everything added before.

@@ -22,6 +22,9 @@ _MOST_LOG = 80.0
 
 Values = npt.NDArray[np.float64]
 
+#: What messages accept, since both classes are called LIF.
+A_LIF = "pa.nn.LIF (pa.nn.LIF.from_neuron makes one of a pa.LIF)"
+
 
 class LIF(nn.Module):
     """The neurons of a population: `pyasync.LIF` as a module.

@@ -17,7 +17,7 @@ from pyasync._copy import copied
 from pyasync.errors import NetworkError, expected
 from pyasync.network import Network
 from pyasync.nn._maps import Map
-from pyasync.nn._neuron import LIF, values_of
+from pyasync.nn._neuron import A_LIF, LIF, values_of
 from pyasync.projections import Shape
 
 Tensors = Sequence[torch.Tensor | None]
@@ -53,7 +53,7 @@ class Plan:
     def add(self, name: str, shape: int | Sequence[int], lif: Any) -> None:
         """Add a population."""
         if not isinstance(lif, LIF):
-            raise NetworkError(expected("neuron", type(lif).__name__, "pa.nn.LIF"))
+            raise NetworkError(expected("neuron", type(lif).__name__, A_LIF))
         self.template.add(name, shape, lif.neuron())
         self.neurons.append(lif)
 

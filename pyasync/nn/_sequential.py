@@ -14,7 +14,7 @@ from pyasync.errors import NetworkError, expected
 from pyasync.nn._base import AsyncModule
 from pyasync.nn._maps import Map, leaves_of, refuse_hooked
 from pyasync.nn._modules import OneToOne, Sparse
-from pyasync.nn._neuron import LIF
+from pyasync.nn._neuron import A_LIF, LIF
 from pyasync.nn._plan import Plan
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class AsyncSequential(AsyncModule):
         super().__init__(**options)
         for index, module in enumerate(modules):
             if not isinstance(module, nn.Module):
-                accepted = "modules: linear maps and pa.nn.LIF"
+                accepted = f"linear maps and {A_LIF}"
                 raise NetworkError(expected("modules", type(module).__name__, accepted))
             self.add_module(str(index), module)
         if names is not None:

@@ -15,7 +15,7 @@ from pyasync._input import read_input
 from pyasync._progress import Progress
 from pyasync.errors import InputError, ScheduleError, expected
 from pyasync.events import SpikeBatch
-from pyasync.network import Network
+from pyasync.network import Network, check_network
 from pyasync.schedules import FreeRunning, Layered, Replay, Schedule
 from pyasync.simulate import simulate
 from pyasync.study.plan import NAMES, run_label, runs_of
@@ -99,9 +99,7 @@ def audit(
     >>> [row.run for row in report.rows]
     ['layered', 'fifo, F = 1', 'fifo, F = 4']
     """
-    if not isinstance(network, Network):
-        accepted = "a pyasync.Network (`model.network()` of a model of pyasync.nn)"
-        raise InputError(expected("network", type(network).__name__, accepted))
+    check_network(InputError, network)
     callback(InputError, "finished", finished)
     # A plain int, because the report writes it as JSON.
     seed = integer(InputError, "seed", seed)

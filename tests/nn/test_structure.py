@@ -214,7 +214,26 @@ def net() -> pa.nn.AsyncNetwork:
         (lambda: net().add("a", 2), "name: got 'a'"),
         (lambda: net().add("input", 2), "name: got 'input'"),
         (lambda: net().add("b", 0), "shape: got 0"),
-        (lambda: net().add("b", 2, pa.LIF()), "neuron: got LIF; accepted: pa.nn.LIF"),
+        (
+            lambda: net().add("b", 2, pa.LIF()),
+            r"neuron: got LIF; accepted: pa\.nn\.LIF \(pa\.nn\.LIF\.from_neuron makes",
+        ),
+        (
+            lambda: pa.nn.AsyncSequential(nn.Linear(4, 3), pa.LIF(), **HOW),
+            r"modules: got LIF; accepted: linear maps and pa\.nn\.LIF \(pa\.nn\.LIF\.from_neuron",
+        ),
+        (
+            lambda: pa.Network(3).add("a", 2, pa.nn.LIF()),  # type: ignore[arg-type]
+            r"neuron: got LIF; accepted: pa\.LIF \(`neuron\(\)` of a pa\.nn\.LIF\)",
+        ),
+        (
+            lambda: pa.Network.sequential([pa.Linear([[1.0]])], pa.nn.LIF()),  # type: ignore[arg-type]
+            r"neuron: got LIF; accepted: pa\.LIF \(`neuron\(\)` of a pa\.nn\.LIF\), or one",
+        ),
+        (
+            lambda: pa.Network.sequential([nn.Linear(1, 1)]),  # type: ignore[list-item]
+            r"projections: got \['Linear'\]; accepted: projections such as pa\.Linear",
+        ),
         (lambda: net().add("b", 2, pa.nn.LIF(tau_mem=torch.ones(3))), "tau_mem: got an array"),
         (
             lambda: net().connect("z", "a", nn.Linear(4, 3)),
@@ -318,3 +337,20 @@ def test_a_network_of_many_populations_is_read_in_one_go(monkeypatch: pytest.Mon
     model = pa.nn.AsyncNetwork.from_network(network, **HOW)
     assert (model.output, len(model.neurons), len(model.projections)) == ("7", 50, 50)
     assert looks < 5
+
+
+@pytest.mark.parametrize("use", ["simulate", "audit", "validate", "to_nir"])
+def test_a_model_in_place_of_a_network_is_told_how_to_give_one(use: str) -> None:
+    model: Any = pa.nn.AsyncSequential(nn.Linear(3, 2), pa.nn.LIF(), **HOW)
+    x, step = np.ones((1, 1, 3)), 1e-3
+    trace = pa.simulate(model.network(), x, dt=step, record=True).trace
+    assert trace is not None
+    calls = {
+        "simulate": lambda: pa.simulate(model, x, dt=step),
+        "audit": lambda: pa.study.audit(model, x, [0], dt=step),
+        "validate": lambda: trace.validate(model),
+        "to_nir": lambda: pa.interop.to_nir(model, dt=step),
+    }
+    says = r"^network: got AsyncSequential; accepted: a pyasync\.Network \(`model\.network\(\)`"
+    with pytest.raises(pa.PyasyncError, match=says):
+        calls[use]()
