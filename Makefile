@@ -56,7 +56,7 @@ lint: setup ## check formatting, lints and types
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 	$(BIN)/python -m ruff check $(PYTHON_SOURCES)
 	$(BIN)/python -m ruff format --check $(PYTHON_SOURCES)
-	$(BIN)/python -m mypy --strict pyasync
+	$(BIN)/python -m mypy --strict pyasync tests/unit/test_types.py
 	$(BIN)/python -m mypy.stubtest pyasync._core
 
 format: setup ## format the sources in place

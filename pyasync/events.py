@@ -374,7 +374,9 @@ array([5, 2], dtype=uint32))
         """
         return self._like(self.channel, self.offsets, None)
 
-    def to_dense(self, dtype: npt.DTypeLike = np.float32, *, batch_first: bool = False) -> Any:
+    def to_dense(
+        self, dtype: npt.DTypeLike = np.float32, *, batch_first: bool = False
+    ) -> npt.NDArray[Any]:
         """Return the batch as a dense array [T, B, *input_shape] (or [B, T, *input_shape]).
 
         With `dtype=bool` it marks where there are spikes, whatever their multiplicity.

@@ -14,13 +14,13 @@ import typer
 from pyasync import Network, SpikeBatch, Trace
 from pyasync._files import write_whole
 from pyasync.cli.options import OF_NIR, flag
-from pyasync.cli.samples import kind_of, read_samples
+from pyasync.cli.samples import Part, kind_of, read_samples
 from pyasync.errors import InputError, TraceError, expected
 from pyasync.interop.nir import from_nir, read_graph
 
 
 def read_run(
-    path: Path, data: str, *, format: str | None, split: str | None, **how: Any
+    path: Path, data: str, *, format: str | None, split: Part | None, **how: Any
 ) -> tuple[Network, SpikeBatch, npt.NDArray[np.int64] | None]:
     """Read a network, and samples for it with their labels, if there are any.
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from pyasync.study.presets import Preset
 
 DIGITS = "digits"
 Labels = npt.NDArray[np.int64]
+Part = Literal["train", "test"]
 
 
 def kind_of(data: str, format: str | None) -> str:
@@ -35,7 +36,7 @@ def kind_of(data: str, format: str | None) -> str:
 def read_samples(
     data: str,
     format: str | None,
-    split: str | None,
+    split: Part | None,
     *,
     dt: float | None,
     n_timesteps: int | None,
@@ -59,7 +60,7 @@ def read_samples(
     times: Any = {name: value for name, value in given.items() if value is not None}
     cut: Any = times if preset is None else preset.times | times
     labels: Labels | None
-    part = "test" if split is None else split
+    part: Part = "test" if split is None else split
     with _naming_options(data, network_shape):
         if kind == DIGITS:
             ((x, labels),) = read_digits([part], times)
@@ -115,7 +116,7 @@ def _of_other_shape(
 
 
 def read_digits(
-    splits: Sequence[str], times: Mapping[str, Any]
+    splits: Sequence[Part], times: Mapping[str, Any]
 ) -> list[tuple[pa.SpikeBatch, Labels]]:
     """Prepare parts of the built-in digits; refuse `times`, since theirs are fixed."""
     if any(value is not None for value in times.values()):
@@ -131,7 +132,7 @@ def without_labels(data: str) -> FileError:
 
 
 def read_labelled(
-    data: str, format: str | None, split: str, **how: Any
+    data: str, format: str | None, split: Part, **how: Any
 ) -> tuple[pa.SpikeBatch, Labels]:
     """Read samples like `read_samples`; refuse data without labels."""
     x, labels = read_samples(data, format, split, **how)

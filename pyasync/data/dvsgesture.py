@@ -6,6 +6,7 @@ import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +37,7 @@ Interval = tuple[int, int, int]  # class, start and end in microseconds
 
 def dvsgesture(
     path: str | os.PathLike[str],
-    split: str = "train",
+    split: Literal["train", "test"] = "train",
     *,
     dt: float = 20e-3,
     n_timesteps: int = 75,

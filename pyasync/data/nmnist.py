@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,7 @@ _CLOCK_ROUND, _CLOCK = 240, 2**13
 
 def nmnist(
     directory: str | os.PathLike[str],
-    split: str = "train",
+    split: Literal["train", "test"] = "train",
     *,
     dt: float = 10e-3,
     n_timesteps: int = 10,

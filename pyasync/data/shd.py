@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,7 @@ _UNREADABLE = (OSError, EOFError, RuntimeError, zlib.error)
 
 def shd(
     path: str | os.PathLike[str],
-    split: str = "train",
+    split: Literal["train", "test"] = "train",
     *,
     dt: float = 10e-3,
     n_timesteps: int = 100,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -132,9 +132,9 @@ class AsyncModule(nn.Module):
         schedule: Schedule | RandomSchedules,
         dt: float,
         surrogate: Surrogate | None = None,
-        gradient_scope: str = "spikes",
+        gradient_scope: Literal["spikes", "next_emission", "touched"] = "spikes",
         detach_reset: bool = True,
-        gradient: str = "native",
+        gradient: Literal["native", "torch", "auto"] = "native",
         refractory_dropout: float = 0.0,
         input_dropout: float = 0.0,
         spike_dropout: float = 0.0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pyasync._checks import choice, flag, fraction, integer, seconds
 from pyasync.errors import InputError
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
         schedule: Required[Schedule | RandomSchedules]
         dt: Required[float]
         surrogate: Surrogate | None
-        gradient_scope: str
+        gradient_scope: Literal["spikes", "next_emission", "touched"]
         detach_reset: bool
-        gradient: str
+        gradient: Literal["native", "torch", "auto"]
         refractory_dropout: float
         input_dropout: float
         spike_dropout: float

@@ -3,36 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
+
+import numpy as np
+import numpy.typing as npt
 
 from pyasync._checks import real
 from pyasync.errors import InputError
+
+if TYPE_CHECKING:
+    import typing_extensions
+
+    # With a default, as `typing` has it from Python 3.13 on: `Energy` alone is one of floats.
+    Joules = typing_extensions.TypeVar("Joules", float, npt.NDArray[np.float64], default=float)
+else:
+    Joules = TypeVar("Joules")
+Count = TypeVar("Count", covariant=True)
 
 # With this price, the energy of a sample with 10^12 events is still finite.
 _MOST = 1e100
 _ACCEPTED = f"joules, a number from 0 to {_MOST:g}"
 
 
-class Work(Protocol):
+class Work(Protocol[Count]):
     """The counts that are priced: those of one run, or means over many."""
 
     @property
-    def synaptic_operations(self) -> float: ...
+    def synaptic_operations(self) -> Count: ...
 
     @property
-    def neuron_updates(self) -> float: ...
+    def neuron_updates(self) -> Count: ...
 
     @property
-    def spikes(self) -> float: ...
+    def spikes(self) -> Count: ...
 
 
 @dataclass(frozen=True)
-class Energy:
+class Energy(Generic[Joules]):
     """Energy of a run in joules, by what it was spent on.
 
     Attributes
     ----------
-    synaptic_operations, neuron_updates, spikes : float
+    synaptic_operations, neuron_updates, spikes : float, or float64 [B]
         Joules.
 
     Examples
@@ -42,12 +54,12 @@ class Energy:
     4e-09
     """
 
-    synaptic_operations: float
-    neuron_updates: float
-    spikes: float
+    synaptic_operations: Joules
+    neuron_updates: Joules
+    spikes: Joules
 
     @property
-    def total(self) -> float:
+    def total(self) -> Joules:
         """Total energy in joules."""
         return self.synaptic_operations + self.neuron_updates + self.spikes
 
@@ -110,7 +122,13 @@ class EnergyModel:
             price = real(InputError, field.name, given, _ACCEPTED, positive=False, most=_MOST)
             object.__setattr__(self, field.name, price)
 
-    def of(self, work: Work) -> Energy:
+    @overload
+    def of(self, work: Work[float]) -> Energy[float]: ...
+
+    @overload
+    def of(self, work: Work[npt.NDArray[Any]]) -> Energy[npt.NDArray[np.float64]]: ...
+
+    def of(self, work: Work[Any]) -> Energy[Any]:
         """Price the counts of a `Result` (giving arrays), an `AuditRow`, or any similar object.
 
         Parameters
