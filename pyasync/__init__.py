@@ -111,4 +111,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), "nn"])
+    return sorted({*globals(), "nn"} - {"Any", "TYPE_CHECKING"})

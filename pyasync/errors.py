@@ -21,7 +21,17 @@ class PyasyncError(Exception):
 
 
 class ArgumentError(PyasyncError, ValueError):
-    """An argument has a value, shape or type that is not accepted."""
+    """An argument has a value, shape or type that is not accepted.
+
+    Examples
+    --------
+    >>> import pyasync as pa
+    >>> try:
+    ...     pa.Momentum(noise=-1)
+    ... except pa.ArgumentError as error:
+    ...     print(f"{type(error).__name__}: {error}")
+    ScheduleError: noise: got -1; accepted: a finite number of 0 or more
+    """
 
 
 class NetworkError(ArgumentError):
@@ -103,6 +113,19 @@ class GradientError(PyasyncError, NotImplementedError):
 
     Raised for double backward, forward mode, `vmap` and autocast, and for `gradient="native"` off
     the CPU.
+
+    Examples
+    --------
+    >>> import torch, pyasync as pa
+    >>> options = {"input_shape": 3, "schedule": pa.Fifo(1), "dt": 10e-3}
+    >>> model = pa.nn.AsyncSequential(pa.nn.OneToOne(2.0), pa.nn.LIF(), **options)
+    >>> try:
+    ...     with torch.autocast("cpu"):
+    ...         model(torch.ones(1, 1, 3))
+    ... except pa.GradientError as error:
+    ...     print(error)
+    gradient: got autocast; accepted: float32 or float64 throughout: torch.autocast(...,
+    enabled=False) around the model
     """
 
 
@@ -121,7 +144,16 @@ class FileError(PyasyncError, ValueError):
 
 
 class MissingDependencyError(PyasyncError, ImportError):
-    """An optional dependency is not installed; the message says how to install it."""
+    """An optional dependency is not installed; the message says how to install it.
+
+    Examples
+    --------
+    >>> import pyasync as pa
+    >>> try:
+    ...     from pyasync import nn
+    ... except pa.MissingDependencyError as error:
+    ...     print(error)   # such as: torch is not installed; ...: pip install torch
+    """
 
 
 def expected(argument: str, given: object, accepted: str) -> str:

@@ -26,7 +26,14 @@ Pick = Callable[[npt.NDArray[Any], int, np.random.Generator], npt.ArrayLike]
 
 
 class Schedule(ABC):
-    """Base class of all schedules."""
+    """Base class of all schedules.
+
+    Examples
+    --------
+    >>> import pyasync as pa
+    >>> [isinstance(each, pa.Schedule) for each in (pa.Layered(), pa.Random(8), pa.FreeRunning())]
+    [True, True, True]
+    """
 
     name: ClassVar[str]
 
@@ -52,6 +59,11 @@ class Layered(Schedule):
     feedback : {"next_timestep", None}
         Projections that close a cycle deliver their spikes in the next timestep. None: networks
         with cycles are refused.
+
+    Raises
+    ------
+    ScheduleError
+        If a parameter is not as described.
 
     Examples
     --------
@@ -114,6 +126,11 @@ class Random(_Seeded):
     seed : int, optional
         Used instead of the simulation's seed.
 
+    Raises
+    ------
+    ScheduleError
+        If a parameter is not as described.
+
     Examples
     --------
     >>> import pyasync as pa
@@ -141,6 +158,11 @@ class Momentum(_Grouped):
         Width, 0 or more, of the uniform noise added to a spike's potential; drawn once per spike.
     seed : int, optional
         Used instead of the simulation's seed.
+
+    Raises
+    ------
+    ScheduleError
+        If a parameter is not as described.
 
     Examples
     --------
@@ -174,6 +196,11 @@ class Fifo(_Grouped):
     forward_group_size : int
         F, at least 1.
 
+    Raises
+    ------
+    ScheduleError
+        If a parameter is not as described.
+
     Examples
     --------
     >>> import pyasync as pa
@@ -192,6 +219,11 @@ class Lifo(_Grouped):
     ----------
     forward_group_size : int
         F, at least 1.
+
+    Raises
+    ------
+    ScheduleError
+        If a parameter is not as described.
 
     Examples
     --------
@@ -215,6 +247,12 @@ class Priority(ReadOnly, _Grouped):
         F, at least 1.
     values : array of real numbers, shape [n_neurons]
         For example each neuron's negated deadline, or the depth of its population.
+
+    Raises
+    ------
+    ScheduleError
+        If a parameter is not as described, or, when it runs, a network has another number of
+        neurons.
 
     Examples
     --------
@@ -270,6 +308,11 @@ class Custom(_Seeded):
         several threads; runs are reproducible if it depends on nothing but its arguments.
     seed : int, optional
         Used instead of the simulation's seed.
+
+    Raises
+    ------
+    ScheduleError
+        If a parameter is not as described, or, when it runs, `pick` gives anything else.
 
     Examples
     --------
@@ -341,6 +384,11 @@ class FreeRunning(Schedule):
         threads run other samples. "samples": each sample runs on one thread. "shards": all threads
         work on the same sample, one sample after the other.
 
+    Raises
+    ------
+    ScheduleError
+        If a parameter is not as described.
+
     Examples
     --------
     >>> import numpy as np, pyasync as pa
@@ -386,6 +434,11 @@ class Replay(Schedule):
         different network structure or dtype raises a `TraceError`; a different number of timesteps
         or samples, `dt` or `input_mode` raises an `InputError`. If weights, neuron parameters,
         input or `initial_v` differ, the replay stops with a `ReplayError` at the first difference.
+
+    Raises
+    ------
+    ScheduleError
+        If a parameter is not as described.
 
     Examples
     --------

@@ -115,6 +115,11 @@ def atan(alpha: float = 2.0) -> Surrogate:
 
     Source: Fang et al., *Incorporating Learnable Membrane Time Constant*, ICCV 2021.
 
+    Parameters
+    ----------
+    alpha : float
+        Twice the derivative at 0: the larger, the higher and the narrower.
+
     Raises
     ------
     InputError
@@ -133,6 +138,11 @@ def fast_sigmoid(slope: float = 25.0) -> Surrogate:
     """Fast sigmoid: `1 / (1 + slope * |x|)**2`.
 
     Source: Zenke and Ganguli, *SuperSpike*, Neural Computation 2018.
+
+    Parameters
+    ----------
+    slope : float
+        How steeply the derivative falls from 1 at 0: the larger, the narrower.
 
     Raises
     ------
@@ -153,6 +163,11 @@ def sigmoid(slope: float = 25.0) -> Surrogate:
 
     Source: Zenke and Ganguli, *SuperSpike*, Neural Computation 2018.
 
+    Parameters
+    ----------
+    slope : float
+        Four times the derivative at 0: the larger, the higher and the narrower.
+
     Raises
     ------
     InputError
@@ -171,6 +186,11 @@ def triangular(threshold: float = 1.0) -> Surrogate:
     """Triangular, as in snnTorch: `+threshold` for `x < 0` and `-threshold` for `x >= 0`.
 
     Above the firing threshold it has the opposite sign, as if more input gave fewer spikes.
+
+    Parameters
+    ----------
+    threshold : float
+        Size of the derivative.
 
     Raises
     ------

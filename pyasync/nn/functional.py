@@ -25,6 +25,11 @@ INTEGERS = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64} | {
 }
 
 
+def __dir__() -> list[str]:
+    """Name what is public, and not what this module imports."""
+    return sorted(__all__)
+
+
 def rate_cross_entropy(
     counts: torch.Tensor, y: Any, scale: float = 0.3, *, batch_first: bool = False
 ) -> torch.Tensor:

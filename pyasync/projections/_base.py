@@ -20,7 +20,15 @@ Array = npt.NDArray[Any]
 
 
 class Projection(ReadOnly, ABC):
-    """Base class of all projections."""
+    """Base class of all projections.
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa
+    >>> projection = pa.Conv2d(np.ones((4, 2, 3, 3)), stride=2)
+    >>> isinstance(projection, pa.Projection), projection.output_shape((2, 34, 34))
+    (True, (4, 16, 16))
+    """
 
     kind: ClassVar[str]
     bias: Array | None = None

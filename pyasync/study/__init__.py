@@ -41,4 +41,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), "train"])
+    return sorted({*globals(), "train"} - {"Any", "TYPE_CHECKING"})

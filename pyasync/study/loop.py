@@ -57,6 +57,17 @@ class Epoch:
         Training time, without validation and checkpoints.
     validation_accuracy, validation_spikes : float or None
         The same for the validation samples after the epoch, without dropouts.
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa
+    >>> x = pa.SpikeBatch.from_dense(np.tile(np.eye(4), (10, 1, 1)), dt=10e-3)
+    >>> recipe = pa.study.Recipe(hidden=(20,), epochs=2, weight_scale=3.0)
+    >>> training = pa.study.train(
+    ...     recipe, x, [0, 1, 2, 3], on_epoch=lambda epoch: print(epoch.epoch, epoch.accuracy)
+    ... )
+    1 0.25
+    2 0.0
     """
 
     epoch: int

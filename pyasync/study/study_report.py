@@ -35,6 +35,20 @@ class StudyReport:
         One for each run of every recipe that has a finished training.
     anytime_spikes : int64 [K]
         Numbers of spikes after which samples are cut.
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa
+    >>> x = pa.SpikeBatch.from_dense(np.tile(np.eye(3), (4, 10, 1)), dt=10e-3)
+    >>> samples = pa.study.Samples.split("lines", x, np.arange(30) % 3)
+    >>> recipe = pa.study.Recipe(hidden=(12,), epochs=5, weight_scale=3.0, input_dropout=0.0)
+    >>> report = pa.study.study(samples, {"random": recipe}, ["random"], [1], seeds=[0])
+    >>> report
+    StudyReport(lines, 1 of 1 trainings, 3 runs each)
+    >>> [row.run for row in report.rows]
+    ['layered', 'random, F = 1', 'random, F = 8']
+    >>> report.row("random").run, report.anytime("random", "layered").shape[0]   # one seed
+    ('random, F = 8', 1)
     """
 
     samples: Samples

@@ -98,6 +98,18 @@ class StudyRow:
         Work per sample.
     energy_synaptic_operations, energy_neuron_updates, energy_spikes, energy : Spread
         Joules per sample according to the energy model: its three parts, and the total.
+
+    Examples
+    --------
+    >>> import numpy as np, pyasync as pa
+    >>> x = pa.SpikeBatch.from_dense(np.tile(np.eye(3), (4, 10, 1)), dt=10e-3)
+    >>> samples = pa.study.Samples.split("lines", x, np.arange(30) % 3)
+    >>> recipe = pa.study.Recipe(hidden=(12,), epochs=5, weight_scale=3.0, input_dropout=0.0)
+    >>> report = pa.study.study(samples, {"mine": recipe}, ["random"], [1], seeds=[0, 1])
+    >>> [(row.trained, row.run, row.as_trained) for row in report.rows]
+    [('mine', 'layered', False), ('mine', 'random, F = 1', False), ('mine', 'random, F = 8', True)]
+    >>> len(report.rows[0].accuracy.values)   # one a seed
+    2
     """
 
     trained: str
