@@ -19,6 +19,7 @@ from pyasync.cli.samples import without_labels
 from pyasync.cli.tables import show
 from pyasync.cli.targets import check_figure, check_network_target, check_targets
 from pyasync.errors import InputError
+from pyasync.study.audit import audited_runs
 
 Samples = tuple[pa.SpikeBatch, npt.NDArray[np.int64]]
 
@@ -78,6 +79,8 @@ def audit(
     check_targets((network, data), json=json, figure=figure, save_network=save_network)
     check_network_target(save_network)
     check_figure(figure)
+    sizes = forward_group_size or (1, 8, 64)
+    audited_runs(schedule, sizes)  # refuse a bad schedule or F before the training too
     if network is None or data is None:
         if threads is not None:  # refuse a bad value before the training, not after it
             integer(InputError, "threads", threads, 1)
@@ -94,7 +97,7 @@ def audit(
         x,
         y,
         schedule,
-        forward_group_size or (1, 8, 64),
+        sizes,
         seed=seed,
         threads=threads,
         progress=True,

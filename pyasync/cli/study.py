@@ -21,6 +21,7 @@ from pyasync.study import EnergyModel, Recipe, StudyReport
 from pyasync.study import study as run
 from pyasync.study._recipe_values import SCHEDULES
 from pyasync.study.plan import SCHEDULES as RUNS
+from pyasync.study.plan import Plan
 from pyasync.study.presets import PRESETS, Preset, preset_named
 from pyasync.study.recipe import read_toml
 from pyasync.study.study_page import FIGURES, PAGES
@@ -129,8 +130,9 @@ def study(
     count = integer(InputError, "seeds", seeds, 1)
     first = integer(InputError, "seed", seed)
     numbers = PRESETS.get(source, PRESETS["npz"]) if preset is None else preset_named(preset)
-    # Check the recipes, with an arbitrary dt, before reading the data, which may take a minute.
-    _recipes(numbers, 1e-3, train, config, epochs)
+    runs = schedule or RUNS, forward_group_size or (1, 8, 64), range(first, first + count)
+    # Check the plan, with an arbitrary dt, before reading the data, which may take a minute.
+    Plan.make(_recipes(numbers, 1e-3, train, config, epochs), *runs)
     how["input_shape"] = shape_of(how)
     whole = read(source, data, test_data, numbers, how)
     chosen = whole.few(
@@ -150,9 +152,7 @@ def study(
     report = run(
         chosen,
         recipes,
-        schedule or RUNS,
-        forward_group_size or (1, 8, 64),
-        range(first, first + count),
+        *runs,
         prices,
         folder=networks,
         threads=threads,

@@ -107,7 +107,7 @@ def audit(
     # Check the input before the labels: with data for another network, they would be blamed.
     *_, dt = read_input(network, batch, dt, batch_first=False)
     labels = measures.labels(y, len(batch), len(network.output_ids))
-    runs = _runs(schedules, forward_group_sizes)
+    runs = audited_runs(schedules, forward_group_sizes)
     shown = runs[min(2, len(runs) - 1)] if schedules is None else runs[min(1, len(runs) - 1)]
     options: dict[str, Any] = {"dt": dt, "seed": seed, "threads": threads}
     done: list[Run] = []
@@ -159,9 +159,10 @@ def _report(
     )
 
 
-def _runs(
+def audited_runs(
     schedules: Sequence[str | Schedule] | None, forward_group_sizes: Sequence[int]
 ) -> list[Schedule]:
+    """The runs of an audit: layered, then what is asked for; errors as `audit` documents them."""
     accepted = f"names ({', '.join(NAMES)}) or schedules such as pa.Random(8), at least one"
     asked = ("random", "momentum", "fifo", "free") if schedules is None else schedules
     runs = runs_of(asked, forward_group_sizes, accepted, own=True)

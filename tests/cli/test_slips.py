@@ -48,6 +48,18 @@ def test_what_an_audit_of_a_network_cannot_use_is_refused(files, capsys, option)
     assert not Path("a.safetensors").exists()
 
 
+@pytest.mark.parametrize("option", [["--schedule", "lottery"], ["-F", "0"]])
+@pytest.mark.parametrize("command", ["audit", "study digits"])
+def test_a_run_that_is_none_is_named_before_the_digits_are_prepared(
+    files, capsys, command, option
+) -> None:
+    pytest.importorskip("torch")
+    assert main([*command.split(), *option]) == 1
+    shown = capsys.readouterr()
+    assert option[1] in shown.err
+    assert not shown.out
+
+
 @pytest.mark.parametrize("option", ["--json", "--trace"])
 @pytest.mark.parametrize("target", ["no/where.x", "."])
 def test_what_cannot_be_written_is_named_before_the_run(files, capsys, option, target) -> None:
