@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from pyasync._checks import aligned, array, integer, numbers, seconds
 from pyasync._events import starts_of
+from pyasync._wording import counted
 from pyasync.errors import InputError, expected
 from pyasync.events import SpikeBatch
 from pyasync.network import Network
@@ -100,7 +101,7 @@ def sample_ids_of(sample_ids: npt.ArrayLike | None, n_samples: int) -> list[int]
     """Ids of the samples, each an integer of 64 bits, or None."""
     if sample_ids is None:
         return None
-    accepted = f"{n_samples} integers of 0 or more and below 2**64, one a sample"
+    accepted = f"{counted(n_samples, 'integer')} of 0 or more and below 2**64, one a sample"
     # As objects, since NumPy has no integer dtype for a list such as [2**63, -1].
     ids = array(InputError, "sample_ids", sample_ids, accepted, object)
     if ids.shape != (n_samples,):

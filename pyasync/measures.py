@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync._checks import array, shown
+from pyasync._wording import counted
 from pyasync.errors import InputError, expected
 
 
@@ -31,7 +32,7 @@ def decide(totals: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
 
 def labels(y: npt.ArrayLike, n_samples: int, n_outputs: int) -> npt.NDArray[np.int64]:
     """Check labels, one per sample, each the index of an output neuron; return them as int64."""
-    accepted = f"{n_samples} integers from 0 to {n_outputs - 1}, one a sample"
+    accepted = f"{counted(n_samples, 'integer')} from 0 to {n_outputs - 1}, one a sample"
     classes = array(InputError, "y", y, accepted)
     if classes.shape != (n_samples,) or classes.dtype.kind not in "iu":
         given = f"an array of {classes.dtype} and shape {classes.shape}"

@@ -26,6 +26,7 @@ from pyasync._events import (
 )
 from pyasync._events_file import batch_of
 from pyasync._npz import read_npz
+from pyasync._wording import counted
 from pyasync.errors import FileError, InputError, expected
 from pyasync.events import SpikeBatch
 
@@ -308,11 +309,11 @@ def _labels(
     with _blaming(path):
         labels = integers_of(name, _array(path, arrays, name))
         if labels.size != len(batch):
-            accepted = f"one class for each of the {len(batch)} samples"
+            accepted = f"one class for each of {counted(len(batch), 'sample')}"
             if labels.size == batch.n_timesteps and "x" in arrays:
                 other = "without batch_first" if swapped else "with batch_first"
                 accepted += f"; {other} there are {batch.n_timesteps} of them"
-            raise InputError(expected(name, f"{labels.size} classes", accepted))
+            raise InputError(expected(name, counted(labels.size, "class", "classes"), accepted))
         # As an int: NumPy before 2 compares its uint64 with it as floats.
         if int(labels.max(initial=0)) > np.iinfo(np.int64).max:
             raise InputError(expected(name, str(labels.max()), "classes below 2**63"))

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from pyasync._checks import amount, array, flag, real
+from pyasync._wording import counted
 from pyasync.errors import InputError, expected
 
 __all__ = [
@@ -259,7 +260,7 @@ def _checked(counts: Any, y: Any, batch_first: bool) -> tuple[torch.Tensor, torc
         raise InputError(expected("counts", _what(counts), f"a float tensor {axes}"))
     counts = counts.transpose(0, 1) if batch_first else counts
     _, n_samples, n_outputs = counts.shape
-    accepted = f"{n_samples} integers from 0 to {n_outputs - 1}, for counts {axes}"
+    accepted = f"{counted(n_samples, 'integer')} from 0 to {n_outputs - 1}, for counts {axes}"
     if isinstance(y, np.ndarray) and y.dtype.kind in "iu":
         # Accept any strides and byte order, and read-only arrays, but no mask (PyTorch ignores it).
         y = array(InputError, "y", y, accepted).astype(np.int64)

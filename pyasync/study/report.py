@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync._files import write_whole
-from pyasync._wording import ordered
+from pyasync._wording import counted, ordered
 from pyasync.network import Network
 from pyasync.study.json_values import described, number
 from pyasync.study.table import headline, rich_table, text_table
@@ -260,4 +260,5 @@ class AuditReport:
 
     def __repr__(self) -> str:
         schedules = ", ".join(dict.fromkeys(row.schedule for row in self.rows))
-        return f"AuditReport({self.n_samples:,} samples, {len(self.rows)} runs: {schedules})"
+        samples = counted(self.n_samples, "sample")
+        return f"AuditReport({samples}, {counted(len(self.rows), 'run')}: {schedules})"

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pyasync._checks import integer, shown
 from pyasync._events import count_of, integers_of
+from pyasync._wording import counted
 from pyasync.errors import InputError, expected
 from pyasync.events import SpikeBatch
 
@@ -59,8 +60,8 @@ class Samples:
             check_batch(f"{part}_x", x)
             labels = integers_of(f"{part}_y", y).astype(np.int64)
             if len(labels) != len(x) or labels.min() < 0:
-                given = f"{len(labels)} numbers from {labels.min(initial=0)}"
-                accepted = f"classes of 0 or more, one for each of {len(x)} samples"
+                given = f"{counted(len(labels), 'number')} from {labels.min(initial=0)}"
+                accepted = f"classes of 0 or more, one for each of {counted(len(x), 'sample')}"
                 raise InputError(expected(f"{part}_y", given, accepted))
             object.__setattr__(self, f"{part}_y", labels)
         kinds = [(x.n_timesteps, x.input_shape, x.dt) for x in (self.train_x, self.test_x)]
@@ -143,6 +144,8 @@ def check_batch(argument: str, given: object) -> None:
     """Refuse samples that cannot be trained on."""
     if not isinstance(given, SpikeBatch) or len(given) == 0 or given.dt is None:
         accepted = "a SpikeBatch with one sample or more and a dt"
+        if not isinstance(given, SpikeBatch):
+            accepted += " (SpikeBatch.from_dense makes one of an array)"
         raise InputError(expected(argument, shown(given), accepted))
 
 
@@ -166,8 +169,8 @@ def classes_of(x: SpikeBatch, y: npt.ArrayLike, n_outputs: int | None) -> tuple[
 def _labels(x: SpikeBatch, y: npt.ArrayLike) -> Labels:
     labels = integers_of("y", y).astype(np.int64)
     if len(labels) != len(x):
-        given = f"{len(labels)} classes"
-        raise InputError(expected("y", given, f"one for each of {len(x)} samples"))
+        given = counted(len(labels), "class", "classes")
+        raise InputError(expected("y", given, f"one for each of {counted(len(x), 'sample')}"))
     return labels
 
 

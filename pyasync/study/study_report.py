@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pyasync._checks import choice
 from pyasync._files import write_whole
+from pyasync._wording import counted
+from pyasync.errors import InputError
 from pyasync.study.energy import EnergyModel
 from pyasync.study.evaluation import ANYTIME
 from pyasync.study.plan import Plan, run_label
@@ -44,7 +47,7 @@ class StudyReport:
     >>> recipe = pa.study.Recipe(hidden=(12,), epochs=5, weight_scale=3.0, input_dropout=0.0)
     >>> report = pa.study.study(samples, {"random": recipe}, ["random"], [1], seeds=[0])
     >>> report
-    StudyReport(lines, 1 of 1 trainings, 3 runs each)
+    StudyReport(lines, 1 of 1 training, 3 runs each)
     >>> [row.run for row in report.rows]
     ['layered', 'random, F = 1', 'random, F = 8']
     >>> report.row("random").run, report.anytime("random", "layered").shape[0]   # one seed
@@ -85,8 +88,16 @@ class StudyReport:
         return tuple(each for each in self.finished if each.job.trained == trained)
 
     def anytime(self, trained: str, run: str) -> npt.NDArray[np.float64]:
-        """Accuracy if every sample were cut after `anytime_spikes`, float64 [n_seeds, K]."""
-        index = [run_label(each) for each in self.plan.runs].index(run)
+        """Accuracy if every sample were cut after `anytime_spikes`, float64 [n_seeds, K].
+
+        Raises
+        ------
+        InputError
+            If no finished training is of that recipe, or there is no such run.
+        """
+        choice(InputError, "trained", trained, sorted({each.job.trained for each in self.finished}))
+        runs = [run_label(each) for each in self.plan.runs]
+        index = runs.index(choice(InputError, "run", run, runs))
         curves = [each.evaluation.anytime[index] for each in self.of_recipe(trained)]
         return np.stack(curves)[:, : len(self.anytime_spikes)]
 
@@ -158,7 +169,6 @@ class StudyReport:
         return rich_report(self)
 
     def __repr__(self) -> str:
-        return (
-            f"StudyReport({self.samples.name}, {len(self.finished)} of {len(self.plan.jobs)} "
-            f"trainings, {len(self.plan.runs)} runs each)"
-        )
+        trainings = f"{len(self.finished)} of {counted(len(self.plan.jobs), 'training')}"
+        runs = counted(len(self.plan.runs), "run")
+        return f"StudyReport({self.samples.name}, {trainings}, {runs} each)"

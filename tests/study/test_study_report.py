@@ -109,6 +109,15 @@ def test_a_network_that_never_answers_has_no_latency_to_compare(report: StudyRep
     assert headline(silent).endswith("with 100 % fewer spikes and no output to compare.")
 
 
+def test_a_curve_that_there_is_not_is_named(report: StudyReport) -> None:
+    trained, run = report.rows[0].trained, report.rows[0].run
+    assert report.anytime(trained, run).shape[1] == len(report.anytime_spikes)
+    with pytest.raises(pa.InputError, match=rf"^trained: got 'mine'; accepted: .*'{trained}'"):
+        report.anytime("mine", run)
+    with pytest.raises(pa.InputError, match=r"^run: got 'fifo'; accepted: 'layered', "):
+        report.anytime(trained, "fifo")
+
+
 def test_an_unfinished_study_says_so(partial: StudyReport, report: StudyReport) -> None:
     assert headline(partial) == "No answer yet: 3 trainings of 4 to go."
     half = StudyReport.of(report.samples, report.plan, report.energy, report.finished[:2])

@@ -395,6 +395,25 @@ def test_without_matplotlib_the_error_says_how_to_get_it(
         report.figure(tmp_path / "audit.png")
 
 
+def test_one_sample_is_worded_as_one() -> None:
+    x, y = samples()
+    network = pa.Network.sequential([pa.Linear(np.full((N_CLASSES, 30), 0.3))], pa.LIF())
+    report = audit(network, x[0], y[:1], ["fifo"], [1])
+    assert repr(report) == "AuditReport(1 sample, 2 runs: layered, fifo)"
+    with pytest.raises(pa.InputError, match=r"^y: got .*; accepted: 1 integer from 0 to"):
+        audit(network, x[0], y[:2])
+    with pytest.raises(pa.InputError, match="accepted: 1 integer of 0 or more"):
+        pa.simulate(network, x[0], sample_ids=[1, 2])
+    with pytest.raises(pa.InputError, match=r"^y: got 2 classes; accepted: one for each of 1 samp"):
+        pa.study.train_layered(x[0], y[:2])
+
+
+def test_an_array_in_place_of_a_batch_is_told_how_to_become_one() -> None:
+    says = r"^train_x: got array.*SpikeBatch\.from_dense makes one of an array"
+    with pytest.raises(pa.InputError, match=f"(?s){says}"):
+        pa.study.Samples("mine", np.ones((1, 1, 3)), [0], np.ones((1, 1, 3)), [0])  # type: ignore[arg-type]
+
+
 def test_usual_slips_of_callers_are_named() -> None:
     network = pa.Network.sequential([pa.Linear(np.full((N_CLASSES, 30), 0.3))], pa.LIF())
     with pytest.raises(pa.InputError, match=r"^network: got object; accepted: a pyasync\.Network"):
