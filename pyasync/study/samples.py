@@ -20,7 +20,7 @@ Labels = npt.NDArray[np.int64]
 _EVERY = 5
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Samples:
     """Samples for training, samples for testing, and the class of each.
 
@@ -44,8 +44,10 @@ class Samples:
     >>> from pyasync.study import Samples
     >>> x = pa.SpikeBatch.from_dense(np.tile(np.eye(3), (2, 10, 1)), dt=10e-3)
     >>> samples = Samples.split("lines", x, np.arange(30) % 3)
-    >>> len(samples.train_x), len(samples.test_x), samples.n_classes
-    (24, 6, 3)
+    >>> samples
+    Samples(lines, 24 for training, 6 for testing, 3 classes)
+    >>> samples.train_x
+    SpikeBatch(24 samples, 2 timesteps of 10 ms, input shape (3,), 48 events)
     """
 
     name: str
@@ -96,6 +98,10 @@ class Samples:
             accepted = f"{_EVERY} samples or more of a class, one of which is kept for testing"
             raise InputError(expected("x", repr(x), accepted))
         return cls(name, x[~test], labels[~test], x[test], labels[test])
+
+    def __repr__(self) -> str:
+        sizes = f"{len(self.train_x):,} for training, {len(self.test_x):,} for testing"
+        return f"Samples({self.name}, {sizes}, {counted(self.n_classes, 'class', 'classes')})"
 
     def few(self, train: int | None = None, test: int | None = None) -> Samples:
         """Keep only this many samples: the first of each class, as evenly as possible.

@@ -17,6 +17,7 @@ import torch
 from pyasync._checks import real
 from pyasync._files import path_of
 from pyasync._progress import Progress
+from pyasync._wording import counted
 from pyasync.errors import InputError, expected
 from pyasync.events import SpikeBatch
 from pyasync.network import Network
@@ -29,7 +30,7 @@ from pyasync.study.samples import classes_of
 __all__ = ["Epoch", "Training", "train"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Training:
     """A finished training, as returned by `train`.
 
@@ -48,8 +49,8 @@ class Training:
     >>> x = pa.SpikeBatch.from_dense(np.tile(np.eye(4), (10, 1, 1)), dt=10e-3)
     >>> recipe = pa.study.Recipe(hidden=(20,), epochs=2, weight_scale=3.0)
     >>> training = pa.study.train(recipe, x, [0, 1, 2, 3])
-    >>> training.network
-    Network(4 -> hidden1[20] -> output[4], 2 projections, float32)
+    >>> training
+    Training(2 epochs, Network(4 -> hidden1[20] -> output[4], 2 projections, float32))
     >>> [epoch.epoch for epoch in training.history]
     [1, 2]
     """
@@ -58,6 +59,9 @@ class Training:
     model: AsyncNetwork
     history: tuple[Epoch, ...]
     recipe: Recipe
+
+    def __repr__(self) -> str:
+        return f"Training({counted(len(self.history), 'epoch')}, {self.network!r})"
 
 
 def train(

@@ -49,6 +49,13 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     return asked
 
 
+def test_what_holds_arrays_is_shown_in_one_line() -> None:
+    toy = samples()
+    training = pa.study.train(SHARED.replace(epochs=1), toy.train_x, toy.train_y)
+    assert repr(toy) == "Samples(toy, 30 for training, 15 for testing, 3 classes)"
+    assert repr(training) == f"Training(1 epoch, {training.network!r})"
+
+
 def test_every_recipe_is_trained_with_every_seed_and_run_under_every_schedule(
     report: StudyReport,
 ) -> None:
