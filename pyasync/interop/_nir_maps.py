@@ -168,16 +168,16 @@ def _pooled(conv: Conv2d, pool: AvgPool2d | SumPool2d) -> Conv2d:
     """Combine a convolution and the pooling after it: its kernel is the sum of shifted kernels."""
     out, in_group, *kernel = conv.weight.shape
     reach = [d * (k - 1) + 1 for d, k in zip(conv.dilation, kernel, strict=True)]
-    size = [(q - 1) * s + r for q, s, r in zip(pool.kernel, conv.stride, reach, strict=True)]
+    size = [(q - 1) * s + r for q, s, r in zip(pool.kernel_size, conv.stride, reach, strict=True)]
     both = np.zeros((out, in_group, *size))
-    for y, x in np.ndindex(*pool.kernel):
+    for y, x in np.ndindex(*pool.kernel_size):
         rows, columns = (
             slice(at * s, at * s + r, d)
             for at, s, r, d in zip((y, x), conv.stride, reach, conv.dilation, strict=True)
         )
         both[:, :, rows, columns] += conv.weight
     if isinstance(pool, AvgPool2d):
-        both /= math.prod(pool.kernel)
+        both /= math.prod(pool.kernel_size)
     (a, b), (c, d) = conv.stride, pool.stride
     weight = both.astype(conv.weight.dtype)
     return Conv2d(weight, None, (a * c, b * d), conv.padding, 1, conv.groups)

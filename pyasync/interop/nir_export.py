@@ -200,7 +200,7 @@ def _window(nir: Any, projection: Projection, shape: Shape) -> Any:
         return nir.Conv1d(shape[1], weight, *(each[0] for each in window), projection.groups, bias)
     if isinstance(projection, AvgPool2d | SumPool2d):
         kind = nir.AvgPool2d if isinstance(projection, AvgPool2d) else nir.SumPool2d
-        return kind(*map(np.array, (projection.kernel, projection.stride, projection.padding)))
+        return kind(*map(np.array, (projection.kernel_size, projection.stride, projection.padding)))
     raise NetworkError(expected("network", f"a {projection!r}", "projections of this package"))
 
 

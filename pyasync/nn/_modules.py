@@ -168,7 +168,7 @@ class SumPool2d(nn.Module):
     ) -> None:
         super().__init__()
         pool = _SumPool2d(kernel_size, stride, padding)
-        self.kernel_size: tuple[int, int] = (pool.kernel[0], pool.kernel[1])
+        self.kernel_size: tuple[int, int] = (pool.kernel_size[0], pool.kernel_size[1])
         self.stride: tuple[int, int] = (pool.stride[0], pool.stride[1])
         self.padding: tuple[int, int] = (pool.padding[0], pool.padding[1])
 

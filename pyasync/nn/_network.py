@@ -250,7 +250,7 @@ def _module(projection: Projection, source_shape: Shape) -> nn.Module:
         module = kind(
             channels_in,
             channels_out,
-            projection.kernel,
+            projection.kernel_size,
             projection.stride,
             projection.padding,
             projection.dilation,
@@ -267,4 +267,4 @@ def _module(projection: Projection, source_shape: Shape) -> nn.Module:
 
 
 def _window(pool: Any) -> tuple[Any, Any, Any]:
-    return pool.kernel, pool.stride, pool.padding
+    return pool.kernel_size, pool.stride, pool.padding

@@ -23,7 +23,7 @@ class _Conv(Windowed):
         kernel = ", ".join(("kH", "kW")[-self.axes :])
         self.weight = weight_of(weight, self.axes + 2, f"shape [out, in / groups, {kernel}]")
         self.bias = bias_of(bias, self.weight.shape[0])
-        self.kernel = self.weight.shape[2:]
+        self.kernel_size = self.weight.shape[2:]
         self.stride = pair("stride", stride, 1, self.axes)
         self.padding = pair("padding", padding, 0, self.axes)
         self.dilation = pair("dilation", dilation, 1, self.axes)

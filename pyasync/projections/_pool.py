@@ -21,11 +21,11 @@ class _Pool(Windowed):
         stride: int | Pair | None = None,
         padding: int | Pair = 0,
     ) -> None:
-        self.kernel = pair("kernel_size", kernel_size, 1)
-        self.stride = self.kernel if stride is None else pair("stride", stride, 1)
+        self.kernel_size = pair("kernel_size", kernel_size, 1)
+        self.stride = self.kernel_size if stride is None else pair("stride", stride, 1)
         self.padding = pair("padding", padding, 0)
-        if any(2 * p > k for p, k in zip(self.padding, self.kernel, strict=True)):
-            accepted = f"at most half of kernel_size {self.kernel}"
+        if any(2 * p > k for p, k in zip(self.padding, self.kernel_size, strict=True)):
+            accepted = f"at most half of kernel_size {self.kernel_size}"
             raise NetworkError(expected("padding", self.padding, accepted))
 
     def channels(self, input_shape: Shape) -> tuple[int, int, int]:
@@ -34,8 +34,8 @@ class _Pool(Windowed):
     def output_shape(self, input_shape: Shape) -> Shape:
         shape = super().output_shape(input_shape)
         # Padding allows windows of any size, and every tap of a window has a weight in memory.
-        if input_shape[0] * math.prod(self.kernel) > MOST_NEURONS:
-            given = f"{self.kernel} on a source {input_shape}"
+        if input_shape[0] * math.prod(self.kernel_size) > MOST_NEURONS:
+            given = f"{self.kernel_size} on a source {input_shape}"
             accepted = f"a kernel with at most {MOST_NEURONS} taps for all channels"
             raise NetworkError(expected("kernel_size", given, accepted))
         return shape
@@ -45,14 +45,14 @@ class _Pool(Windowed):
         """The weight of every tap."""
 
     def tap_weights(self, channels: int) -> Array:
-        return np.full((channels, 1, *self.kernel), self._tap())
+        return np.full((channels, 1, *self.kernel_size), self._tap())
 
     def arrays(self) -> dict[str, Array]:
         return {}
 
     def settings(self) -> dict[str, Any]:
         return {
-            "kernel_size": list(self.kernel),
+            "kernel_size": list(self.kernel_size),
             "stride": list(self.stride),
             "padding": list(self.padding),
         }
@@ -84,7 +84,7 @@ class AvgPool2d(_Pool):
     kind = "avg_pool2d"
 
     def _tap(self) -> float:
-        return 1 / math.prod(self.kernel)
+        return 1 / math.prod(self.kernel_size)
 
 
 class SumPool2d(_Pool):

@@ -34,7 +34,7 @@ class Windowed(Projection):
 
     #: Axes that the windows move over.
     axes: ClassVar[int]
-    kernel: tuple[int, ...]
+    kernel_size: tuple[int, ...]
     stride: tuple[int, ...]
     padding: tuple[int, ...]
     dilation: tuple[int, ...]
@@ -55,11 +55,11 @@ class Windowed(Projection):
         _, channels_out, _ = self.channels(input_shape)
         sizes = []
         for size, kernel, stride, padding, dilation in zip(
-            input_shape[1:], self.kernel, self.stride, self.padding, self.dilation, strict=True
+            input_shape[1:], self.kernel_size, self.stride, self.padding, self.dilation, strict=True
         ):
             room = size + 2 * padding - dilation * (kernel - 1) - 1
             if room < 0:
-                given = f"{self.kernel} with padding {self.padding} on a source {input_shape}"
+                given = f"{self.kernel_size} with padding {self.padding} on a source {input_shape}"
                 accepted = "a kernel that fits the padded source"
                 raise NetworkError(expected("kernel_size", given, accepted))
             sizes.append(room // stride + 1)
@@ -78,7 +78,7 @@ class Windowed(Projection):
             weight,
             (channels_in, channels_out),
             plane(input_shape[1:], 1),
-            plane(self.kernel, 1),
+            plane(self.kernel_size, 1),
             plane(self.stride, 1),
             plane(self.padding, 0),
             plane(self.dilation, 1),
