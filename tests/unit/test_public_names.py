@@ -7,6 +7,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 import pyasync as pa
@@ -63,3 +64,21 @@ def test_a_public_class_or_function_has_a_runnable_example(value: Any) -> None:
 @pytest.mark.parametrize("schedule", [value for value in vars(pa).values() if is_schedule(value)])
 def test_a_schedule_says_what_it_raises(schedule: type[pa.Schedule]) -> None:
     assert "Raises\n------\nScheduleError\n" in (inspect.getdoc(schedule) or "")
+
+
+PROJECTIONS = [
+    pa.Linear(np.ones((2, 3))),
+    pa.Conv1d(np.ones((2, 1, 3))),
+    pa.Conv2d(np.ones((2, 1, 3, 3))),
+    pa.AvgPool2d(2),
+    pa.SumPool2d(2),
+    pa.OneToOne(1.0),
+]
+
+
+@pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda each: each.kind)
+def test_what_a_projection_was_built_with_is_an_attribute_of_the_same_name(
+    projection: pa.Projection,
+) -> None:
+    for name in inspect.signature(type(projection)).parameters:
+        assert hasattr(projection, name), name
