@@ -317,7 +317,7 @@ class Trace:
 
     def __getitem__(self, index: int | slice | npt.ArrayLike) -> Trace:
         """Select samples by int, slice, index array or boolean mask."""
-        samples = samples_of(ArgumentError, "samples", index, len(self))
+        samples = samples_of(ArgumentError, "index", index, len(self))
         return Trace(self.core.take(samples.tolist()))
 
     def __iter__(self) -> Iterator[Trace]:

@@ -122,7 +122,7 @@ def test_unsigned_positions_do_not_wrap_round(kind: str) -> None:
     assert trace is not None
     for index in (2**64 - 1, [2**64 - 2], [0, 2**63]):
         refused(lambda index=index: BATCH[np.array(index, kind)], "index: got .*3 samples")
-        refused(lambda index=index: trace[np.array(index, kind)], "samples: got", pa.ArgumentError)
+        refused(lambda index=index: trace[np.array(index, kind)], "index: got", pa.ArgumentError)
     refused(lambda: BATCH[2**64 - 1], "index: got 18446744073709551615")
     assert BATCH[np.array([2, 0], kind)] == BATCH[[2, 0]]
     last = pa.Custom(1, lambda pending, n, rng: np.array([2**64 - 1], kind))

@@ -198,7 +198,7 @@ def test_numbers_that_a_trace_cannot_hold_are_named(table: str, column: str, val
 
 @pytest.mark.parametrize("index", [None, [[0]], 2**63, 1.5, "a", [2**70], 7, -3, [0, 9]])
 def test_positions_that_are_none_are_named(index: Any) -> None:
-    with pytest.raises(pa.ArgumentError, match=r"^samples: got"):
+    with pytest.raises(pa.ArgumentError, match=r"^index: got"):
         recorded()[index]
 
 
