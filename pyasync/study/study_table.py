@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from pyasync._wording import share
 from pyasync.study.certainty import points, shows
 from pyasync.study.grid import Grid
 from pyasync.study.plan import as_trained, run_label
@@ -213,14 +214,14 @@ def _caveats(rows: Any) -> tuple[str, ...]:
     silent = min(rows, key=lambda row: row.decided.mean, default=None)
     if silent is not None and silent.decided.mean < 1:
         said.append(
-            f"No output neuron fired in up to {100 * (1 - silent.decided.mean):.1f} % of the "
+            f"No output neuron fired in up to {share(1 - silent.decided.mean)} of the "
             f"samples (trained {silent.trained}, run {silent.run}); these count as wrong and have "
             "no latency."
         )
     stopped = min(rows, key=lambda row: row.reached_quiescence.mean, default=None)
     if stopped is not None and stopped.reached_quiescence.mean < 1:
         said.append(
-            f"A limit stopped up to {100 * (1 - stopped.reached_quiescence.mean):.1f} % of the "
+            f"A limit stopped up to {share(1 - stopped.reached_quiescence.mean)} of the "
             f"samples before they were quiescent (trained {stopped.trained}, run {stopped.run})."
         )
     return tuple(said)

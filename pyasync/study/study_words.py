@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 
 def headline(report: StudyReport) -> str:
-    """Answer the study's question in one sentence, be the answer yes, no or not yet known.
+    """Answer the study's question in two sentences, be the answer yes, no or not yet known.
 
     The first recipe in the plan that trains through asynchronous execution, run as it was trained,
-    is compared with the baseline, run layered. Both are fixed before anything is trained.
+    is compared with the baseline, run layered. Both are fixed before anything is trained. The
+    second sentence compares how each does in the order that suits it least.
     """
     if not report.plan.unlayered:
         return "Nothing to compare: no recipe trains through asynchronous execution."
@@ -44,8 +45,18 @@ def headline(report: StudyReport) -> str:
         answer = f"No gain: {reached}, a loss of {by}, with {spent}"
     if not report.is_complete:
         done = f"{len(report.finished)} of {len(report.plan.jobs)}"
-        return f"Not finished ({done} trainings): {answer[0].lower()}{answer[1:]}."
-    return f"{answer}."
+        answer = f"Not finished ({done} trainings): {answer[0].lower()}{answer[1:]}"
+    return f"{answer}.{_at_worst(report)}"
+
+
+def _at_worst(report: StudyReport) -> str:
+    own, base = (
+        asynchronous_rows(report, name) for name in (report.plan.unlayered[0], report.plan.baseline)
+    )
+    if len(own) < 2 or len(base) < 2:
+        return ""
+    reached, other = (f"{percent(rows[0].accuracy)} ({rows[0].run})" for rows in (own, base))
+    return f" In its worst order it reaches {reached}, that of {_baseline(report)} {other}."
 
 
 def summary(report: StudyReport) -> list[str]:
@@ -73,15 +84,20 @@ def summary(report: StudyReport) -> list[str]:
                     f"({verdict(row, n_samples)}), with {spent}."
                 )
     for name in report.plan.recipes:
-        rows = [row for row in report.rows if row.trained == name and row.schedule != "layered"]
+        rows = asynchronous_rows(report, name)
         if rows:
-            worst = min(rows, key=lambda row: row.accuracy.mean)
-            best = max(rows, key=lambda row: row.accuracy.mean)
+            worst, best = rows[0], max(rows, key=lambda row: row.accuracy.mean)
             said.append(
                 f"Run asynchronously, the network trained {report.plan.title(name)} reaches from "
                 f"{percent(worst.accuracy)} ({worst.run}) to {percent(best.accuracy)} ({best.run})."
             )
     return said
+
+
+def asynchronous_rows(report: StudyReport, trained: str) -> list[StudyRow]:
+    """The asynchronous runs of a recipe's networks, from the least accurate to the most."""
+    rows = [row for row in report.rows if row.trained == trained and row.schedule != "layered"]
+    return sorted(rows, key=lambda row: row.accuracy.mean)
 
 
 def compared(report: StudyReport) -> tuple[StudyRow | None, StudyRow | None]:

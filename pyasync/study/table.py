@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pyasync._wording import counted
+from pyasync._wording import counted, share
 from pyasync.study.certainty import amount, points, shows
 from pyasync.study.grid import Grid
 
@@ -88,14 +88,14 @@ def notes(rows: Sequence[AuditRow]) -> list[str]:
     if silent:
         least = min(silent, key=lambda row: row.decided)
         said.append(
-            f"No output neuron fired in up to {_percent(1 - least.decided)} of the samples "
+            f"No output neuron fired in up to {share(1 - least.decided)} of the samples "
             f"({least.run}); these count as wrong and have no latency."
         )
     stopped = [row for row in rows if row.reached_quiescence < 1]
     if stopped:
         least = min(stopped, key=lambda row: row.reached_quiescence)
         said.append(
-            f"A limit stopped up to {_percent(1 - least.reached_quiescence)} of the samples "
+            f"A limit stopped up to {share(1 - least.reached_quiescence)} of the samples "
             f"before they were quiescent ({least.run})."
         )
     return said
