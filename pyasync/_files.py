@@ -85,15 +85,15 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
         draft.write_bytes(content)
 
 
-def read_whole(path: str | os.PathLike[str], accepted: str, argument: str = "path") -> bytes:
+def read_whole(path: str | os.PathLike[str], accepted: str) -> bytes:
     """Read a file.
 
     Raises
     ------
     FileError
-        If it cannot be read; the message says what is `accepted` and names the path `argument`.
+        If it cannot be read; the message says what is `accepted`.
     """
     try:
-        return path_of(argument, path).read_bytes()
+        return path_of("path", path).read_bytes()
     except OSError as error:
-        raise FileError(expected(argument, f"{path} ({error.strerror})", accepted)) from error
+        raise FileError(expected("path", f"{path} ({error.strerror})", accepted)) from error

@@ -24,7 +24,7 @@ _CLOCK_ROUND, _CLOCK = 240, 2**13
 
 
 def nmnist(
-    directory: str | os.PathLike[str],
+    path: str | os.PathLike[str],
     split: Literal["train", "test"] = "train",
     *,
     dt: float = 10e-3,
@@ -32,7 +32,7 @@ def nmnist(
     binary: bool = True,
     progress: bool = False,
 ) -> tuple[SpikeBatch, npt.NDArray[np.int64]]:
-    """Read N-MNIST's own files: `directory/train/<digit>/*.bin`, `directory/test/<digit>/*.bin`.
+    """Read N-MNIST's own files: `train/<digit>/*.bin` and `test/<digit>/*.bin`.
 
     A recording shows a digit in three saccades of about 100 ms. The defaults read the first, in 10
     timesteps of 10 ms; `n_timesteps=30` reads (nearly) all. Several events of one pixel and
@@ -40,7 +40,7 @@ def nmnist(
 
     Parameters
     ----------
-    directory : path
+    path : path
         The directory that holds `train` and `test` (or `Train` and `Test`).
     split : {"train", "test"}
         Which of the two to read.
@@ -82,7 +82,7 @@ def nmnist(
     binary = flag(InputError, "binary", binary)
     ticks = ticks_of(seconds_of("dt", dt), 1e-6)
     count_of("n_timesteps", n_timesteps)
-    files = _files(path_of("directory", directory), split)
+    files = _files(path_of("path", path), split)
     check_segments(n_timesteps, len(files))
     batches = []
     with Progress(f"reading N-MNIST, {split}", len(files), "files", shown=progress) as bar:
@@ -100,22 +100,20 @@ def _files(directory: Path, split: str) -> list[Path]:
     try:
         folders = [each for each in directory.iterdir() if each.name.lower() == split]
     except OSError as error:
-        raise FileError(
-            expected("directory", f"{directory} ({error.strerror})", accepted)
-        ) from error
+        raise FileError(expected("path", f"{directory} ({error.strerror})", accepted)) from error
     found = [file for folder in folders for file in folder.glob("[0-9]/*.bin")]
     if not found:
-        raise FileError(expected("directory", f"{directory} without such files", accepted))
+        raise FileError(expected("path", f"{directory} without such files", accepted))
     return sorted(found, key=lambda file: (file.name, file.parent.name))
 
 
 def _read(files: list[Path], dt: float, ticks: Fraction, n_timesteps: int) -> SpikeBatch:
     contents = []
     for file in files:
-        contents.append(read_whole(file, "readable files", "directory"))
+        contents.append(read_whole(file, "readable files"))
         if len(contents[-1]) % 5:
             given = f"{file} of {len(contents[-1])} bytes"
-            raise FileError(expected("directory", given, "files of whole 5-byte events"))
+            raise FileError(expected("path", given, "files of whole 5-byte events"))
     sizes = [len(content) // 5 for content in contents]
     x, y, high, middle, low = np.frombuffer(b"".join(contents), np.uint8).reshape(-1, 5).T
     sample = np.repeat(np.arange(len(files)), sizes)
@@ -128,8 +126,8 @@ def _read(files: list[Path], dt: float, ticks: Fraction, n_timesteps: int) -> Sp
     if outside.any():
         at = int(np.argmax(outside))
         given = f"{files[sample[at]]} with an event at x={x[at]}, y={y[at]}"
-        raise FileError(expected("directory", given, f"x and y in 0 .. {SENSOR - 1}"))
-    when = timesteps_of("directory", t, ticks)
+        raise FileError(expected("path", given, f"x and y in 0 .. {SENSOR - 1}"))
+    when = timesteps_of("path", t, ticks)
     kept = spike & (when < n_timesteps)
     flat = ((high >> 7).astype(np.int64) * SENSOR + y) * SENSOR + x
     segment = (sample * n_timesteps + when)[kept]

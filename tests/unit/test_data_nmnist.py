@@ -95,14 +95,14 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
     good = write(tmp_path, "train", 0, "1", [(1, 1, 0, 5)])
     cut = tmp_path / "train" / "0" / "2.bin"
     cut.write_bytes(good.read_bytes() + b"\0\0")
-    with pytest.raises(FileError, match=r"^directory: got .*2\.bin of 7 bytes"):
+    with pytest.raises(FileError, match=r"^path: got .*2\.bin of 7 bytes"):
         nmnist(tmp_path)
     write(tmp_path, "train", 0, "2", [(1, 1, 0, 5), (34, 1, 0, 6)])
-    with pytest.raises(FileError, match=r"^directory: got .*2\.bin with an event at x=34, y=1"):
+    with pytest.raises(FileError, match=r"^path: got .*2\.bin with an event at x=34, y=1"):
         nmnist(tmp_path)
-    with pytest.raises(FileError, match=r"^directory: got .* without such files"):
+    with pytest.raises(FileError, match=r"^path: got .* without such files"):
         nmnist(tmp_path, "test")
-    with pytest.raises(FileError, match=r"^directory: got .*No such file"):
+    with pytest.raises(FileError, match=r"^path: got .*No such file"):
         nmnist(tmp_path / "nowhere")
 
 
