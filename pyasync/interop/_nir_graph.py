@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 import numpy as np
@@ -119,10 +118,10 @@ class Graph:
         # Left to look at: a node, the nodes between it and the end, and the maps among those.
         Left = tuple[str, tuple[str, ...], tuple[str, ...]]
         left: list[Left] = [(before, (), ()) for before in reversed(self._before[name])]
-        for looks in count():
-            if not left:
-                return
+        looks = 0
+        while left:
             before, between, maps = left.pop()
+            looks += 1
             kind = kind_of(self.nodes.get(before))
             if before == self.source or kind in NEURONS:
                 yield Way(before, maps)
@@ -134,7 +133,7 @@ class Graph:
                 given = f"an edge from {before!r}, which is not there"
                 raise NetworkError(expected("graph", given, "edges between its nodes"))
             # Where ways part and meet again, their number doubles each time.
-            if len(between) == MOST_BETWEEN or looks == MOST_LOOKS:
+            if len(between) == MOST_BETWEEN or looks > MOST_LOOKS:
                 given = f"long or many ways to {name!r}, as through {before!r}"
                 accepted = f"neurons after at most {MOST_BETWEEN} nodes, and fewer ways between"
                 raise NetworkError(expected("graph", given, accepted))

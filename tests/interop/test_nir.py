@@ -314,6 +314,21 @@ def test_what_cannot_be_run_is_named(name: str) -> None:
         from_nir(given, dt=DT)
 
 
+@pytest.mark.parametrize("limit", range(1, 20))
+def test_a_limit_on_the_ways_holds_wherever_it_is_reached(
+    limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = {f"{way}{n}": nir.Scale(np.ones(2)) for way in "uv" for n in range(3)}
+    edges = [f"{u}{n} {v}{n + 1}" for n in range(2) for u in "uv" for v in "uv"]
+    edges += ["input u0", "input v0", "u2 a output", "v2 a"]
+    given = graph({**ENDS, "a": lif(2)} | stages, ", ".join(edges))
+    assert from_nir(given, dt=DT).n_neurons == 2
+    # Some of the looks are at the input, where a way ends.
+    monkeypatch.setattr("pyasync.interop._nir_graph.MOST_LOOKS", limit)
+    with pytest.raises(pa.NetworkError, match="many ways to 'a'"):
+        from_nir(given, dt=DT)
+
+
 def test_other_arguments_are_refused_by_name(tmp_path: Path) -> None:
     good = GRAPHS["linear"]
     for wrong, says in (
