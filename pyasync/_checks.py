@@ -113,6 +113,13 @@ def entries(error: type[PyasyncError], argument: str, given: Any, accepted: str)
         raise error(expected(argument, shown(given), accepted)) from cause
 
 
+def is_masked(given: Any) -> bool:
+    """Whether `given` is a masked array."""
+    # Where numpy.ma is not imported nothing is masked, and `import pyasync` is to be quick.
+    ma = sys.modules.get("numpy.ma")
+    return ma is not None and isinstance(given, ma.MaskedArray)
+
+
 def array(
     error: type[PyasyncError],
     argument: str,
@@ -125,9 +132,7 @@ def array(
     So is what NumPy cannot read: ragged lists, and tensors that require a gradient or are not on
     the CPU.
     """
-    # Where numpy.ma is not imported nothing is masked, and `import pyasync` is to be quick.
-    ma = sys.modules.get("numpy.ma")
-    if ma is not None and isinstance(given, ma.MaskedArray):
+    if is_masked(given):
         raise error(expected(argument, "a masked array", f"{accepted}, without a mask"))
     try:
         return np.asarray(given, dtype)

@@ -13,8 +13,8 @@ import typer
 
 from pyasync import Network, SpikeBatch, Trace
 from pyasync._files import write_whole
-from pyasync.cli.options import OF_NIR, flag
-from pyasync.cli.samples import Part, kind_of, read_samples
+from pyasync.cli.options import OF_NIR, Part, flag
+from pyasync.cli.samples import kind_of, read_samples
 from pyasync.errors import InputError, TraceError, expected
 from pyasync.interop.nir import from_nir, read_graph
 

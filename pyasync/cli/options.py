@@ -130,8 +130,9 @@ InputShape: TypeAlias = Annotated[
         rich_help_panel=_DATA,
     ),
 ]
+Part: TypeAlias = Literal["train", "test"]
 Split: TypeAlias = Annotated[
-    Literal["train", "test"] | None,
+    Part | None,
     typer.Option(
         help="Which part of a directory, or of the digits.  \\[default: test]",
         rich_help_panel=_DATA,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +14,13 @@ import typer
 
 import pyasync as pa
 from pyasync._checks import integer
-from pyasync.cli.options import OF_SHAPED_SAMPLES, flag
+from pyasync.cli.options import OF_SHAPED_SAMPLES, Part, flag
 from pyasync.data.npz import LABELS, DifferentShapeError
 from pyasync.errors import FileError, InputError, expected
 from pyasync.study.presets import Preset
 
 DIGITS = "digits"
 Labels = npt.NDArray[np.int64]
-Part = Literal["train", "test"]
 
 
 def kind_of(data: str, format: str | None) -> str:

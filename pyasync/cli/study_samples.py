@@ -9,7 +9,8 @@ from typing import Any
 import typer
 
 from pyasync._optional import needed
-from pyasync.cli.samples import DIGITS, Part, read_digits, read_labelled, refuse_npz
+from pyasync.cli.options import Part
+from pyasync.cli.samples import DIGITS, read_digits, read_labelled, refuse_npz
 from pyasync.errors import InputError, expected
 from pyasync.study import Samples
 from pyasync.study.presets import Preset

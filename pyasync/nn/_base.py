@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from pyasync._checks import flag, integer, shown
+from pyasync._checks import flag, integer, is_masked, shown
 from pyasync._input import check_axes
 from pyasync.errors import InputError, expected
 from pyasync.events import SpikeBatch
@@ -27,7 +27,7 @@ from pyasync.nn._limits import (
     transforms_but_vmap,
     uncompiled,
 )
-from pyasync.nn._options import CHECKS
+from pyasync.nn._options import CHECKS, Gradient, Scope
 from pyasync.nn._plan import Plan
 from pyasync.nn._schedules import RandomSchedules, schedule_for
 from pyasync.nn._surrogates import Surrogate, atan
@@ -132,9 +132,9 @@ class AsyncModule(nn.Module):
         schedule: Schedule | RandomSchedules,
         dt: float,
         surrogate: Surrogate | None = None,
-        gradient_scope: Literal["spikes", "next_emission", "touched"] = "spikes",
+        gradient_scope: Scope = "spikes",
         detach_reset: bool = True,
-        gradient: Literal["native", "torch", "auto"] = "native",
+        gradient: Gradient = "native",
         refractory_dropout: float = 0.0,
         input_dropout: float = 0.0,
         spike_dropout: float = 0.0,
@@ -322,7 +322,7 @@ class AsyncModule(nn.Module):
                 array = x if isinstance(x, np.ndarray) else np.asarray(x)
             except (TypeError, ValueError, RuntimeError):
                 return x, None  # simulate says what is wrong with it
-            if not p or array.dtype.kind not in "biuf" or isinstance(array, np.ma.MaskedArray):
+            if not p or array.dtype.kind not in "biuf" or is_masked(array):
                 return self._by_timestep(array, network), None
             x = torch.from_numpy(
                 np.array(array, bool if array.dtype == bool else numpy_dtype(dtype))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from pyasync._checks import choice, flag, fraction, integer, seconds
 from pyasync.errors import InputError
@@ -12,8 +12,10 @@ from pyasync.nn._schedules import RandomSchedules, schedule_of
 from pyasync.nn._surrogates import Surrogate, surrogate_of
 from pyasync.schedules import Schedule
 
-SCOPES = ("spikes", "next_emission", "touched")
-GRADIENTS = ("native", "torch", "auto")
+Scope: TypeAlias = Literal["spikes", "next_emission", "touched"]
+Gradient: TypeAlias = Literal["native", "torch", "auto"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+GRADIENTS: tuple[Gradient, ...] = get_args(Gradient)
 
 if TYPE_CHECKING:
     from typing_extensions import Required, TypedDict
@@ -24,9 +26,9 @@ if TYPE_CHECKING:
         schedule: Required[Schedule | RandomSchedules]
         dt: Required[float]
         surrogate: Surrogate | None
-        gradient_scope: Literal["spikes", "next_emission", "touched"]
+        gradient_scope: Scope
         detach_reset: bool
-        gradient: Literal["native", "torch", "auto"]
+        gradient: Gradient
         refractory_dropout: float
         input_dropout: float
         spike_dropout: float

@@ -10,7 +10,7 @@ from pyasync.study.certainty import points, shows
 from pyasync.study.grid import Grid
 from pyasync.study.plan import as_trained, run_label
 from pyasync.study.study_rows import Spread, StudyRow
-from pyasync.study.study_words import headline
+from pyasync.study.study_words import asynchronous_rows, headline
 
 if TYPE_CHECKING:
     from pyasync.study.study_report import StudyReport
@@ -81,13 +81,10 @@ def robustness_table(report: StudyReport) -> Grid:
     """How accurate each recipe is under orders other than the one it was trained with."""
     lines = []
     for name in report.plan.recipes:
-        rows = [row for row in report.rows if row.trained == name]
-        others = [row for row in rows if row.schedule != "layered"]
-        own = report.row(name)
+        own, others = report.row(name), asynchronous_rows(report, name)
         if own is None or not others:
             continue
-        worst = min(others, key=lambda row: row.accuracy.mean)
-        best = max(others, key=lambda row: row.accuracy.mean)
+        worst, best = others[0], max(others, key=lambda row: row.accuracy.mean)
         lost = [
             100 * (a - b) for a, b in zip(own.accuracy.values, worst.accuracy.values, strict=True)
         ]
