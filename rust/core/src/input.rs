@@ -213,8 +213,7 @@ fn are_ascending(channels: &[u32], n_inputs: usize) -> bool {
 
 /// Appends the entries of `row` that are not zero after rounding; `indices` is a buffer.
 fn scan<E: Scan, T: Float>(row: &[E], spikes: &mut Vec<(u32, T)>, indices: &mut Vec<u32>) {
-    indices.clear();
-    E::nonzero(row, indices);
-    let values = indices.iter().map(|&k| (k, T::from_f64(row[k as usize].to_f64())));
+    let n = E::nonzero(row, indices);
+    let values = indices[..n].iter().map(|&k| (k, T::from_f64(row[k as usize].to_f64())));
     spikes.extend(values.filter(|(_, value)| *value != T::ZERO));
 }

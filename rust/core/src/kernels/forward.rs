@@ -2,7 +2,7 @@
 
 use multiversion::multiversion;
 
-use super::{LANES, for_each_set};
+use super::for_each_set;
 
 /// The operations of a run on whole rows and populations of one number type.
 pub trait ForwardKernels: Sized {
@@ -29,6 +29,8 @@ const BLOCK: usize = 64;
 /// How many neurons are compared with their thresholds at once, as long as that many are left. The search for those
 /// above ends unpredictably once per block, so fewer and larger blocks cost less.
 const MOST_LANES: usize = 64;
+/// How many of the rest are.
+const LANES: usize = 32;
 
 macro_rules! kernels {
     ($type:ident, $module:ident) => {
