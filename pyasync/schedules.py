@@ -332,9 +332,7 @@ class Custom(_Seeded):
     forward_group_size: int = 8
     seed: int | None = None
 
-    def __init__(
-        self, forward_group_size: int, pick: Pick | None = None, seed: int | None = None
-    ) -> None:
+    def __init__(self, forward_group_size: int, pick: Pick, seed: int | None = None) -> None:
         object.__setattr__(self, "forward_group_size", forward_group_size)
         object.__setattr__(self, "pick", pick)
         object.__setattr__(self, "seed", seed)
