@@ -86,7 +86,7 @@ def compare_times(
     if 2 in threads:
         scaling = ratio(seconds[by.ENGINE, 1], seconds[by.ENGINE, 2])
         rows.append(compared("1 thread / 2 threads", scaling))
-    for run in (by.TOUCHED, by.SPIKE_COST, by.LAYERED):
+    for run in (by.TOUCHED, by.SPIKE_COST, by.LAYERED, by.DENSE_INPUT):
         against = ratio(seconds[run, most], seconds[by.ENGINE, most])
         rows.append(compared(f"{run} / pyasync, {counted(most, 'thread')}", against))
     return rows

@@ -31,8 +31,8 @@ import pyasync as pa
 SNNTORCH, DENSE, REFERENCE = "snnTorch BPTT", "dense loop", "dense loop as the reference"
 ASYNCTORCH = "asynctorch"
 ENGINE, TOUCHED, SPIKE_COST = "pyasync", "pyasync, touched", "pyasync, spike cost"
-LAYERED = "pyasync, layered"
-OURS = (ENGINE, TOUCHED, SPIKE_COST, LAYERED)
+LAYERED, DENSE_INPUT = "pyasync, layered", "pyasync, dense input"
+OURS = (ENGINE, TOUCHED, SPIKE_COST, LAYERED, DENSE_INPUT)
 PEERS: tuple[str, ...] = (SNNTORCH, DENSE, REFERENCE)
 if find_spec("asynctorch") is not None:
     PEERS += (ASYNCTORCH,)
@@ -48,7 +48,8 @@ class Step:
     """One contender's training step: forward, per-timestep cross-entropy, backward, Adam.
 
     The constructor makes everything that is not timed: the model, the optimiser, the labels, and
-    the input in the contender's form (dense float for the peers, a SpikeBatch for pyasync).
+    the input in the contender's form (dense float for the peers and `DENSE_INPUT`, else a
+    SpikeBatch).
 
     Parameters
     ----------
@@ -70,7 +71,7 @@ class Step:
 
     def input(self, frames: NDArray[np.bool_]) -> Tensor | pa.SpikeBatch:
         """Spikes [T, B, n_inputs] as the contender takes them."""
-        if self.run in OURS:
+        if self.run in OURS and self.run != DENSE_INPUT:
             return pa.SpikeBatch.from_dense(frames, dt=self.workload.dt)
         return torch.from_numpy(frames).float()
 

@@ -4,7 +4,7 @@ from typing import Any, TypedDict, final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Network", "Trace", "cpu_features", "gradient", "simulate"]
+__all__ = ["Network", "Trace", "cpu_features", "gradient", "simulate", "to_events"]
 
 _U8 = npt.NDArray[np.uint8]
 _U32 = npt.NDArray[np.uint32]
@@ -112,4 +112,7 @@ def gradient(
     grad_v: npt.NDArray[Any] | None,
     options: dict[str, Any],
 ) -> _Gradient: ...
+def to_events(
+    x: Any, dtype: str, most: int, threads: int
+) -> tuple[_U32, _I64, npt.NDArray[Any] | None] | None: ...
 def cpu_features() -> list[str]: ...

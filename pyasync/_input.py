@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyasync._checks import aligned, array, integer, numbers, seconds
+from pyasync._dense import readable
 from pyasync._events import starts_of
 from pyasync._wording import counted
 from pyasync.errors import InputError, expected
@@ -82,14 +83,7 @@ def _dense(network: Network, x: npt.ArrayLike, batch_first: bool) -> npt.NDArray
         given = f"an array of shape {dense.shape}"
         raise InputError(expected("x", given, "at least one timestep and one sample"))
     dense = dense.swapaxes(0, 1) if batch_first else dense
-    if dense.dtype == np.bool_:
-        dense = dense.view(np.uint8)
-    elif dense.dtype not in (np.uint8, np.float32):
-        # Convert wide integers and long doubles directly: via float64 they would be rounded twice.
-        exact = dense.dtype.itemsize < 8 or dense.dtype == np.float64
-        with np.errstate(over="ignore"):
-            dense = dense.astype(np.float64 if exact else network.dtype)
-    return aligned(dense, dense.dtype).reshape(*dense.shape[:2], -1)
+    return readable(dense, network.dtype)
 
 
 def _accepted(network: Network, batch_first: bool) -> str:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from pyasync._checks import entries, flag, samples_of
 from pyasync._copy import ReadOnly
+from pyasync._dense import events_in
 from pyasync._events import (
     binned,
     canonical,
@@ -147,15 +148,20 @@ class SpikeBatch(ReadOnly):
         ):
             object.__setattr__(self, name, value)
 
+    @classmethod
+    def _of(cls, *parts: Any) -> SpikeBatch:
+        """A batch of parts that are canonical, as `_set` takes them."""
+        batch = object.__new__(cls)
+        batch._set(*parts)
+        return batch
+
     def _like(
         self,
         channel: npt.NDArray[np.uint32],
         offsets: npt.NDArray[np.int64],
         multiplicity: npt.NDArray[np.float64] | None,
     ) -> SpikeBatch:
-        batch = object.__new__(SpikeBatch)
-        batch._set(channel, offsets, multiplicity, self.n_timesteps, self.input_shape, self.dt)
-        return batch
+        return self._of(channel, offsets, multiplicity, self.n_timesteps, self.input_shape, self.dt)
 
     def _multiplicities(self) -> npt.NDArray[np.float64]:
         """The multiplicity of each event."""
@@ -261,23 +267,22 @@ class SpikeBatch(ReadOnly):
             order = "[B, T, *input_shape]" if batch_first else "[T, B, *input_shape]"
             accepted = f"at least three axes {order}, T and input_shape not 0"
             raise InputError(expected("x", f"shape {dense.shape}", accepted))
-        dense = dense if batch_first else dense.swapaxes(0, 1)
-        (n_samples, n_timesteps), shape = dense.shape[:2], dense.shape[2:]
-        row = n_timesteps * math.prod(shape)
-        sizes, channels, weights = [], [], []
-        # Only some samples at a time, because `reshape` copies a time-first array.
-        for at in range(0, n_samples, max(1, 2**24 // row)):
-            part = dense[at : at + max(1, 2**24 // row)].reshape(-1, math.prod(shape))
-            segment, channel = np.nonzero(part)
-            sizes.append(np.bincount(segment, minlength=part.shape[0]))
-            channels.append(channel.astype(np.uint32))
-            if dense.dtype.kind != "b":
-                weights.append(part[segment, channel].astype(np.float64))
-        offsets = starts_of(np.concatenate([np.zeros(0, np.int64), *sizes]))
-        channel = np.concatenate([np.zeros(0, np.uint32), *channels])
-        return cls(
-            channel, offsets, n_timesteps, shape, np.concatenate(weights) if weights else None, dt
-        )
+        dense = dense.swapaxes(0, 1) if batch_first else dense
+        n_timesteps, n_samples = dense.shape[:2]
+        shape = shape_of(dense.shape[2:])
+        seconds = None if dt is None else seconds_of("dt", dt)
+        batches = [
+            cls._of(
+                np.zeros(0, np.uint32), np.zeros(1, np.int64), None, n_timesteps, shape, seconds
+            )
+        ]
+        # Some samples at a time, because part of an array may have to be copied for the engine.
+        step = max(1, 2**24 // (n_timesteps * math.prod(shape)))
+        for at in range(0, n_samples, step):
+            found = events_in(dense[:, at : at + step], np.float64)
+            assert found is not None, "as many as there are"
+            batches.append(cls._of(*found, n_timesteps, shape, seconds))
+        return batches[1] if len(batches) == 2 else cls.concatenate(batches)
 
     @classmethod
     def from_events(

@@ -5,19 +5,17 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any, NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from pyasync._checks import flag, integer, is_masked, shown
-from pyasync._input import check_axes
+from pyasync._checks import flag, integer, shown
 from pyasync.errors import InputError, expected
 from pyasync.events import SpikeBatch
 from pyasync.network import Network
 from pyasync.nn._activity import watch
-from pyasync.nn._dropout import drop
 from pyasync.nn._function import Call, Spikes, TransformedSpikes
+from pyasync.nn._given import prepared, samples_of
 from pyasync.nn._limits import (
     number_type,
     numpy_dtype,
@@ -278,10 +276,19 @@ class AsyncModule(nn.Module):
         if seed is None:
             seed = int(torch.randint(2**63 - 1, (), device="cpu").item()) if self.training else 0
         seed = integer(InputError, "seed", seed)
-        given, tensor = self._input(x, plan.template, dtype, device, seed)
+        given, tensor = prepared(
+            x,
+            plan.template,
+            dtype,
+            device,
+            batch_first=self.batch_first,
+            dropout=self.input_dropout if self.training else 0.0,
+            seed=seed,
+            recorded=gradient == "native" and torch.is_grad_enabled(),
+        )
         initial_v = None
         if state is not None:
-            n_samples = _samples(tensor if given is None else given)
+            n_samples = samples_of(tensor if given is None else given)
             initial_v = _potentials(state, n_samples, plan.template.n_neurons).to(device, dtype)
         learned = plan.learned(self.dt, dtype)
         differentiable = [tensor, initial_v, *learned, *tensors]
@@ -311,38 +318,6 @@ class AsyncModule(nn.Module):
         counts = counts.transpose(0, 1) if self.batch_first else counts
         asked = [spike_counts] * return_spike_counts + [State(v)] * return_state
         return (counts, *asked) if asked else counts
-
-    def _input(
-        self, x: Any, network: Network, dtype: torch.dtype, device: torch.device, seed: int
-    ) -> tuple[SpikeBatch | npt.NDArray[Any] | None, torch.Tensor | None]:
-        """The input after dropout, as (array or SpikeBatch, None) or (None, tensor)."""
-        p = self.input_dropout if self.training else 0.0
-        if not isinstance(x, (SpikeBatch, torch.Tensor)):
-            try:
-                array = x if isinstance(x, np.ndarray) else np.asarray(x)
-            except (TypeError, ValueError, RuntimeError):
-                return x, None  # simulate says what is wrong with it
-            if not p or array.dtype.kind not in "biuf" or is_masked(array):
-                return self._by_timestep(array, network), None
-            x = torch.from_numpy(
-                np.array(array, bool if array.dtype == bool else numpy_dtype(dtype))
-            )
-        if isinstance(x, torch.Tensor):
-            if x.layout != torch.strided or x.is_complex():
-                given = f"a tensor of {x.dtype}, layout {x.layout}"
-                raise InputError(expected("x", given, "a dense real tensor, or a pa.SpikeBatch"))
-            x = x.to(device) if x.requires_grad else x
-            x = self._by_timestep(x, network)
-            x = x if x.dtype in (torch.bool, torch.uint8) else x.to(dtype)
-        x = drop(x, p, seed, dtype) if p else x
-        return (None, x) if isinstance(x, torch.Tensor) else (x, None)
-
-    def _by_timestep(self, x: Any, network: Network) -> Any:
-        """Move the axes to [T, B, ...]; an error states the shape as it was given."""
-        if not self.batch_first or x.ndim < 2:
-            return x
-        check_axes(network, x.shape, batch_first=True)
-        return x.swapaxes(0, 1)
 
     def _options(self, seed: int, sample_ids: Any) -> dict[str, Any]:
         options: dict[str, Any] = {
@@ -380,13 +355,6 @@ class AsyncModule(nn.Module):
             if getattr(self, name) != default
         ]
         return ", ".join(parts)
-
-
-def _samples(x: Any) -> int | None:
-    """Number of samples of an input; None if it is not a valid input, which is refused later."""
-    if isinstance(x, SpikeBatch):
-        return x.n_samples
-    return int(x.shape[1]) if getattr(x, "ndim", 0) > 1 else None
 
 
 def _potentials(state: Any, n_samples: int | None, n_neurons: int) -> torch.Tensor:

@@ -198,6 +198,10 @@ def test_the_guard_stops_what_does_not_end(x: Any) -> None:
         ({"x": "spikes"}, "x: got ndarray of dtype <U6"),
         ({"x": [[1.0], [1.0, 2.0]]}, "x: got list"),
         ({"x": np.ma.masked_array(np.ones((6, 5, 20)))}, "x: got a masked array"),
+        (
+            {"x": torch.eye(20)[None] * torch.inf},
+            "x: got (inf|NaN) at timestep 0, sample 0, channel",
+        ),
         ({"x": pa.SpikeBatch([0], [0, 1], 1, 3)}, "x: got a SpikeBatch of input shape"),
         ({"x": pa.SpikeBatch([0], [0, 1], 1, 20, dt=1.0)}, "dt: got 0.01; accepted: .*own 1.0"),
         ({"seed": -1}, "seed: got -1"),

@@ -203,6 +203,28 @@ def test_a_spike_batch_has_the_gradient_of_its_dense_form(
     close(gradients(model, loss_of(model, x)), gradients(model, loss_of(model, batch)), 1e-5, 1e-6)
 
 
+@pytest.mark.parametrize(("density", "dropout"), [(0.1, 0.0), (0.1, 0.3), (0.8, 0.0)])
+@pytest.mark.parametrize("form", ["bool", "uint8", "float", "array"])
+def test_no_bit_depends_on_the_form_of_the_input(
+    make: Make, form: str, density: float, dropout: float
+) -> None:
+    spikes = torch.rand(6, 5, 20, generator=torch.Generator().manual_seed(2)) < density
+    forms = {
+        "bool": spikes,
+        "uint8": spikes.to(torch.uint8),
+        "float": spikes.float(),
+        "array": spikes.double().numpy(),
+    }
+    found = []
+    for given in (forms[form], pa.SpikeBatch.from_dense(spikes.numpy())):
+        model = make(input_dropout=dropout)
+        counts = model(given, seed=3)
+        counts.square().sum().backward()
+        found.append([counts, *(each.grad for each in model.parameters())])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+    assert found[0][1].any()
+
+
 def test_no_bit_depends_on_the_number_of_threads(make: Make, x: Any) -> None:
     runs = []
     for threads in (1, 2, 3):
@@ -331,6 +353,19 @@ def test_a_change_in_place_before_the_backward_is_noticed(
     current.zero_()
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+def test_sparse_input_is_kept_as_it_was_for_the_backward(make: Make, x: Any) -> None:
+    found = []
+    for reused in (False, True):
+        model, sparse = make(), (x & x.roll(1, 2)).float()
+        counts = model(sparse, seed=0)
+        if reused:
+            sparse.fill_(1.0)
+        counts.sum().backward()
+        found.append(model[0].weight.grad)
+    assert torch.equal(*found)
+    assert found[0].any()
 
 
 def test_auto_is_native_on_the_cpu(make: Make, x: Any) -> None:

@@ -195,6 +195,13 @@ def test_dense_and_back_gives_the_same_array(x: np.ndarray[Any, Any], batch_firs
     assert batch == other
 
 
+def test_a_large_dense_array_is_read_in_parts() -> None:
+    x = np.zeros((1, 3, 2**23), np.uint8)
+    x[0, [0, 1, 2, 2], [5, 2**23 - 1, 0, 7]] = 1, 1, 1, 3
+    batch = SpikeBatch.from_dense(x)
+    assert batch == SpikeBatch([5, 2**23 - 1, 0, 7], [0, 1, 2, 4], 1, 2**23, [1, 1, 1, 3])
+
+
 @given(dense(), st.randoms())
 def test_cut_and_joined_again_is_the_same_batch(x: np.ndarray[Any, Any], random: Any) -> None:
     batch = SpikeBatch.from_dense(x)

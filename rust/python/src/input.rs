@@ -1,11 +1,44 @@
 //! Input arrays: borrowed from NumPy as they are.
 
 use numpy::ndarray::Dimension;
-use numpy::{Element, PyReadonlyArray, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3};
-use pyasync_core::{Error, Float, Input};
+use numpy::{Element, PyArray1, PyReadonlyArray, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3};
+use pyasync_core::{Error, Float, Input, InputEvents};
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
-use crate::error::to_python;
+use crate::error::{OrRaise, to_python};
+use crate::simulate::polled;
+
+/// The channel, offsets, and multiplicity (or None, if each is 1) of the non-zero entries of a dense input, the
+/// multiplicity in `dtype` ("float32" or "float64"); None if there are more than `most`.
+#[pyfunction]
+pub(crate) fn to_events<'py>(
+    x: &Bound<'py, PyAny>,
+    dtype: &str,
+    most: usize,
+    threads: usize,
+) -> PyResult<Option<Bound<'py, PyTuple>>> {
+    match dtype {
+        "float32" => search::<f32>(x, most, threads),
+        _ => search::<f64>(x, most, threads),
+    }
+}
+
+fn search<'py, T: Float + Element>(
+    x: &Bound<'py, PyAny>,
+    most: usize,
+    threads: usize,
+) -> PyResult<Option<Bound<'py, PyTuple>>> {
+    let py = x.py();
+    let arrays = Arrays::<T>::extract(x, None)?;
+    let input = arrays.input().or_raise(py)?;
+    let found = polled(py, None, |poll| input.to_events(most, threads, poll))?;
+    let converted = found.map(|InputEvents { channel, offsets, multiplicity }| {
+        let multiplicity = multiplicity.map(|each| PyArray1::from_vec(py, each));
+        (PyArray1::from_vec(py, channel), PyArray1::from_vec(py, offsets), multiplicity).into_pyobject(py)
+    });
+    converted.transpose()
+}
 
 /// Borrowed arrays of an input, kept alive while the engine reads them.
 pub(crate) struct Arrays<'py, T: Element> {

@@ -16,6 +16,8 @@ mod _core {
     #[pymodule_export]
     use crate::gradient::gradient;
     #[pymodule_export]
+    use crate::input::to_events;
+    #[pymodule_export]
     use crate::network::Network;
     #[pymodule_export]
     use crate::simulate::{cpu_features, simulate};
