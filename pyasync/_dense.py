@@ -24,7 +24,8 @@ def readable(dense: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
 
     Returns
     -------
-    array [T, B, n_inputs] of uint8, float32 or float64, C-contiguous
+    array [T, B, n_inputs] of uint8, float32 or float64
+        C-contiguous, or a view of an array [B, T, n_inputs] that is.
     """
     if dense.dtype == np.bool_:
         dense = dense.view(np.uint8)
@@ -33,7 +34,10 @@ def readable(dense: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         exact = dense.dtype.itemsize < 8 or dense.dtype == np.float64
         with np.errstate(over="ignore"):
             dense = dense.astype(np.float64 if exact else dtype)
-    return aligned(dense, dense.dtype).reshape(*dense.shape[:2], -1)
+    by_sample = dense.swapaxes(0, 1).flags
+    if not (by_sample.c_contiguous and by_sample.aligned):
+        dense = aligned(dense, dense.dtype)
+    return dense.reshape(*dense.shape[:2], -1)
 
 
 def events_in(

@@ -12,6 +12,8 @@ pub struct Input<'a, T> {
     n_samples: usize,
     n_inputs: usize,
     form: Form<'a, T>,
+    /// Whether a dense form is `[n_samples, n_timesteps, n_inputs]` instead.
+    samples_first: bool,
     initial_v: Option<&'a [T]>,
 }
 
@@ -73,7 +75,7 @@ impl<'a, T: Float> Input<'a, T> {
                 "at least one timestep and one sample, [T, B, n_inputs]",
             ));
         }
-        Ok(Self { n_timesteps, n_samples, n_inputs, form, initial_v: None })
+        Ok(Self { n_timesteps, n_samples, n_inputs, form, samples_first: false, initial_v: None })
     }
 
     /// Events, ordered by sample and then by timestep: those of sample `s` and timestep `t` are `offsets[s *
@@ -113,9 +115,16 @@ impl<'a, T: Float> Input<'a, T> {
                 n_samples: segments / n_timesteps,
                 n_inputs,
                 form: Form::Events { channel, offsets, multiplicity },
+                samples_first: false,
                 initial_v: None,
             }),
         }
+    }
+
+    /// The same input, whose dense array has the samples on the first axis and the timesteps on the second.
+    #[must_use]
+    pub fn samples_first(self) -> Self {
+        Self { samples_first: true, ..self }
     }
 
     /// The same input, with these potentials at the start of each sample, `[n_samples, n_neurons]`, instead of 0.
@@ -166,8 +175,12 @@ impl<'a, T: Float> Input<'a, T> {
         indices: &mut Vec<u32>,
     ) -> Result<(), Error> {
         spikes.clear();
-        let start = (timestep * self.n_samples + sample) * self.n_inputs;
-        let row = start..start + self.n_inputs;
+        let at = if self.samples_first {
+            sample * self.n_timesteps + timestep
+        } else {
+            timestep * self.n_samples + sample
+        };
+        let row = at * self.n_inputs..(at + 1) * self.n_inputs;
         match self.form {
             Form::F32(x) => scan(&x[row], spikes, indices),
             Form::F64(x) => scan(&x[row], spikes, indices),

@@ -173,6 +173,17 @@ mod tests {
     }
 
     #[test]
+    fn the_samples_may_be_on_the_first_axis() {
+        let (by_timestep, by_sample) = ([0.0, 1.0, 2.0, 3.0, 4.0, 0.0], [0.0, 2.0, 4.0, 1.0, 3.0, 0.0]);
+        let one = Input::<f32>::dense_f64(&by_timestep, 3, 2, 1).unwrap();
+        let other = Input::<f32>::dense_f64(&by_sample, 3, 2, 1).unwrap().samples_first();
+        let [one, other] = [one, other].map(|each| each.to_events(9, 1, &mut |_| true).unwrap().unwrap());
+        assert_eq!(one.multiplicity.as_deref(), Some(&[2.0, 4.0, 1.0, 3.0][..]));
+        assert_eq!((one.channel, one.offsets), (other.channel, other.offsets));
+        assert_eq!(one.multiplicity, other.multiplicity);
+    }
+
+    #[test]
     fn input_with_more_events_than_asked_for_is_left_dense() {
         let x = [1.0, 0.0, 1.0, 1.0];
         assert!(events(&x, (1, 2, 2), 2, 1).is_none());

@@ -79,18 +79,19 @@ impl<'py, T: Float + Element> Arrays<'py, T> {
 
     pub(crate) fn input(&self) -> Result<Input<'_, T>, Error> {
         let contiguous = "arrays were made contiguous and aligned";
+        let mut samples_first = false;
         let input = match &self.x {
             Form::F32(x) => {
                 let (t, b, n) = x.as_array().dim();
-                Input::dense_f32(x.as_slice().expect(contiguous), t, b, n)
+                Input::dense_f32(rows(x, &mut samples_first), t, b, n)
             }
             Form::F64(x) => {
                 let (t, b, n) = x.as_array().dim();
-                Input::dense_f64(x.as_slice().expect(contiguous), t, b, n)
+                Input::dense_f64(rows(x, &mut samples_first), t, b, n)
             }
             Form::U8(x) => {
                 let (t, b, n) = x.as_array().dim();
-                Input::dense_u8(x.as_slice().expect(contiguous), t, b, n)
+                Input::dense_u8(rows(x, &mut samples_first), t, b, n)
             }
             Form::Events(channel, offsets, multiplicity, n_timesteps, n_inputs) => Input::events(
                 channel.as_slice().expect(contiguous),
@@ -100,11 +101,21 @@ impl<'py, T: Float + Element> Arrays<'py, T> {
                 *n_inputs,
             ),
         }?;
+        let input = if samples_first { input.samples_first() } else { input };
         Ok(match &self.initial_v {
             Some(v) => input.with_initial_v(v.as_slice().expect(contiguous)),
             None => input,
         })
     }
+}
+
+/// The numbers of a dense `[T, B, n_inputs]` array, which lie in this order or sample by sample.
+fn rows<'a, E: Element>(x: &'a PyReadonlyArray3<'_, E>, samples_first: &mut bool) -> &'a [E] {
+    x.as_slice().unwrap_or_else(|_| {
+        *samples_first = true;
+        let by_sample = x.as_array().permuted_axes([1, 0, 2]);
+        by_sample.to_slice().expect("arrays were made contiguous, by timestep or by sample")
+    })
 }
 
 /// An array of type `T` with as many axes as `D`; anything else is refused by an error that shows its dtype.
