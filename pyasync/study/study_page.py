@@ -159,6 +159,9 @@ def _setting(report: StudyReport) -> str:
         if len(plan.seeds) > 1
         else (f"seed {plan.seeds[0]}")
     )
+    over = "over seeds and over test samples together, paired in both"
+    if len(plan.seeds) == 1:
+        over = "over test samples alone, paired"
     network = report.finished[0].network
     return (
         f"Data: {samples.name}, {counted(len(samples.train_x), 'sample')} for training and "
@@ -166,8 +169,8 @@ def _setting(report: StudyReport) -> str:
         f"{counted(samples.test_x.n_timesteps, 'timestep')} of {samples.dt * 1e3:g} ms. Network: "
         f"`{network!r}`. Each recipe was trained with {seeds}, and each network run under "
         f"{counted(len(plan.runs), 'schedule')}, once, after its last epoch. A difference counts "
-        f"as one from {SURE:g} standard errors on, over seeds and over test samples together, "
-        "paired in both, and where McNemar's test would not call it chance."
+        f"as one from {SURE:g} standard errors on, {over}, and where McNemar's test would not call "
+        "it chance."
     )
 
 

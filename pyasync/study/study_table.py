@@ -41,6 +41,11 @@ def paper_table(report: StudyReport) -> Grid:
         "density: spikes per neuron and timestep. first output, first correct: spikes fired before "
         "the first spike of any, of the correct, output neuron.",
     ]
+    if any(len(row.difference.known) == 1 for row in rows):
+        notes.append(
+            "A difference of one seed has an error over test samples alone: it may show that two "
+            "networks differ, not that two recipes do."
+        )
     return Grid(
         (
             "trained", "run", "accuracy %", "difference", "density", "spikes", "first output",

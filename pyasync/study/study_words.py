@@ -32,13 +32,15 @@ def headline(report: StudyReport) -> str:
         f"run asynchronously ({own.run}), against {percent(base.accuracy)} for "
         f"{_baseline(report)} run layered"
     )
-    by = f"{amount(gain, own.difference_error)} points"
+    alone = ", of one seed" if len(own.difference.known) == 1 else ""
+    by = f"{amount(gain, own.difference_error)} points{alone}"
     spent = (
         f"{change(own.spikes.mean, base.spikes.mean, 'spikes')} and "
         f"{change(own.latency.mean, base.latency.mean, 'before the first output')}"
     )
     if not shows(gain, own.difference_error, n_samples):
-        answer = f"No difference in accuracy that {seen(report)} can show: {reached}, with {spent}"
+        answer = f"No difference in accuracy that {_seen(own, n_samples)} can show: {reached}, "
+        answer += f"with {spent}"
     elif gain > 0:
         answer = f"{reached[0].upper()}{reached[1:]}, a gain of {by}, with {spent}"
     else:
@@ -119,12 +121,6 @@ def verdict(row: StudyRow, n_samples: int) -> str:
     return f"{points(gain, error)} points, no difference that shows"
 
 
-def seen(report: StudyReport) -> str:
-    """The numbers of seeds and of test samples, in words."""
-    seeds = len(report.of_recipe(report.plan.unlayered[0]))
-    return f"{counted(seeds, 'seed')} and {counted(len(report.samples.test_x), 'test sample')}"
-
-
 def percent(spread: Spread) -> str:
     """A fraction in per cent, with its deviation over seeds if there is one."""
     if math.isnan(spread.mean):
@@ -144,6 +140,12 @@ def change(own: float, base: float, noun: str) -> str:
     if more == 0:
         return f"as many {noun}"
     return f"{abs(more)} % {'more' if more > 0 else 'fewer'} {noun}"
+
+
+def _seen(row: StudyRow, n_samples: int) -> str:
+    """The numbers of seeds and of test samples that a row's difference is over, in words."""
+    seeds = counted(len(row.difference.known), "seed")
+    return f"{seeds} and {counted(n_samples, 'test sample')}"
 
 
 def _baseline(report: StudyReport) -> str:

@@ -105,6 +105,33 @@ def test_the_headline_claims_no_more_than_the_rows(
     assert headline(changed(report, gain, error)).split(WORST)[0] == sentence
 
 
+def test_one_seed_is_not_said_to_stand_for_others(report: StudyReport) -> None:
+    alone = toy_study(seeds=[0])
+    sure = replace(
+        alone,
+        rows=tuple(
+            replace(row, difference=Spread((0.8,)), difference_error=0.1) for row in alone.rows
+        ),
+    )
+    assert "a gain of 80.0 ± 10.0 points, of one seed, with " in headline(sure)
+    assert "of one seed" not in headline(changed(report, 0.05, 0.01))
+    warning = "A difference of one seed has an error over test samples alone: "
+    notes = [paper_table(each).notes for each in (alone, report)]
+    assert [any(note.startswith(warning) for note in each) for each in notes] == [True, False]
+    over = "standard errors on, over {}, and where McNemar's test"
+    assert over.format("test samples alone, paired") in to_markdown(alone, {})
+    both = "seeds and over test samples together, paired in both"
+    assert over.format(both) in to_markdown(report, {})
+
+
+def test_seeds_that_have_no_baseline_yet_are_not_counted() -> None:
+    whole = toy_study(recipes=dict(reversed(RECIPES.items())))
+    part = StudyReport.of(whole.samples, whole.plan, whole.energy, whole.finished[:3])
+    same = replace(part, rows=tuple(replace(row, difference=Spread((0.0,))) for row in part.rows))
+    assert [len(part.of_recipe(name)) for name in ("layered", "random")] == [1, 2]
+    assert "no difference in accuracy that 1 seed and 15 test samples can show" in headline(same)
+
+
 def test_a_network_that_never_answers_has_no_latency_to_compare(report: StudyReport) -> None:
     silent = changed(report, -0.5, 0.01, spikes=Spread((0.0,)), latency=Spread((math.nan,)))
     answer = headline(silent).split(WORST)[0]
