@@ -39,7 +39,8 @@ def paper_table(report: StudyReport) -> Grid:
         "difference: accuracy minus that of the first line, seed by seed and sample by sample, in "
         "points ± standard error; in brackets where it may be chance.",
         "density: spikes per neuron and timestep. first output, first correct: spikes fired before "
-        "the first spike of any, of the correct, output neuron.",
+        "the first spike of any, of the correct, output neuron; means over the samples that have "
+        "one.",
     ]
     if any(len(row.difference.known) == 1 for row in rows):
         notes.append(
@@ -140,6 +141,7 @@ def energy_table(report: StudyReport) -> Grid:
 def convergence_table(report: StudyReport) -> Grid:
     """How fast each recipe converges, in epochs and in seconds."""
     target = convergence_target(report)
+    compared = "the baseline's" if report.of_recipe(report.plan.baseline) else "these trainings'"
     lines = []
     for name in report.plan.recipes:
         histories = [each.history for each in report.of_recipe(name)]
@@ -176,8 +178,9 @@ def convergence_table(report: StudyReport) -> Grid:
         f"epochs to {100 * target:.1f} %", f"seconds to {100 * target:.1f} %", "never reached by",
     )  # fmt: skip
     notes = (
-        f"{100 * target:.1f} % is 99 % of the baseline's accuracy at the end. Accuracy: on the "
-        "test samples after each epoch, each network run as it is trained.",
+        f"{100 * target:.1f} % is 99 % of {compared} accuracy at the end. Accuracy: on the "
+        "test samples after each epoch, each network run as it is trained. Epochs and seconds to "
+        "it: means over the trainings that reached it.",
         "Seconds of training on the machine of this study, the engine with all its threads; "
         "without evaluation.",
     )

@@ -34,9 +34,12 @@ def headline(report: StudyReport) -> str:
     )
     alone = ", of one seed" if len(own.difference.known) == 1 else ""
     by = f"{amount(gain, own.difference_error)} points{alone}"
+    # Samples without an output spike have no latency, and may be others in the two networks.
+    all_decided = min(own.decided.mean, base.decided.mean) == 1
+    first = "before the first output" if all_decided else "before the first output, if there is one"
     spent = (
         f"{change(own.spikes.mean, base.spikes.mean, 'spikes')} and "
-        f"{change(own.latency.mean, base.latency.mean, 'before the first output')}"
+        f"{change(own.latency.mean, base.latency.mean, first)}"
     )
     if not shows(gain, own.difference_error, n_samples):
         answer = f"No difference in accuracy that {_seen(own, n_samples)} can show: {reached}, "

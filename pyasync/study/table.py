@@ -20,7 +20,7 @@ _COLUMNS = (
 _NOTES = (
     "Means per sample; ± is one standard error, of the drop that of the paired difference.",
     "first output, first correct: spikes fired before the first spike of any, of the correct,\n"
-    "output neuron.",
+    "output neuron; means over the samples that have one.",
 )
 
 

@@ -135,6 +135,7 @@ def test_the_convergence_table_shows_epochs_and_seconds_until_the_target_is_firs
         (L4, "3", "9.00 ± 2.00", "40.0 ± 10.0", "-", "-", "3 of 3"),
     )
     assert grid.notes[0].startswith("89.1 % is 99 % of the baseline's accuracy at the end.")
+    assert "Epochs and seconds to it: means over the trainings that reached it." in grid.notes[0]
 
 
 def test_before_the_baseline_is_trained_nothing_is_compared_with_it(report: StudyReport) -> None:
@@ -146,6 +147,8 @@ def test_before_the_baseline_is_trained_nothing_is_compared_with_it(report: Stud
     assert [line[-1] for line in energy_table(alone).lines] == ["-", "-"]
     # 99 % of its own 30 %.
     assert convergence_table(alone).columns[4:6] == ("epochs to 29.7 %", "seconds to 29.7 %")
+    note = convergence_table(alone).notes[0]
+    assert note.startswith("29.7 % is 99 % of these trainings' accuracy at the end.")
     assert convergence_table(alone).lines == ((L4, "3", "7.00", "30.0", "3.0", "21.0", ""),)
 
 
@@ -202,6 +205,15 @@ def test_the_headline_has_the_numbers_of_the_baseline_and_of_the_first_unlayered
         f"asynchronously ({R2}), against 80.0 ± 6.0 % for layered training run layered, a gain of "
         "13.0 ± 2.9 points, with 6 % fewer spikes and 8 % more before the first output. In its "
         f"worst order it reaches 64.0 ± 5.0 % ({L4}), that of layered training 58.0 ± 9.0 % ({L4})."
+    )
+
+
+def test_latencies_are_said_to_leave_out_samples_without_an_output(report: StudyReport) -> None:
+    over = "output neuron; means over the samples that have one."
+    assert any(note.endswith(over) for note in paper_table(report).notes)
+    some = with_rows(report, lambda row: {"decided": Spread((1.0, 0.9, 1.0))})
+    assert ", with 6 % fewer spikes and 8 % more before the first output, if there is one. In" in (
+        headline(some)
     )
 
 

@@ -343,6 +343,11 @@ def test_the_table_says_when_a_limit_stopped_samples() -> None:
     assert said not in text_table([LAYERED, other(0.1, 0.01)], 10)
 
 
+def test_the_table_says_that_latencies_leave_out_samples_without_an_output() -> None:
+    said = text_table([LAYERED, replace(other(0.1, 0.01), decided=0.75)], 10)
+    assert "output neuron; means over the samples that have one." in said
+
+
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
 def test_the_figure_is_written_in_the_format_asked_for(
     report: AuditReport, suffix: str, tmp_path: Path
