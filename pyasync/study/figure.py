@@ -85,6 +85,8 @@ def _rasters(figure: Any, report: AuditReport) -> None:
     said = f"spikes in the order of their delivery, {which}timesteps (shaded in turn)"
     figure.supxlabel(f"{said}; x: output of a wrong class", fontsize=10)
     which = f"sample {example.sample}, class {example.label}"
+    if report.rows[0].accuracy > 0:
+        which += ": the first that is right layered"
     heading(figure, f"The order of one sample's spikes ({which})")
 
 

@@ -90,7 +90,10 @@ class AuditRow:
 
 @dataclass(frozen=True)
 class Example:
-    """One sample's spikes in order of emission, under layered and under another schedule."""
+    """One sample's spikes in order of emission, under layered and under another schedule.
+
+    It is the first sample that is right under layered, or if none is, the first.
+    """
 
     sample: int
     label: int

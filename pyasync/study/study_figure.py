@@ -92,7 +92,8 @@ def schedules(figure: Any, report: StudyReport, trained: list[str]) -> None:
             axes.errorbar(
                 x,
                 [100 * row.accuracy.mean for row in own],
-                [100 * np.nan_to_num(row.accuracy.deviation) for row in own],
+                # Of one seed there is no deviation, which is not one of 0: no bar.
+                [100 * row.accuracy.deviation for row in own],
                 color=SCHEDULES[index % len(SCHEDULES)],
                 marker=_MARKERS[index % len(_MARKERS)],
                 ms=5.5, lw=1.6, capsize=2.5, label=schedule, zorder=3,

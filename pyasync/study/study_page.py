@@ -32,9 +32,10 @@ FIGURES = {
     "anytime.png": "Accuracy had every test sample been cut after so many spikes, by training and "
     "run; bands are one standard deviation over seeds, where there are several.",
     "schedules.png": "Accuracy against the forward group size F, by schedule: the network trained "
-    "layer by layer, and those trained through asynchronous execution.",
+    "layer by layer, and those trained through asynchronous execution; bars are one standard "
+    "deviation over seeds, where there are several.",
     "convergence.png": "Accuracy on the test samples after each epoch, against epochs and against "
-    "seconds of training.",
+    "seconds of training; bands are one standard deviation over seeds, where there are several.",
 }
 _CODE = re.compile(r"`([^`]*)`")
 
@@ -159,18 +160,20 @@ def _setting(report: StudyReport) -> str:
         if len(plan.seeds) > 1
         else (f"seed {plan.seeds[0]}")
     )
+    spread = "± is the standard deviation over seeds; of a difference, a gain or a loss it is "
+    spread += "the standard error. "
     over = "over seeds and over test samples together, paired in both"
     if len(plan.seeds) == 1:
-        over = "over test samples alone, paired"
+        spread, over = "± is the standard error. ", "over test samples alone, paired"
     network = report.finished[0].network
     return (
         f"Data: {samples.name}, {counted(len(samples.train_x), 'sample')} for training and "
         f"{len(samples.test_x):,} for testing, {counted(samples.n_classes, 'class', 'classes')}, "
         f"{counted(samples.test_x.n_timesteps, 'timestep')} of {samples.dt * 1e3:g} ms. Network: "
         f"`{network!r}`. Each recipe was trained with {seeds}, and each network run under "
-        f"{counted(len(plan.runs), 'schedule')}, once, after its last epoch. A difference counts "
-        f"as one from {SURE:g} standard errors on, {over}, and where McNemar's test would not call "
-        "it chance."
+        f"{counted(len(plan.runs), 'schedule')}, once, after its last epoch. {spread}A "
+        f"difference counts as one from {SURE:g} standard errors on, {over}, and where McNemar's "
+        "test would not call it chance."
     )
 
 

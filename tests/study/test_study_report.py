@@ -342,6 +342,29 @@ def test_the_figures_show_every_run_and_the_means_over_seeds(report: StudyReport
             assert line.get_ydata()[-1] == pytest.approx(100 * last)
 
 
+def test_the_report_says_what_its_errors_bars_and_bands_are(report: StudyReport) -> None:
+    many, one = (to_markdown(each, {}) for each in (report, toy_study(seeds=[0])))
+    assert (
+        "± is the standard deviation over seeds; of a difference, a gain or a loss it is the "
+        "standard error. A difference counts as one"
+    ) in many
+    assert "once, after its last epoch. ± is the standard error. A difference" in one
+    for caption in FIGURES.values():
+        assert re.search(r"; (bars|bands) are one standard deviation over seeds, where", caption)
+
+
+def test_the_figure_of_one_seed_has_no_error_bars(report: StudyReport) -> None:
+    Figure = pytest.importorskip("matplotlib.figure").Figure
+    from pyasync.study.study_figure import schedules
+
+    for each, drawn in ((report, True), (toy_study(seeds=[0]), False)):
+        figure = Figure()
+        schedules(figure, each, ["random"])
+        (axes,) = figure.axes
+        bars = [line for bars in axes.containers for line in bars.lines[2][0].get_segments()]
+        assert any(np.isfinite(bar).all() for bar in bars if len(bar)) == drawn
+
+
 def test_what_cannot_be_written_is_named(report: StudyReport, tmp_path: Path) -> None:
     with pytest.raises(pa.FileError, match=r"^path: got .*; accepted: a writable path"):
         report.save(tmp_path / "no" / "where", figures=False)

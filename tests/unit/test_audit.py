@@ -381,6 +381,16 @@ def test_the_figure_shows_every_spike_of_its_timesteps_and_every_curve(report: A
         np.testing.assert_array_equal(line.get_ydata(), 100 * accuracy)
 
 
+def test_the_figure_says_how_its_sample_was_picked(report: AuditReport) -> None:
+    Figure = pytest.importorskip("matplotlib.figure").Figure
+    never = replace(report, rows=(replace(report.rows[0], accuracy=0.0), *report.rows[1:]))
+    for each, picked in ((report, True), (never, False)):
+        figure = Figure()
+        compose(figure, each)
+        title = figure.subfigs[0].get_suptitle()
+        assert title.endswith(": the first that is right layered)") == picked
+
+
 def test_a_figure_of_a_silent_or_a_single_population_is_drawn(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     silent = audit(network(gain=1e-3), *samples(), ["fifo"], [1])
