@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 def counted(number: int, noun: str, nouns: str | None = None) -> str:
     """A number with its noun; `nouns` is the plural if it is not formed by adding s."""
@@ -11,6 +13,29 @@ def counted(number: int, noun: str, nouns: str | None = None) -> str:
 def ordered(schedule: str, forward_group_size: int | None) -> str:
     """A schedule's name, with its F if it has one."""
     return schedule if forward_group_size is None else f"{schedule}, F = {forward_group_size}"
+
+
+def changed(ratio: float, noun: str) -> str:
+    """How many more or fewer of something there are than in what they are compared with.
+
+    Parameters
+    ----------
+    ratio : float
+        Of the one number to the other; only 0 is called 100 % fewer.
+    noun : str
+    """
+    more = round(100 * (ratio - 1))
+    if more == 0:
+        return f"as many {noun}"
+    if more == -100 and ratio > 0:
+        return f"over 99 % fewer {noun}"
+    return f"{abs(more)} % {'more' if more > 0 else 'fewer'} {noun}"
+
+
+def decimals(value: float) -> int:
+    """How many decimals show a mean: none from 100 on, one from 1 on, below it two figures."""
+    size = abs(value)
+    return 0 if size >= 100 else 1 if size >= 1 or size == 0 else 1 - math.floor(math.log10(size))
 
 
 def share(fraction: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from pyasync._wording import share
+from pyasync._wording import decimals, share
 from pyasync.study.certainty import points, shows
 from pyasync.study.grid import Grid
 from pyasync.study.plan import as_trained, run_label
@@ -255,6 +255,6 @@ def _spread(spread: Spread, digits: int | None = None) -> str:
     if math.isnan(spread.mean):
         return "-"
     if digits is None:
-        digits = 0 if abs(spread.mean) >= 100 else 1
-    text = f"{spread.mean:,.{digits}f}"
+        digits = decimals(spread.mean)
+    text = f"{round(spread.mean, digits) + 0.0:,.{digits}f}"  # never "-0.0"
     return text if math.isnan(spread.deviation) else f"{text} ± {spread.deviation:,.{digits}f}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from pyasync._wording import counted
+from pyasync._wording import changed, counted, decimals
 from pyasync.study.certainty import amount, points, shows
 from pyasync.study.study_rows import Spread, StudyRow
 
@@ -77,8 +77,7 @@ def summary(report: StudyReport) -> list[str]:
                 f"{percent(same.accuracy)}; against itself run layered: {verdict(same, n_samples)}."
             )
         said.append(
-            "By the energy model a sample costs "
-            f"{1e9 * own.energy.mean:,.0f} nJ, against {1e9 * base.energy.mean:,.0f} nJ."
+            f"By the energy model a sample costs {_nanojoules(own)}, against {_nanojoules(base)}."
         )
         for name in report.plan.unlayered[1:]:
             row = report.row(name)
@@ -139,10 +138,12 @@ def change(own: float, base: float, noun: str) -> str:
         return "no output to compare"
     if base == 0:
         return f"as many {noun}" if own == 0 else f"{own:,.0f} {noun} instead of none"
-    more = round(100 * (own / base - 1))
-    if more == 0:
-        return f"as many {noun}"
-    return f"{abs(more)} % {'more' if more > 0 else 'fewer'} {noun}"
+    return changed(own / base, noun)
+
+
+def _nanojoules(row: StudyRow) -> str:
+    energy = 1e9 * row.energy.mean
+    return f"{energy:,.{decimals(energy)}f} nJ"
 
 
 def _seen(row: StudyRow, n_samples: int) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pyasync._wording import counted, share
+from pyasync._wording import changed, counted, share
 from pyasync.study.certainty import amount, points, shows
 from pyasync.study.grid import Grid
 
@@ -157,10 +157,7 @@ def _spikes(row: AuditRow, layered: AuditRow) -> str:
         return "no spikes in either"
     if layered.spikes == 0:
         return f"{_number(row.spikes)} spikes a sample instead of none"
-    change = round(100 * (row.spikes / layered.spikes - 1))
-    if change == 0:
-        return "as many spikes"
-    return f"{abs(change)} % {'more' if change > 0 else 'fewer'} spikes"
+    return changed(row.spikes / layered.spikes, "spikes")
 
 
 def _number(value: float) -> str:

@@ -174,6 +174,8 @@ def test_without_a_layered_recipe_the_first_is_compared_with_itself_run_layered(
         (150.0, 100.0, "50 % more spikes"),
         (50.0, 100.0, "50 % fewer spikes"),
         (100.2, 100.0, "as many spikes"),
+        (0.4, 100.0, "over 99 % fewer spikes"),
+        (0.0, 100.0, "100 % fewer spikes"),
         (0.0, 0.0, "as many spikes"),
         (7.0, 0.0, "7 spikes instead of none"),
         (math.nan, 100.0, "no output to compare"),

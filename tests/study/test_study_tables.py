@@ -104,6 +104,24 @@ def test_without_prices_no_energy_is_a_share_of_another(report: StudyReport) -> 
         assert line[5:] == ("0.0 ± 0.0",) * 4 + ("-",)
 
 
+def test_small_energies_are_not_shown_as_none(report: StudyReport) -> None:
+    cheap = EnergyModel(11e-16, 70e-16, 510e-16)
+    cheaper = StudyReport.of(report.samples, report.plan, cheap, report.finished)
+    # A ten thousandth of 55.0 ± 0.4, 210 ± 2, 131 ± 2 and 396 ± 5; of 419 and 441.
+    shown = ("0.0055 ± 0.0000", "0.021 ± 0.000", "0.013 ± 0.000", "0.040 ± 0.000", "0.90")
+    assert energy_table(cheaper).lines[1][5:] == shown
+    assert "costs 0.042 nJ, against 0.044 nJ." in summary(cheaper)[1]
+
+
+def test_a_loss_that_rounds_to_none_has_no_sign(report: StudyReport) -> None:
+    def even(row: StudyRow) -> dict[str, Any]:
+        right = (0.8, 0.8, 0.8) if row.schedule == "layered" else (0.8001, 0.8, 0.8002)
+        return {"accuracy": Spread(right)}
+
+    lost = [line[-1] for line in robustness_table(with_rows(report, even)).lines]
+    assert lost == ["0.0 ± 0.0"] * 3
+
+
 def test_the_robustness_table_shows_the_best_and_worst_asynchronous_runs_and_what_is_lost(
     report: StudyReport,
 ) -> None:

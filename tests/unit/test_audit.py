@@ -336,6 +336,11 @@ def test_the_headline_speaks_of_spikes_even_if_layered_has_none() -> None:
     assert headline(rows, 1000).endswith("with 200 spikes a sample instead of none.")
 
 
+def test_only_no_spikes_are_all_of_them_fewer() -> None:
+    for spikes, said in ((0.4, "with over 99 % fewer spikes."), (0.0, "with 100 % fewer spikes.")):
+        assert headline([LAYERED, other(0.2, 0.01, spikes)], 1000).endswith(said)
+
+
 def test_the_table_says_when_a_limit_stopped_samples() -> None:
     stopped = replace(other(0.1, 0.01), reached_quiescence=0.25)
     said = "A limit stopped up to 75.0 % of the samples"
