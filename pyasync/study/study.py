@@ -36,9 +36,9 @@ def study(
 
     The question is the paper's: does a network do better asynchronously if it was trained through
     asynchronous execution? The baseline is the same network trained and run layer by layer. Each
-    training is evaluated once, on the test samples, after its last epoch: no epoch, recipe or
-    schedule is chosen by its test results. The test accuracy after each epoch in the histories is
-    only used for the convergence curves.
+    training is evaluated once, on the test samples, after its last epoch: no epoch or recipe is
+    chosen by its test results, and no schedule but those that the report calls best and worst. The
+    test accuracy after each epoch in the histories is only used for the convergence curves.
 
     Parameters
     ----------

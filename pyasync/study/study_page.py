@@ -165,12 +165,13 @@ def _setting(report: StudyReport) -> str:
     over = "over seeds and over test samples together, paired in both"
     if len(plan.seeds) == 1:
         spread, over = "± is the standard error. ", "over test samples alone, paired"
-    network = report.finished[0].network
+    networks = dict.fromkeys(f"`{each.network!r}`" for each in report.finished)
     return (
         f"Data: {samples.name}, {counted(len(samples.train_x), 'sample')} for training and "
         f"{len(samples.test_x):,} for testing, {counted(samples.n_classes, 'class', 'classes')}, "
-        f"{counted(samples.test_x.n_timesteps, 'timestep')} of {samples.dt * 1e3:g} ms. Network: "
-        f"`{network!r}`. Each recipe was trained with {seeds}, and each network run under "
+        f"{counted(samples.test_x.n_timesteps, 'timestep')} of {samples.dt * 1e3:g} ms. "
+        f"{'Network' if len(networks) == 1 else 'Networks'}: {', '.join(networks)}. Each recipe "
+        f"was trained with {seeds}, and each network run under "
         f"{counted(len(plan.runs), 'schedule')}, once, after its last epoch. {spread}A "
         f"difference counts as one from {SURE:g} standard errors on, {over}, and where McNemar's "
         "test would not call it chance."
@@ -196,7 +197,8 @@ _READOUT = (
     "The decision is the output neuron with the most spikes over all timesteps of the sample; of "
     "equals the one with the lowest index; a sample without an output spike is undecided and "
     "counts as wrong. An output spike counts when it fires, not when it is emitted, and each "
-    "timestep runs until no spike is pending, so nothing is cut off. Latency is the number of "
+    "timestep runs until no spike is pending, so that nothing is cut off, unless a limit stops the "
+    "sample, which the tables' notes then say. Latency is the number of "
     "spikes that neurons of the whole network, outputs included, fired before the first output "
     "spike (first output), or before the first spike of the output neuron of the correct class "
     "(first correct), counted from the start of the sample; it is a mean over the samples that "

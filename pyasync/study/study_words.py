@@ -77,7 +77,9 @@ def summary(report: StudyReport) -> list[str]:
                 f"{percent(same.accuracy)}; against itself run layered: {verdict(same, n_samples)}."
             )
         said.append(
-            f"By the energy model a sample costs {_nanojoules(own)}, against {_nanojoules(base)}."
+            f"By the energy model a sample costs {_nanojoules(own)} in the network trained "
+            f"through asynchronous execution, run asynchronously, against {_nanojoules(base)} for "
+            f"{_baseline(report)} run layered."
         )
         for name in report.plan.unlayered[1:]:
             row = report.row(name)
