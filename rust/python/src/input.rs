@@ -111,7 +111,8 @@ impl<'py, T: Float + Element> Arrays<'py, T> {
 
 /// The numbers of a dense `[T, B, n_inputs]` array, which lie in this order or sample by sample.
 fn rows<'a, E: Element>(x: &'a PyReadonlyArray3<'_, E>, samples_first: &mut bool) -> &'a [E] {
-    x.as_slice().unwrap_or_else(|_| {
+    // Not `x.as_slice()`, which takes the order of Fortran for contiguous too.
+    x.as_array().to_slice().unwrap_or_else(|| {
         *samples_first = true;
         let by_sample = x.as_array().permuted_axes([1, 0, 2]);
         by_sample.to_slice().expect("arrays were made contiguous, by timestep or by sample")
