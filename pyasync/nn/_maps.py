@@ -14,16 +14,26 @@ from pyasync import projections
 from pyasync.errors import NetworkError, expected
 from pyasync.nn._limits import numbers
 from pyasync.nn._modules import OneToOne, Sparse, SumPool2d
+from pyasync.nn._pooling import (
+    POOLS,
+    check_after,
+    check_average,
+    check_before,
+    conv_after,
+    conv_before,
+    linear_after,
+    pair,
+)
 from pyasync.projections import Projection, Shape
 from pyasync.projections._window import same_padding
 
 Weights = tuple[torch.Tensor | None, torch.Tensor | None]
 ACCEPTED = (
-    "nn.Linear, nn.Conv1d, nn.Conv2d (alone or followed by a pooling), nn.AvgPool2d, "
-    "pa.nn.SumPool2d, pa.nn.OneToOne or pa.nn.Sparse, with nn.Flatten and nn.Identity around it"
+    "nn.Linear, nn.Conv1d, nn.Conv2d, nn.AvgPool2d, pa.nn.SumPool2d, pa.nn.OneToOne or "
+    "pa.nn.Sparse; a pooling and nn.Linear or nn.Conv2d after it; nn.Conv2d and a pooling after "
+    "it; with nn.Flatten and nn.Identity around them"
 )
 LINEAR = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.AvgPool2d, SumPool2d, OneToOne, Sparse)
-POOLS = (nn.AvgPool2d, SumPool2d)
 ADVICE: dict[type[nn.Module], str] = {
     nn.modules.dropout._DropoutNd: "the model's input_dropout, spike_dropout, refractory_dropout",
     nn.modules.batchnorm._BatchNorm: "no normalisation: there is no batch of currents",
@@ -57,20 +67,29 @@ class Map:
                 core.append(module)
             else:
                 raise NetworkError(expected("module", _name(module), _advice(module)))
-        pooled = len(core) == 2 and isinstance(core[0], nn.Conv2d) and isinstance(core[1], POOLS)
-        if not (len(core) == 1 or pooled):
+        layers = core[1:] if len(core) > 1 and isinstance(core[0], POOLS) else core
+        if len(layers) == 2 and isinstance(layers[0], nn.Conv2d) and isinstance(layers[1], POOLS):
+            layers = layers[:1]
+        if len(layers) != 1 or (
+            len(core) > 1 and not isinstance(layers[0], (nn.Conv2d, nn.Linear))
+        ):
             given = " then ".join(map(_name, core)) or "no linear map"
             raise NetworkError(expected("module", f"{given} between populations", ACCEPTED))
         if flat and not isinstance(core[0], (nn.Linear, Sparse, OneToOne)):
             given = f"nn.Flatten before {_name(core[0])}"
             raise NetworkError(expected("module", given, "a map of what is flat: nn.Linear"))
-        self.module = core[0]
-        self.pool = core[1] if pooled else None
+        self.module = layers[0]
+        self.pool_before = core[0] if core[0] is not self.module else None
+        self.pool_after = core[-1] if core[-1] is not self.module else None
         for module in core:
             _refuse_own_forward(module, LINEAR)
         refuse_hooked(self.module)
-        if self.pool is not None:
-            _check_composed(self.module, self.pool, source_shape)
+        padding = _padding(self.module) if isinstance(self.module, nn.Conv2d) else ()
+        shape = source_shape
+        if self.pool_before is not None:
+            shape = check_before(self.pool_before, self.module, padding, source_shape)
+        if self.pool_after is not None:
+            check_after(self.pool_after, self.module, padding, shape)
         self.template = self._template()
         self.output_shape = self.template.output_shape(source_shape)
 
@@ -85,8 +104,12 @@ class Map:
         if isinstance(module, OneToOne):
             return module.weight.expand(math.prod(self.source_shape)), None
         weight, bias = module.weight, getattr(module, "bias", None)
-        if self.pool is not None:
-            return _pooled(weight, bias, module.stride, self.pool)
+        if self.pool_before is not None and isinstance(module, nn.Linear):
+            weight = linear_after(self.pool_before, weight, self.source_shape)
+        elif self.pool_before is not None:
+            weight = conv_after(self.pool_before, weight, module.dilation)
+        if self.pool_after is not None:
+            weight, bias = conv_before(self.pool_after, weight, bias, self._window()[0])
         return weight, bias
 
     def projection(self) -> Projection:
@@ -130,31 +153,26 @@ class Map:
         if isinstance(module, SumPool2d):
             return projections.SumPool2d(module.kernel_size, module.stride, module.padding)
         if isinstance(module, nn.AvgPool2d):
-            _check_average(module)
+            check_average(module)
             return projections.AvgPool2d(module.kernel_size, module.stride, module.padding)
+        stride, padding, dilation = self._window()
+        if self.pool_after is not None:
+            stride = _times(stride, self.pool_after.stride)
         kind = projections.Conv1d if isinstance(module, nn.Conv1d) else projections.Conv2d
-        stride, padding = module.stride, _padding(module)
-        if self.pool is not None:
-            stride = tuple(np.multiply(stride, _pair(self.pool.stride)).tolist())
-        return kind(weight, bias, stride, padding, module.dilation, module.groups)
+        return kind(weight, bias, stride, padding, dilation, module.groups)
+
+    def _window(self) -> tuple[Any, Any, Any]:
+        """Stride, padding and dilation of the convolution, with the pooling before it if any."""
+        module: Any = self.module
+        stride, padding, pool = module.stride, _padding(module), self.pool_before
+        if pool is None:
+            return stride, padding, module.dilation
+        padding = np.add(_times(padding, pool.stride), pair(pool.padding)).tolist()
+        return _times(stride, pool.stride), tuple(padding), (1, 1)
 
 
-def _pooled(weight: torch.Tensor, bias: Any, stride: tuple[int, int], pool: Any) -> Weights:
-    """Weight and bias of one convolution equal to a convolution followed by a pooling.
-
-    The pooling's tap at `i` reads the convolution's output shifted by `i`, so it sees the input
-    shifted by `i * stride`. The joint kernel is the sum of the shifted kernels, which a transposed
-    convolution computes; its size is `(q - 1) * stride + K`, for a pooling of size `q` and a kernel
-    of size `K`.
-    """
-    size = _pair(pool.kernel_size)
-    tap = 1.0 if isinstance(pool, SumPool2d) else 1 / math.prod(size)
-    taps = weight.new_full((1, 1, *size), tap)
-    moved = weight.reshape(1, -1, *weight.shape[2:])
-    both = nn.functional.conv_transpose2d(taps, moved, stride=stride)
-    # No pooling window reaches beyond the convolution's output, so each tap adds the full bias.
-    bias = bias if bias is None else bias * (tap * math.prod(size))
-    return both.reshape(*weight.shape[:2], *both.shape[2:]), bias
+def _times(each: Any, factors: Any) -> tuple[int, ...]:
+    return tuple(np.multiply(each, pair(factors)).tolist())
 
 
 def leaves_of(modules: Sequence[nn.Module]) -> list[nn.Module]:
@@ -216,39 +234,6 @@ def _padding(module: Any) -> tuple[int, ...]:
         accepted = "as much padding on both sides: an odd kernel_size, or integers"
         raise NetworkError(expected("padding", "'same'", accepted))
     return padding
-
-
-def _check_average(pool: nn.AvgPool2d) -> None:
-    padded = any(_pair(pool.padding))
-    for name, value, accepted in (
-        ("ceil_mode", pool.ceil_mode, False),
-        ("count_include_pad", pool.count_include_pad or not padded, True),
-        ("divisor_override", pool.divisor_override, None),
-    ):
-        if value != accepted:
-            raise NetworkError(expected(f"AvgPool2d.{name}", repr(value), repr(accepted)))
-
-
-def _check_composed(conv: Any, pool: Any, source_shape: Shape) -> None:
-    if isinstance(pool, nn.AvgPool2d):
-        _check_average(pool)
-    for name, value, accepted in (
-        ("Conv2d.dilation", _pair(conv.dilation), (1, 1)),
-        ("padding of the pooling", _pair(pool.padding), (0, 0)),
-    ):
-        if value != accepted:
-            where = f"{accepted} where a pooling follows a convolution without neurons between them"
-            raise NetworkError(expected(name, value, where))
-    # Check the sizes one map at a time before building the joint kernel, which might be huge.
-    first = projections.Conv2d(
-        _array(conv.weight), None, conv.stride, _padding(conv), groups=conv.groups
-    )
-    second = projections.SumPool2d(pool.kernel_size, pool.stride)
-    second.output_shape(first.output_shape(source_shape))
-
-
-def _pair(given: Any) -> tuple[int, int]:
-    return tuple(given) if isinstance(given, (tuple, list)) else (given, given)
 
 
 def _array(tensor: torch.Tensor | None) -> Any:

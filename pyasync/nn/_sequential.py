@@ -28,9 +28,9 @@ class AsyncSequential(AsyncModule):
 
     There is one linear map before the first `LIF` and one between each two: `nn.Linear`,
     `nn.Conv1d`, `nn.Conv2d`, `nn.AvgPool2d`, `SumPool2d`, `OneToOne` or `Sparse`. `nn.Flatten`,
-    `nn.Identity` and `nn.Sequential` may be used around it. `nn.Conv2d` followed by a pooling also
-    counts as one linear map: both together run, and learn, as one convolution. The maps are read,
-    not called, so their hooks do not run.
+    `nn.Identity` and `nn.Sequential` may be used around it. A pooling right before `nn.Linear` or
+    `nn.Conv2d`, or right after `nn.Conv2d`, counts as part of that map: together they run, and
+    learn, as one. The maps are read, not called, so their hooks do not run.
 
     State is fresh on every call; nothing has to be reset.
 

@@ -32,6 +32,34 @@ MAPS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         ),
         IMAGE,
     ),
+    "average, linear": (
+        lambda: nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(40, 7)),
+        IMAGE,
+    ),
+    "overlapping padded sum, linear": (
+        lambda: nn.Sequential(
+            pa.nn.SumPool2d((3, 2), (2, 1), (1, 0)), nn.Flatten(), nn.Linear(100, 7, bias=False)
+        ),
+        IMAGE,
+    ),
+    "average, conv": (
+        lambda: nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(2, 4, (3, 2), (1, 2), groups=2)),
+        IMAGE,
+    ),
+    "overlapping padded average, dilated conv": (
+        lambda: nn.Sequential(nn.AvgPool2d(3, 2, 1), nn.Conv2d(2, 4, (2, 3), dilation=2)),
+        IMAGE,
+    ),
+    "sum, padded conv": (
+        lambda: nn.Sequential(pa.nn.SumPool2d((3, 11)), nn.Conv2d(2, 4, 3, 2, 1)),
+        IMAGE,
+    ),
+    "average, conv, sum": (
+        lambda: nn.Sequential(
+            nn.AvgPool2d(2), nn.Conv2d(2, 4, 2, stride=(2, 1)), pa.nn.SumPool2d((1, 3))
+        ),
+        IMAGE,
+    ),
     "sparse": (lambda: pa.nn.Sparse(CSR, (3, 20)), (20,)),
     "sparse, biased": (lambda: pa.nn.Sparse(CSR, (3, 20), [0.5, 0.0, -0.25]), (20,)),
     "one to one": (lambda: pa.nn.OneToOne(torch.linspace(-1, 1, 20)), (20,)),
@@ -88,7 +116,14 @@ def test_the_gradient_of_a_map_is_the_modules(name: str, gradient: str) -> None:
         ([nn.MaxPool2d(2)], IMAGE, "module: got MaxPool2d.*AvgPool2d"),
         ([nn.BatchNorm2d(2)], IMAGE, "module: got BatchNorm2d.*no normalisation"),
         ([nn.Linear(4, 3), nn.Linear(3, 2)], (4,), "module: got Linear.* then Linear"),
-        ([nn.AvgPool2d(3), nn.Conv2d(2, 2, 1)], IMAGE, "module: got AvgPool2d.* then Conv2d"),
+        ([nn.AvgPool2d(3), nn.AvgPool2d(2)], IMAGE, "module: got AvgPool2d.* then AvgPool2d"),
+        ([nn.Linear(4, 3), nn.AvgPool2d(2)], (4,), "module: got Linear.* then AvgPool2d"),
+        ([nn.AvgPool2d(2), nn.Conv2d(2, 4, 3, padding=1)], IMAGE, "Conv2d.padding: got .1, 1"),
+        ([nn.AvgPool2d(3, 2), nn.Conv2d(2, 4, 1, 1, 1)], IMAGE, "Conv2d.padding: got .1, 1"),
+        ([nn.AvgPool2d(2, padding=1), nn.Conv2d(2, 4, 1, 1, 1)], IMAGE, "Conv2d.padding: got"),
+        ([nn.AvgPool2d(2), nn.Linear(5, 3)], IMAGE, "weight: got shape .3, 5."),
+        ([nn.AvgPool2d(2), nn.Conv2d(2, 4, 9)], IMAGE, "kernel_size: got"),
+        ([nn.AvgPool2d(2, ceil_mode=True), nn.Linear(4, 3)], IMAGE, "AvgPool2d.ceil_mode"),
         ([nn.Identity()], (4,), "module: got no linear map"),
         ([nn.Conv2d(2, 4, 3, padding_mode="circular")], IMAGE, "padding_mode: got 'circular'"),
         ([nn.Conv2d(2, 4, 2, padding="same")], IMAGE, "padding: got 'same'"),
