@@ -106,3 +106,22 @@ def test_a_replay_ignores_seed_threads_and_stops() -> None:
     replayed = pa.simulate(network, x, pa.Replay(stopped.trace), seed=9, threads=3, **options)
     assert_same_results(stopped, replayed)
     assert replayed.trace == stopped.trace
+
+
+@pytest.mark.parametrize("code", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("schedule", [pa.Fifo(2), pa.Layered(), pa.FreeRunning(2)], ids=str)
+def test_a_replay_refuses_a_stop_where_nothing_was_left_to_stop(
+    schedule: pa.Schedule, code: int
+) -> None:
+    network = pa.Network.sequential([pa.Linear(np.eye(3)), pa.Linear(np.eye(3))])
+    x = np.full((2, 1, 3), 2.0)
+    trace = pa.simulate(network, x, schedule, dt=1e-3, record=True).trace
+    assert trace is not None
+    steps = trace.to_steps()
+    endings = steps.endings.copy()
+    endings["ending"][0] = code
+    altered = pa.Trace.from_steps(steps._replace(endings=endings), trace)
+    with pytest.raises(pa.ReplayError, match="in the trace the timestep was stopped, here it has"):
+        pa.simulate(network, x, pa.Replay(altered), dt=1e-3)
+    with pytest.raises(pa.TraceError, match=r"a timestep that ends by a stop that (disc|carr)"):
+        altered.validate(network)

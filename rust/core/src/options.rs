@@ -63,6 +63,16 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// How the timestep ends, as a message says it.
+    pub(crate) fn in_words(self) -> &'static str {
+        match self {
+            Self::Quiescent => "quiescent",
+            Self::Discarded(_) => "by a stop that discards pending spikes",
+            Self::Carried(_) => "by a stop that carries pending spikes over",
+            Self::Stopped(_) => "with its sample",
+        }
+    }
+
     /// The ending as a number: 0 for quiescent, then 1 to 3 for discarded, 4 to 6 for carried and 7 to 9 for stopped,
     /// in the order of the reasons.
     pub fn code(self) -> u8 {

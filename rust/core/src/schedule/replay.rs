@@ -55,11 +55,20 @@ impl Replay {
     /// that shards still have to deliver, once for each shard.
     pub(crate) fn sharded_ending(&mut self, moment: Moment, n_due: u64) -> Result<Option<Ending>, Error> {
         let Some(ending) = self.cursor.peek_ending(self.bytes()) else { return Ok(None) };
+        self.read_ending(moment, ending, n_due > 0).map(Some)
+    }
+
+    fn read_ending(&mut self, moment: Moment, ending: Ending, unfinished: bool) -> Result<Ending, Error> {
         self.read(moment, Record::TimestepEnded(ending))?;
-        if ending == Ending::Quiescent && n_due > 0 {
-            return Err(Self::differs(moment, "the timestep has ended", "spikes are on their way"));
+        match ending {
+            Ending::Quiescent if unfinished => {
+                Err(Self::differs(moment, "the timestep has ended", "it goes on"))
+            }
+            Ending::Discarded(_) | Ending::Carried(_) if !unfinished => {
+                Err(Self::differs(moment, "the timestep was stopped", "it has ended"))
+            }
+            _ => Ok(ending),
         }
-        Ok(Some(ending))
     }
 
     pub(crate) fn differs(moment: Moment, trace: &str, run: &str) -> Error {
@@ -174,11 +183,7 @@ impl<T: Float> Schedule<T> for Replay {
 
     fn recorded_ending(&mut self, moment: Moment, unfinished: bool) -> Result<Option<Ending>, Error> {
         let Some(ending) = self.cursor.peek_ending(self.bytes()) else { return Ok(None) };
-        self.read(moment, Record::TimestepEnded(ending))?;
-        if ending == Ending::Quiescent && unfinished {
-            return Err(Self::differs(moment, "the timestep has ended", "it goes on"));
-        }
-        Ok(Some(ending))
+        self.read_ending(moment, ending, unfinished).map(Some)
     }
 
     fn recorded_fates(&self) -> &[u8] {

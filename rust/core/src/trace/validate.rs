@@ -320,7 +320,8 @@ impl<'a, T: Float> Check<'a, T> {
         if !holds {
             return Err((
                 format!(
-                    "a timestep that ends {ending:?} after {steps} steps with {} spikes pending",
+                    "a timestep that ends {} after {steps} steps, with {} spikes pending",
+                    ending.in_words(),
                     self.pending.len()
                 ),
                 "an ending that fits".into(),
