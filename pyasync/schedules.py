@@ -376,7 +376,9 @@ class FreeRunning(Schedule):
     forward_group_size : int
         F: the most waiting spikes that a shard delivers together.
     shards : int, optional
-        Number of shards, 1 to 64; if not given, as many as threads work on a sample.
+        Number of shards, 1 to 64; if not given, as many as threads work on a sample. Where few
+        shards each hold whole populations of a chain, no orders mix, and every run is that of
+        `Fifo`; more shards divide populations, as many small cores do.
     parallel : {"auto", "samples", "shards"}
         "auto": each sample runs on as many threads as suit the size of the network, while the other
         threads run other samples. "samples": each sample runs on one thread. "shards": all threads
