@@ -27,6 +27,8 @@ from pyasync.projections import (
 from pyasync.projections._window import same_padding
 
 Vector = npt.NDArray[Any]
+#: A matrix with at least this fraction of non-zero entries runs faster as a dense one.
+DENSE = 0.5
 WHY = "maps that follow each other become one with it"
 
 
@@ -59,8 +61,8 @@ def projection(
     """Combine a sequence of maps into one projection, with one bias per target neuron.
 
     A single map stays what it is if its output has the target's shape, and a convolution followed
-    by poolings without padding stays a convolution. Everything else becomes a sparse matrix, the
-    product of the maps.
+    by poolings without padding stays a convolution. Everything else becomes the product of the
+    maps: a sparse matrix, or a dense one if it has few zeros, as behind a linear map.
     """
     core, shapes, source = [], [], shape
     for node in nodes:
@@ -82,6 +84,8 @@ def projection(
     dtype = np.result_type(np.float32, *map(_dtype, core))
     product = product.tocsr()
     product.sum_duplicates()
+    if product.nnz > DENSE * math.prod(product.shape):
+        return Linear(product.toarray().astype(dtype), bias)
     return Sparse(product.astype(dtype), bias=bias)
 
 

@@ -136,6 +136,16 @@ def test_a_convolution_and_the_pooling_behind_it_share_their_weights() -> None:
     assert (link.projection.weight.shape, link.projection.stride) == ((3, 2, 4, 4), (2, 2))
 
 
+def test_a_pooling_and_the_linear_map_behind_it_are_one_linear_map() -> None:
+    maps = pool(nir.AvgPool2d, 2), nir.Flatten({"input": np.array([2, 4, 3])}, 0, -1)
+    both = chain((2, 8, 6), *maps, nir.Linear(normal(5, 24)), lif(5))
+    (link,) = from_nir(both, dt=DT).projections
+    assert isinstance(link.projection, pa.Linear)
+    weight = both.nodes["n2"].weight.reshape(5, 2, 4, 1, 3, 1) / 4
+    whole = np.broadcast_to(weight, (5, 2, 4, 2, 3, 2)).reshape(5, 96)
+    np.testing.assert_allclose(link.projection.weight, whole, rtol=1e-6)
+
+
 def test_single_maps_stay_what_they_are() -> None:
     kinds = {
         "linear": pa.Linear,
