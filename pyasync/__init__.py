@@ -22,7 +22,7 @@ from pyasync.errors import (
 )
 from pyasync.events import SpikeBatch
 from pyasync.network import Connection, Network, Population
-from pyasync.neurons import LIF
+from pyasync.neurons import LIF, time_constant
 from pyasync.projections import (
     AvgPool2d,
     Conv1d,
@@ -98,6 +98,7 @@ __all__ = [
     "simulate",
     "simulate_stream",
     "study",
+    "time_constant",
 ]
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from pyasync._checks import choice, integer, numbers
+from pyasync._checks import choice, integer, numbers, seconds
 from pyasync._copy import ReadOnly
 from pyasync.errors import NetworkError, expected
 
@@ -105,3 +105,43 @@ class LIF(ReadOnly):
         """The parameters that are not arrays, in JSON-compatible form."""
         names = ("reset", "refractory", "sync_threshold")
         return {name: getattr(self, name) for name in names}
+
+
+def time_constant(beta: npt.ArrayLike, dt: float) -> Any:
+    """Convert decay factors, as other frameworks have them, into `tau_mem`: `-dt / log(beta)`.
+
+    Parameters
+    ----------
+    beta : float or array
+        What is left of a potential after a timestep, 0 to 1.
+    dt : float
+        Length of a timestep in seconds.
+
+    Returns
+    -------
+    float or array of float64
+        Time constants in seconds: infinity for a `beta` of 1, and for a `beta` of 0 a thousandth of
+        `dt`, after which nothing is left in float64 either.
+
+    Raises
+    ------
+    NetworkError
+        If `beta` is not from 0 to 1, or `dt` not a length of time.
+
+    Examples
+    --------
+    >>> import pyasync as pa
+    >>> leaky = pa.LIF(tau_mem=pa.time_constant(0.9, dt=1e-3))
+    >>> round(leaky.tau_mem, 6)
+    0.009491
+    >>> pa.time_constant([0.0, 0.5, 1.0], dt=1e-3).round(6).tolist()
+    [1e-06, 0.001443, inf]
+    """
+    factors = numbers(NetworkError, "beta", beta, "a number or an array", np.float64)
+    dt = seconds(NetworkError, "dt", dt)
+    outside = factors[~((factors >= 0) & (factors <= 1))]
+    if outside.size:
+        raise NetworkError(expected("beta", outside[0], "numbers from 0 to 1"))
+    with np.errstate(divide="ignore"):
+        tau_mem = np.maximum(dt / np.abs(np.log(factors)), dt / 1000)
+    return tau_mem if tau_mem.ndim else tau_mem.item()

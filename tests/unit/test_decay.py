@@ -52,3 +52,26 @@ def test_neurons_are_in_the_order_of_their_ids() -> None:
     network.add("a", (2, 1), pa.LIF(tau_mem=[[0.1], [0.2]]))
     network.add("b", 2, pa.LIF(tau_mem=0.4))
     assert np.allclose(network.decay(0.1), np.exp([-1, -0.5, -0.25, -0.25]), rtol=1e-15)
+
+
+@given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=8), SECONDS)
+def test_a_time_constant_gives_its_decay_factor_back(betas: list[float], dt: float) -> None:
+    tau_mem = pa.time_constant(betas, dt)
+    np.testing.assert_allclose(decay(tau_mem, dt, "float64"), betas, rtol=1e-12, atol=1e-300)
+    edge = decay(pa.time_constant([0.0, 1.0], dt), dt, "float64")
+    assert edge.tolist() == [0.0, 1.0]
+    assert pa.time_constant(betas[0], dt) == tau_mem[0]
+
+
+@pytest.mark.parametrize(
+    ("beta", "dt", "says"),
+    [
+        (1.5, 1e-3, "beta: got 1.5; accepted: numbers from 0 to 1"),
+        ([0.5, np.nan], 1e-3, "beta: got nan"),
+        ("0.9", 1e-3, "beta: got an array of <U3"),
+        (0.9, 0.0, "dt: got 0.0"),
+    ],
+)
+def test_what_is_no_decay_factor_is_named(beta: object, dt: float, says: str) -> None:
+    with pytest.raises(pa.NetworkError, match=f"^{says}"):
+        pa.time_constant(beta, dt)
