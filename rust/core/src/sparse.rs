@@ -34,7 +34,6 @@ struct Part<T> {
 }
 
 /// What the threads of a search share.
-#[derive(Default)]
 struct Search {
     next: AtomicUsize,
     done: AtomicUsize,
@@ -54,7 +53,9 @@ impl<T: Float> Input<'_, T> {
     ) -> Result<Option<InputEvents<T>>, Error> {
         let entries = self.n_samples().saturating_mul(self.n_timesteps()).saturating_mul(self.n_inputs());
         let threads = threads.min(entries / WORTH_A_THREAD + 1).min(MOST_THREADS);
-        let search = Search { most, ..Search::default() };
+        let zero = || AtomicUsize::new(0);
+        let (next, done, found) = (zero(), zero(), zero());
+        let search = Search { next, done, found, most, ended: AtomicBool::new(false) };
         let work = |watch: &mut Watch<'_>| self.search(&search, watch);
         let results = on_threads(threads, Caller::Works, &work, &search.done, progress)?;
         let (mut parts, mut errors) = (Vec::new(), Vec::new());
