@@ -285,6 +285,7 @@ class AsyncModule(nn.Module):
             dropout=self.input_dropout if self.training else 0.0,
             seed=seed,
             recorded=gradient == "native" and torch.is_grad_enabled(),
+            threads=self.threads,
         )
         initial_v = None
         if state is not None:

@@ -32,6 +32,7 @@ def prepared(
     dropout: float,
     seed: int,
     recorded: bool,
+    threads: int | None,
 ) -> tuple[SpikeBatch | npt.NDArray[Any] | None, torch.Tensor | None]:
     """The input after dropout, as (array or SpikeBatch, None) or (None, tensor).
 
@@ -54,7 +55,7 @@ def prepared(
         if x.dtype.kind not in "biuf" or is_masked(x):
             return x, None
     if dropout or recorded:
-        x = _as_events(x, network, dtype)
+        x = _as_events(x, network, dtype, threads)
     if dropout:
         x = drop(x, dropout, seed, dtype)
     return (None, x) if isinstance(x, torch.Tensor) else (x, None)
@@ -76,7 +77,10 @@ def _by_timestep(x: Any, network: Network, batch_first: bool) -> Any:
 
 
 def _as_events(
-    x: SpikeBatch | npt.NDArray[Any] | torch.Tensor, network: Network, dtype: torch.dtype
+    x: SpikeBatch | npt.NDArray[Any] | torch.Tensor,
+    network: Network,
+    dtype: torch.dtype,
+    threads: int | None,
 ) -> SpikeBatch | npt.NDArray[Any] | torch.Tensor:
     """The non-zero entries of `x`; `x` itself if they are many, get a gradient or are elsewhere."""
     if isinstance(x, SpikeBatch):
@@ -87,5 +91,5 @@ def _as_events(
     if 0 in x.shape:
         return x  # simulate refuses it
     dense = numbers(x) if isinstance(x, torch.Tensor) else x
-    found = events_in(dense, numpy_dtype(dtype), int(SPARSE * dense.size))
+    found = events_in(dense, numpy_dtype(dtype), int(SPARSE * dense.size), threads)
     return x if found is None else SpikeBatch._of(*found, x.shape[0], tuple(x.shape[2:]), None)
