@@ -38,11 +38,13 @@ def to_nir(
     dt: float,
     target_dt: float | None = None,
     integration: Literal["euler", "exponential"] = "euler",
+    reset: Literal["zero", "subtract", "none"] = "zero",
 ) -> nir.NIRGraph:
     """Build the NIR graph of a network, for frameworks and chips that read NIR.
 
     A framework that integrates NIR's equations in timesteps of `target_dt` seconds, as
-    `integration` says, and resets to 0 does what the network does layer by layer with `dt`.
+    `integration` says, and resets as `reset` says does what the network does layer by layer with
+    `dt`.
     `from_nir` restores the network; the graph's metadata hold the order of the populations and
     their refractoriness. Populations become `LIF` nodes of the same names (`IF` if none of their
     neurons leaks), and projections become maps, with a `Flatten` where shapes require it. nir's own
@@ -59,6 +61,9 @@ def to_nir(
         them for 1e-4. None: `dt`.
     integration : {"euler", "exponential"}
         How the framework discretises the differential equation, as in `from_nir`.
+    reset : {"zero", "subtract", "none"}
+        What firing does to a potential, in the framework as in every population here. No graph says
+        it, since NIR can only express "zero": whoever reads the graph has to be told.
 
     Returns
     -------
@@ -70,9 +75,10 @@ def to_nir(
     MissingDependencyError
         If `nir` is missing.
     NetworkError
-        If NIR cannot express what the network does: a reset other than to zero, a `sync_threshold`,
+        If NIR cannot express what the network does: a reset other than `reset`, a `sync_threshold`,
         a population in which only some neurons leak, a convolution or pooling whose source
-        population is the target of a flat map, a large sparse map, or a name with a slash.
+        population is the target of a flat map, a large sparse map, or a name with a slash; or if an
+        argument is not as described.
 
     Examples
     --------
@@ -86,6 +92,7 @@ def to_nir(
     """
     check_network(NetworkError, network)
     choice(NetworkError, "integration", integration, ("euler", "exponential"))
+    choice(NetworkError, "reset", reset, ("zero", "subtract", "none"))
     dt = seconds(NetworkError, "dt", dt)
     target_dt = dt if target_dt is None else target_dt
     step = seconds(NetworkError, "target_dt", target_dt)
@@ -106,7 +113,7 @@ def to_nir(
 
     for population in network.populations:
         shape = shapes[population.name][1]
-        nodes[population.name] = _neurons(nir, population, shape, dt, step, integration)
+        nodes[population.name] = _neurons(nir, population, shape, dt, step, integration, reset)
     for link in network.projections:
         name = f"{link.source}_to_{link.target}"
         made = _maps(nir, name, link.projection, shapes[link.source], shapes[link.target][1])
@@ -137,15 +144,25 @@ def _shapes(network: Network) -> dict[str, tuple[Shape, Shape]]:
 
 
 def _neurons(
-    nir: Any, population: Population, shape: Shape, dt: float, step: float, integration: str
+    nir: Any,
+    population: Population,
+    shape: Shape,
+    dt: float,
+    step: float,
+    integration: str,
+    reset: str,
 ) -> Any:
     """The node of a population, whose input has factor 1 with timesteps of `step` seconds."""
     neuron, name = population.neuron, population.name
-    for parameter, possible in (("reset", "zero"), ("sync_threshold", 0)):
+    only_zero = "as NIR has; for a framework that resets otherwise, say so with reset"
+    for parameter, possible, why in (
+        ("reset", reset, only_zero if reset == "zero" else "as reset says"),
+        ("sync_threshold", 0, "as NIR has"),
+    ):
         given = getattr(neuron, parameter)
         if given != possible:
             what = f"{name!r} with {parameter} = {given!r}"
-            raise NetworkError(expected("network", what, f"{parameter} = {possible!r}, as NIR has"))
+            raise NetworkError(expected("network", what, f"{parameter} = {possible!r}, {why}"))
     if "/" in name:
         raise NetworkError(expected("network", f"the name {name!r}", "names without a slash"))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nir_graphs import DT, GRAPHS, Equations, nir, torch
+from nir_graphs import DT, GRAPHS, Equations, nir, normal, torch
 
 import pyasync as pa
 from pyasync.interop import from_nir, to_nir
@@ -135,6 +135,37 @@ def test_refractoriness_comes_back_unless_another_is_asked_for(tmp_path: Path) -
         assert {p.neuron.refractory for p in back.populations} == {"timestep"}
 
 
+@pytest.mark.parametrize("integration", ["euler", "exponential"])
+@pytest.mark.parametrize("reset", ["subtract", "none"])
+def test_a_graph_is_written_for_a_framework_that_resets_as_the_network(
+    reset: Any, integration: Any
+) -> None:
+    neurons = pa.LIF(tau_mem=5e-3, v_threshold=0.3, reset=reset)
+    weights = [normal(6, 5), normal(4, 6)]
+    ours = pa.Network.sequential([pa.Linear(weight) for weight in weights], neurons)
+    graph = to_nir(ours, dt=DT, integration=integration, reset=reset)
+    x = spikes((5,))
+    counts = pa.simulate(ours, x, pa.Layered(), dt=DT).counts
+    assert 0 < counts.mean() < 1
+    np.testing.assert_array_equal(Equations(graph, integration, reset).run(x), counts)
+    back = from_nir(graph, dt=DT, integration=integration, reset=reset)
+    assert {p.neuron.reset for p in back.populations} == {reset}
+    np.testing.assert_array_equal(pa.simulate(back, x, pa.Layered(), dt=DT).counts, counts)
+
+
+def test_every_population_has_to_reset_as_the_graph_is_written_for() -> None:
+    ours = pa.Network.sequential([pa.Linear(np.eye(2))] * 2, [pa.LIF(reset="subtract"), pa.LIF()])
+    for reset, says in (
+        (
+            "zero",
+            "'1' with reset = 'subtract'; accepted: reset = 'zero', as NIR has; ",
+        ),
+        ("subtract", "'2' with reset = 'zero'; accepted: reset = 'subtract', as reset says"),
+    ):
+        with pytest.raises(pa.NetworkError, match=f"^network: got {says}"):
+            to_nir(ours, dt=DT, reset=reset)
+
+
 def test_integrators_add_their_input_whole_in_the_timestep_they_are_written_for() -> None:
     ours = built(pa.LIF(tau_mem=np.inf))
     graph = to_nir(ours, dt=DT, target_dt=1e-4)
@@ -239,6 +270,7 @@ def test_other_arguments_are_refused_by_name() -> None:
         ({"dt": np.nan}, "^dt: got nan"),
         ({"target_dt": 0}, "^target_dt: got 0"),
         ({"integration": "midpoint"}, "^integration: got 'midpoint'"),
+        ({"reset": "half"}, "^reset: got 'half'"),
     ):
         with pytest.raises(pa.NetworkError, match=says):
             to_nir(built(), **{"dt": DT, **wrong})
