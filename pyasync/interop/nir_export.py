@@ -190,7 +190,11 @@ def _maps(
     shape, given = source
 
     def flat(shape: Shape) -> list[Any]:
-        return [] if len(shape) == 1 else [nir.Flatten({"input": np.array(shape)}, 0, -1)]
+        if len(shape) == 1:
+            return []
+        # Counted from the last axis: snnTorch and Norse take a count from the first to include the
+        # batch's, which no graph has.
+        return [nir.Flatten({"input": np.array(shape)}, -len(shape), -1)]
 
     if isinstance(projection, OneToOne):
         scale = np.broadcast_to(projection.weight, (math.prod(shape),)).reshape(wanted)

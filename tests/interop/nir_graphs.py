@@ -113,7 +113,7 @@ class Equations:
         if kind == "Scale":
             return x * own("scale")
         if kind == "Flatten":
-            return x.flatten(1 + node.start_dim)
+            return x.flatten(node.start_dim + (node.start_dim >= 0))
         if kind.startswith("Conv"):
             run = functional.conv1d if kind == "Conv1d" else functional.conv2d
             padding = node.padding

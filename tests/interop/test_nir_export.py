@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -195,14 +196,8 @@ def test_populations_behind_flat_maps_are_flat_there() -> None:
     np.testing.assert_array_equal(pa.simulate(back, x, pa.Layered(), dt=DT).counts, counts)
 
 
-def test_a_trained_model_fires_in_snntorch_as_it_does_layer_by_layer() -> None:
-    pytest.importorskip("nirtorch")
-    pytest.importorskip("snntorch")
-    from snntorch import utils
-    from snntorch.import_nir import import_from_nir
-
-    torch.manual_seed(0)
-    model = pa.nn.AsyncSequential(
+def linear() -> pa.nn.AsyncSequential:
+    return pa.nn.AsyncSequential(
         torch.nn.Linear(12, 20),
         pa.nn.LIF(v_threshold=0.3, tau_mem=20e-3),
         torch.nn.Linear(20, 4),
@@ -210,7 +205,33 @@ def test_a_trained_model_fires_in_snntorch_as_it_does_layer_by_layer() -> None:
         schedule=pa.Random(4),
         dt=10e-3,
     )
-    x = (torch.rand(30, 8, 12) < 0.3).float()
+
+
+def convolutional() -> pa.nn.AsyncSequential:
+    return pa.nn.AsyncSequential(
+        torch.nn.Conv2d(1, 3, 3),
+        pa.nn.LIF(v_threshold=0.3, tau_mem=20e-3),
+        torch.nn.Flatten(),
+        torch.nn.Linear(48, 4),
+        pa.nn.LIF(v_threshold=0.2, tau_mem=50e-3),
+        input_shape=(1, 6, 6),
+        schedule=pa.Random(4),
+        dt=10e-3,
+    )
+
+
+@pytest.mark.parametrize("made", [linear, convolutional])
+def test_a_trained_model_fires_in_snntorch_as_it_does_layer_by_layer(
+    made: Callable[[], pa.nn.AsyncSequential],
+) -> None:
+    pytest.importorskip("nirtorch")
+    pytest.importorskip("snntorch")
+    from snntorch import utils
+    from snntorch.import_nir import import_from_nir
+
+    torch.manual_seed(0)
+    model = made()
+    x = (torch.rand(30, 8, *model.network().input_shape) < 0.3).float()
     pa.nn.functional.rate_cross_entropy(model(x), torch.arange(8) % 4).backward()
     torch.optim.Adam(model.parameters(), 0.05).step()
     ours = pa.simulate(model.network(), x.numpy(), pa.Layered(), dt=10e-3).counts
