@@ -36,7 +36,11 @@ ACCEPTED = (
 LINEAR = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.AvgPool2d, SumPool2d, OneToOne, Sparse)
 ADVICE: dict[type[nn.Module], str] = {
     nn.modules.dropout._DropoutNd: "the model's input_dropout, spike_dropout, refractory_dropout",
-    nn.modules.batchnorm._BatchNorm: "no normalisation: there is no batch of currents",
+    nn.modules.batchnorm._BatchNorm: (
+        "no normalisation, since there is no batch of currents; a trained one, in evaluation mode, "
+        "folded into the map before it by torch.nn.utils.fusion: fuse_conv_bn_eval or "
+        "fuse_linear_bn_eval"
+    ),
     nn.MaxPool2d: "a linear map: nn.AvgPool2d or pa.nn.SumPool2d",
 }
 

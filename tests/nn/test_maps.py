@@ -114,7 +114,12 @@ def test_the_gradient_of_a_map_is_the_modules(name: str, gradient: str) -> None:
         ([nn.ReLU()], (4,), "module: got ReLU.*accepted: nn.Linear"),
         ([nn.Dropout(0.2)], (4,), "module: got Dropout.*accepted: the model's input_dropout"),
         ([nn.MaxPool2d(2)], IMAGE, "module: got MaxPool2d.*AvgPool2d"),
-        ([nn.BatchNorm2d(2)], IMAGE, "module: got BatchNorm2d.*no normalisation"),
+        ([nn.BatchNorm2d(2)], IMAGE, "module: got BatchNorm2d.*fuse_conv_bn_eval"),
+        (
+            [nn.Linear(4, 3), nn.BatchNorm1d(3)],
+            (4,),
+            "module: got BatchNorm1d.*fuse_linear_bn_eval",
+        ),
         ([nn.Linear(4, 3), nn.Linear(3, 2)], (4,), "module: got Linear.* then Linear"),
         ([nn.AvgPool2d(3), nn.AvgPool2d(2)], IMAGE, "module: got AvgPool2d.* then AvgPool2d"),
         ([nn.Linear(4, 3), nn.AvgPool2d(2)], (4,), "module: got Linear.* then AvgPool2d"),
