@@ -10,8 +10,10 @@ def counted(number: int, noun: str, nouns: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
 
 
-def ordered(schedule: str, forward_group_size: int | None) -> str:
-    """A schedule's name, with its F if it has one."""
+def ordered(schedule: str, forward_group_size: int | None, pick: str | None = None) -> str:
+    """A schedule's name, with its F and the name of its function if it has them."""
+    if pick is not None:
+        schedule = schedule.replace("custom", f"custom {pick}", 1)
     return schedule if forward_group_size is None else f"{schedule}, F = {forward_group_size}"
 
 

@@ -148,13 +148,13 @@ def _anytime(figure: Any, report: AuditReport) -> None:
     from matplotlib.ticker import LogLocator, ScalarFormatter
 
     axes = figure.subplots()
-    names = list(dict.fromkeys(row.schedule for row in report.rows[1:]))
+    names = list(dict.fromkeys(row.kind for row in report.rows[1:]))
     sizes = sorted({row.forward_group_size or 0 for row in report.rows[1:]})
     for row, accuracy in zip(report.rows, report.anytime_accuracy, strict=True):
         how: dict[str, Any] = {"color": INK, "lw": 3.2, "zorder": 2}
         if row is not report.rows[0]:
             dashes = _DASHES[sizes.index(row.forward_group_size or 0) % len(_DASHES)]
-            colour = SCHEDULES[names.index(row.schedule) % len(SCHEDULES)]
+            colour = SCHEDULES[names.index(row.kind) % len(SCHEDULES)]
             how = {"color": colour, "ls": dashes, "lw": 1.7, "zorder": 3}
         label = f"{row.run}: {100 * row.accuracy:.1f} %"
         axes.plot(report.anytime_spikes, 100 * accuracy, label=label, **how)

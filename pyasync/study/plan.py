@@ -232,6 +232,22 @@ def kind_label(schedule: Schedule) -> str:
     return ", ".join([schedule.name, *said])
 
 
+def pick_name(schedule: Schedule) -> str | None:
+    """The name of a custom schedule's function, if it has one of its own.
+
+    Examples
+    --------
+    >>> import pyasync as pa
+    >>> from pyasync.study.plan import pick_name
+    >>> def oldest(pending, n, rng):
+    ...     return range(n)
+    >>> pick_name(pa.Custom(1, oldest)), pick_name(pa.Fifo(1))
+    ('oldest', None)
+    """
+    name = getattr(getattr(schedule, "pick", None), "__name__", None)
+    return name if isinstance(name, str) and name != "<lambda>" else None
+
+
 def run_label(schedule: Schedule) -> str:
     """A schedule and its F, for display.
 
@@ -242,7 +258,8 @@ def run_label(schedule: Schedule) -> str:
     >>> run_label(pa.Random(8)), run_label(pa.Layered())
     ('random, F = 8', 'layered')
     """
-    return ordered(kind_label(schedule), getattr(schedule, "forward_group_size", None))
+    size = getattr(schedule, "forward_group_size", None)
+    return ordered(kind_label(schedule), size, pick_name(schedule))
 
 
 def recipe_title(name: str, recipe: Recipe) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,8 @@ class AuditRow:
         How often the samples were run. All values but the next three are those of the first run.
     accuracy_spread, spikes_spread, latency_spread : float
         Standard deviation over the runs of the mean over samples; 0 with one run.
+    pick : str or None
+        The name of a custom schedule's function, if it has one.
 
     Examples
     --------
@@ -81,11 +83,17 @@ class AuditRow:
     accuracy_spread: float = 0.0
     spikes_spread: float = 0.0
     latency_spread: float = 0.0
+    pick: str | None = None
 
     @property
     def run(self) -> str:
-        """The schedule and its F, for display."""
-        return ordered(self.schedule, self.forward_group_size)
+        """The schedule, with the name of its function, and its F, for display."""
+        return ordered(self.schedule, self.forward_group_size, self.pick)
+
+    @property
+    def kind(self) -> str:
+        """The schedule, with the name of its function but without its F, for display."""
+        return ordered(self.schedule, None, self.pick)
 
 
 @dataclass(frozen=True)
@@ -164,7 +172,9 @@ class AuditReport:
         return text_table(self.rows, self.n_samples)
 
     def to_structured(self) -> npt.NDArray[Any]:
-        """Return the rows as a structured array, one field per attribute (F is 0 under layered).
+        """Return the rows as a structured array, one field per attribute.
+
+        F is 0 under layered, and an absent `pick` is empty.
 
         Examples
         --------
@@ -175,9 +185,14 @@ class AuditReport:
         >>> report.to_structured()[["schedule", "forward_group_size", "accuracy"]].tolist()
         [('layered', 0, 1.0), ('fifo', 4, 1.0)]
         """
-        kinds = {"schedule": "U64", "forward_group_size": np.int64, "runs": np.int64}
+        kinds = {"schedule": "U64", "forward_group_size": np.int64, "runs": np.int64, "pick": "U64"}
         names = list(AuditRow.__dataclass_fields__)
-        cells = [tuple(getattr(row, name) or 0 for name in names) for row in self.rows]
+        cells = []
+        for row in self.rows:
+            filled = replace(
+                row, forward_group_size=row.forward_group_size or 0, pick=row.pick or ""
+            )
+            cells.append(tuple(getattr(filled, name) for name in names))
         return np.array(cells, [(name, kinds.get(name, np.float64)) for name in names])
 
     def to_json(self) -> str:
@@ -262,6 +277,6 @@ class AuditReport:
         return rich_table(self.rows, self.n_samples)
 
     def __repr__(self) -> str:
-        schedules = ", ".join(dict.fromkeys(row.schedule for row in self.rows))
+        schedules = ", ".join(dict.fromkeys(row.kind for row in self.rows))
         samples = counted(self.n_samples, "sample")
         return f"AuditReport({samples}, {counted(len(self.rows), 'run')}: {schedules})"

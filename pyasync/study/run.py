@@ -16,7 +16,7 @@ from pyasync.network import Network
 from pyasync.result import Result
 from pyasync.schedules import FreeRunning, Schedule
 from pyasync.simulate import simulate
-from pyasync.study.plan import kind_label, run_label
+from pyasync.study.plan import kind_label, pick_name, run_label
 from pyasync.study.report import AuditRow
 
 _AT_ONCE = 500
@@ -90,6 +90,7 @@ class Run:
             synaptic_operations=self.mean("synaptic_operations"),
             neuron_updates=self.mean("neuron_updates"),
             reached_quiescence=self.mean("reached_quiescence"),
+            pick=pick_name(self.schedule),
         )
 
     def _split(self, labels: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:

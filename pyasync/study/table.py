@@ -59,7 +59,7 @@ def cells(rows: Sequence[AuditRow]) -> list[list[str]]:
         baseline = row is rows[0]
         table.append(
             [
-                row.schedule,
+                row.kind,
                 "" if row.forward_group_size is None else str(row.forward_group_size),
                 f"{100 * row.accuracy:.1f} ± {100 * row.accuracy_error:.1f}",
                 "" if baseline else points(row.accuracy_drop, row.accuracy_drop_error),
@@ -123,9 +123,9 @@ def rich_table(rows: Sequence[AuditRow], n_samples: int) -> Any:
     for row, line in zip(rows, cells(rows), strict=True):
         lost = row.accuracy_drop > 0 and _sure(row, n_samples)
         style = "red" if lost else ""
-        if before is not None and before != row.schedule:
+        if before is not None and before != row.kind:
             table.add_section()
-        before = row.schedule
+        before = row.kind
         table.add_row(*line[:3], Text(line[3], style), *line[4:])
     said = Text("\n".join(notes(rows)), "dim")
     return Group(Text(headline(rows, n_samples), "bold"), Text(), table, Text(), said)

@@ -488,6 +488,30 @@ def test_data_of_another_network_are_refused_before_their_labels() -> None:
         audit(network(), x, [N_CLASSES] * 3)
 
 
+def test_rows_of_custom_schedules_differ_by_the_names_of_their_functions() -> None:
+    def oldest(pending: Any, n: int, rng: Any) -> Any:
+        return range(n)
+
+    def newest(pending: Any, n: int, rng: Any) -> Any:
+        return np.arange(len(pending))[-n:]
+
+    schedules = [
+        pa.Custom(1, oldest),
+        pa.Custom(1, newest, seed=3),
+        pa.Custom(2, lambda pending, n, rng: range(n)),
+    ]
+    report = audit(network(), *samples(), schedules)
+    runs = ["custom oldest, F = 1", "custom newest, seed = 3, F = 1", "custom, F = 2"]
+    assert [row.run for row in report.rows[1:]] == runs
+    assert report.example.schedule == runs[0]
+    said = report.to_table().splitlines()
+    assert [sum(line.startswith(f"{run[:-7]}  ") for line in said) for run in runs] == [1, 1, 1]
+    assert repr(report).endswith("custom oldest, custom newest, seed = 3, custom)")
+    names = [row["schedule"] for row in json.loads(report.to_json())["rows"]]
+    assert names == ["layered", "custom", "custom, seed = 3", "custom"]
+    assert report.to_structured()["pick"].tolist() == ["", "oldest", "newest", ""]
+
+
 def test_rows_of_one_schedule_with_other_noise_or_seed_differ_by_their_names() -> None:
     schedules = [pa.Momentum(2), pa.Momentum(2, noise=0.5), pa.Random(2, seed=1), pa.Random(2, 2)]
     report = audit(network(), *samples(), schedules)
