@@ -129,12 +129,15 @@ def array(
 ) -> npt.NDArray[Any]:
     """Return `given` as an array; masked arrays are refused, since the mask would be lost.
 
-    So is what NumPy cannot read: ragged lists, and tensors that require a gradient or are not on
-    the CPU.
+    So is what NumPy cannot read: ragged lists, and tensors that are not on the CPU. A tensor that
+    requires a gradient is read without it.
     """
     if is_masked(given):
         raise error(expected(argument, "a masked array", f"{accepted}, without a mask"))
     try:
+        # Known by its attribute, since PyTorch is not to be imported here.
+        if getattr(given, "requires_grad", False) is True:
+            given = given.detach()
         return np.asarray(given, dtype)
     except (TypeError, ValueError, RuntimeError) as cause:
         raise error(expected(argument, f"{type(given).__name__} ({cause})", accepted)) from cause

@@ -111,9 +111,30 @@ def test_a_tensor_that_numpy_cannot_read_is_named(
     argument: str, call: Callable[[Any], Any]
 ) -> None:
     torch = pytest.importorskip("torch")
-    for odd in ({"requires_grad": True}, {"dtype": torch.bfloat16}):
+    for odd in ({"device": "meta"}, {"dtype": torch.bfloat16}):
         given = torch.ones((3, 2, 2) if argument == "x" else 2, **odd)
         refused(lambda given=given: call(given), f"{argument}: got Tensor ", pa.PyasyncError)
+
+
+def test_tensors_that_require_a_gradient_are_read_without_it() -> None:
+    torch = pytest.importorskip("torch")
+    conv, linear = torch.nn.Conv2d(1, 2, 2), torch.nn.Linear(8, 3)
+    tau_mem = torch.nn.Parameter(torch.tensor([0.01, 0.02, 0.03]))
+    maps = pa.Conv2d(conv.weight, conv.bias), pa.Linear(linear.weight, linear.bias)
+    network = pa.Network.sequential(maps, [pa.LIF(), pa.LIF(tau_mem)], input_shape=(1, 3, 3))
+    for one, module in zip(maps, (conv, linear), strict=True):
+        np.testing.assert_array_equal(one.weight, module.weight.detach().numpy())
+        np.testing.assert_array_equal(one.bias, module.bias.detach().numpy())
+    np.testing.assert_allclose(network.populations[1].neuron.tau_mem, [0.01, 0.02, 0.03])
+    before = maps[1].weight.copy()
+    with torch.no_grad():
+        linear.weight.add_(1)
+    np.testing.assert_array_equal(maps[1].weight, before)
+    x = torch.full((2, 3, 1, 3, 3), 2.0)
+    plain = pa.simulate(network, x, dt=1e-3, keep=("v",))
+    for given in (x.clone().requires_grad_(), 1 * x.clone().requires_grad_()):
+        result = pa.simulate(network, given, dt=1e-3, keep=("v",))
+        np.testing.assert_array_equal(result.v, plain.v)
 
 
 @pytest.mark.parametrize("kind", ["u8", ">u8"])
