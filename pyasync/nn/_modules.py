@@ -60,7 +60,7 @@ class Sparse(nn.Module):
 
     Parameters
     ----------
-    csr : torch sparse CSR tensor, scipy.sparse CSR matrix, or (indptr, indices, data)
+    csr : torch sparse CSR tensor, scipy.sparse matrix, or (indptr, indices, data)
         Row `k` holds the synapses onto target neuron `k`.
     shape : (n_out, n_in), optional
         Required with the three arrays.

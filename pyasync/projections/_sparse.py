@@ -16,10 +16,10 @@ class Sparse(Projection):
 
     Parameters
     ----------
-    csr : scipy.sparse CSR matrix, or (indptr, indices, data)
+    csr : scipy.sparse matrix, or (indptr, indices, data)
         Row `k` holds the synapses onto target neuron `k`: source neurons
         `indices[indptr[k]:indptr[k + 1]]` with weights `data[indptr[k]:indptr[k + 1]]`.
-        A stored zero is not a synapse.
+        A stored zero is not a synapse. A matrix in another form than CSR is converted.
     shape : (n_out, n_in)
         Required with the three arrays.
     bias : array, shape [n_out], optional
@@ -46,19 +46,22 @@ class Sparse(Projection):
         shape: tuple[int, int] | None = None,
         bias: npt.ArrayLike | None = None,
     ) -> None:
-        accepted = "a CSR matrix or (indptr, indices, data)"
-        if all(hasattr(csr, name) for name in ("indptr", "indices", "data", "shape")):
-            if getattr(csr, "format", "csr") != "csr":
-                raise NetworkError(expected("csr", f"a {csr.format} matrix", accepted))
+        converts = getattr(csr, "format", "csr") != "csr" and hasattr(csr, "tocsr")
+        parts = ("indptr", "indices", "data", "shape")
+        is_matrix = converts or all(hasattr(csr, name) for name in parts)
+        if is_matrix:
             shape = csr.shape if shape is None else shape
-            csr = (csr.indptr, csr.indices, csr.data)
-        if not isinstance(csr, (tuple, list)) or len(csr) != 3:
+        elif not isinstance(csr, (tuple, list)) or len(csr) != 3:
+            accepted = "a scipy.sparse matrix or (indptr, indices, data)"
             raise NetworkError(expected("csr", type(csr).__name__, accepted))
         if not isinstance(shape, (tuple, list)) or len(shape) != 2:
             raise NetworkError(expected("shape", shown(shape), "(n_out, n_in)"))
         self.shape = tuple(integer(NetworkError, "shape", n, 1) for n in shape)
         if max(self.shape) > MOST_NEURONS:
             raise NetworkError(expected("shape", self.shape, f"sizes up to {MOST_NEURONS}"))
+        if is_matrix:
+            csr = csr.tocsr() if converts else csr
+            csr = (csr.indptr, csr.indices, csr.data)
         self.indptr = self._indices("indptr", csr[0])
         self.indices = self._indices("indices", csr[1])
         self.data = numbers(NetworkError, "data", csr[2], "an array of numbers")

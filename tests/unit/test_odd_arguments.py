@@ -116,6 +116,27 @@ def test_a_tensor_that_numpy_cannot_read_is_named(
         refused(lambda given=given: call(given), f"{argument}: got Tensor ", pa.PyasyncError)
 
 
+@pytest.mark.parametrize("form", ["coo", "csc", "bsr", "dia", "lil", "dok"])
+@pytest.mark.parametrize("kind", ["matrix", "array"])
+def test_sparse_matrices_of_every_form_are_converted(form: str, kind: str) -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    dense = np.array([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]])
+    wanted = pa.Sparse(sparse.csr_array(dense))
+    found = pa.Sparse(getattr(sparse, f"{form}_{kind}")(dense))
+    assert found.shape == (2, 3)
+    for name in ("indptr", "indices", "data"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name))
+
+
+def test_a_sparse_matrix_too_large_or_of_one_axis_is_named_before_it_is_converted() -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    refused(lambda: pa.Sparse(sparse.coo_matrix((2**40, 2))), "shape: got", pa.NetworkError)
+    refused(lambda: pa.Sparse(sparse.coo_array(np.ones(3))), "shape: got .3,.", pa.NetworkError)
+    refused(
+        lambda: pa.Sparse(np.eye(2)), "csr: got ndarray; accepted: a scipy.sparse", pa.NetworkError
+    )
+
+
 def test_tensors_that_require_a_gradient_are_read_without_it() -> None:
     torch = pytest.importorskip("torch")
     conv, linear = torch.nn.Conv2d(1, 2, 2), torch.nn.Linear(8, 3)
