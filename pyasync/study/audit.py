@@ -18,6 +18,7 @@ from pyasync.events import SpikeBatch
 from pyasync.network import Network, check_network
 from pyasync.schedules import FreeRunning, Layered, Replay, Schedule
 from pyasync.simulate import simulate
+from pyasync.study.certainty import deviation
 from pyasync.study.plan import NAMES, run_label, runs_of
 from pyasync.study.report import AuditReport, AuditRow, Example
 from pyasync.study.run import Run, run
@@ -179,7 +180,7 @@ def _spread(repeated: list[Run], labels: npt.NDArray[np.int64]) -> dict[str, Any
     """Standard deviations over runs of the same schedule; 0 for one run."""
 
     def spread(means: list[float]) -> float:
-        return float(np.std(means, ddof=1)) if len(means) > 1 else 0.0
+        return deviation(means) if len(means) > 1 else 0.0
 
     return {
         "runs": len(repeated),

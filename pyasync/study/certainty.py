@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+
+import numpy as np
 
 # The worst of many runs is picked, so two standard errors would too often be exceeded by chance.
 SURE = 3.0
@@ -32,6 +35,22 @@ def shows(difference: float, error: float, n_samples: int) -> bool:
     (False, True)
     """
     return abs(difference) > SURE * math.sqrt(error**2 + difference**2 / n_samples)
+
+
+def deviation(values: Sequence[float]) -> float:
+    """Sample standard deviation (dividing by n - 1), 0 if all are equal; NaN with fewer than two.
+
+    The mean of equal values may be rounded, and then they would seem to vary.
+
+    Examples
+    --------
+    >>> from pyasync.study.certainty import deviation
+    >>> deviation([1.0, 3.0]).__round__(3), deviation([3851.7] * 3)
+    (1.414, 0.0)
+    """
+    if len(values) < 2:
+        return math.nan
+    return 0.0 if min(values) == max(values) else float(np.std(values, ddof=1))
 
 
 def amount(difference: float, error: float) -> str:

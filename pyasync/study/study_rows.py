@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from pyasync._wording import ordered
 from pyasync.network import Network
+from pyasync.study.certainty import deviation
 from pyasync.study.energy import EnergyModel
 from pyasync.study.evaluation import Evaluation
 from pyasync.study.plan import Job, Plan, as_trained, run_label
@@ -64,7 +65,7 @@ class Spread:
     @property
     def deviation(self) -> float:
         """Sample standard deviation over seeds (dividing by n - 1); NaN with fewer than two."""
-        return float(np.std(self.known, ddof=1)) if len(self.known) > 1 else math.nan
+        return deviation(self.known)
 
 
 @dataclass(frozen=True)

@@ -79,13 +79,8 @@ def notes(rows: Sequence[AuditRow]) -> list[str]:
     same = [row.run for row in rows[1:] if row.accuracy_drop == 0 == row.accuracy_drop_error]
     if same:
         said.append(f"Right and wrong on the same samples as layered: {'; '.join(same)}.")
-    said += [
-        f"{row.run}: of {row.runs} runs the first; from run to run accuracy varies by "
-        f"{100 * row.accuracy_spread:.2f} points, spikes by {row.spikes_spread:.2g}{_late(row)} "
-        "(standard deviations of the means)."
-        for row in rows
-        if row.runs > 1
-    ]
+    repeated = [row for row in rows if row.runs > 1]
+    said += [f"{row.run}: of {row.runs} runs the first; {_varies(row)}" for row in repeated]
     silent = [row for row in rows if row.decided < 1]
     if silent:
         least = min(silent, key=lambda row: row.decided)
@@ -147,9 +142,17 @@ def _points(row: AuditRow) -> str:
     return amount(row.accuracy_drop, row.accuracy_drop_error)
 
 
-def _late(row: AuditRow) -> str:
-    spread = row.latency_spread
-    return "" if math.isnan(spread) else f", the first output's latency by {spread:.2g}"
+def _varies(row: AuditRow) -> str:
+    """How much the means of accuracy, spikes and latency vary over the runs of one schedule."""
+    late = not math.isnan(row.latency_spread)
+    if not (row.accuracy_spread or row.spikes_spread or (late and row.latency_spread)):
+        alike = "accuracy, spikes and first output" if late else "accuracy and spikes"
+        return f"their means of {alike} are equal."
+    latency = f", the first output's latency by {row.latency_spread:.2g}" if late else ""
+    return (
+        f"from run to run accuracy varies by {100 * row.accuracy_spread:.2f} points, spikes by "
+        f"{row.spikes_spread:.2g}{latency} (standard deviations of the means)."
+    )
 
 
 def _spikes(row: AuditRow, layered: AuditRow) -> str:

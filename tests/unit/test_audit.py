@@ -341,6 +341,26 @@ def test_only_no_spikes_are_all_of_them_fewer() -> None:
         assert headline([LAYERED, other(0.2, 0.01, spikes)], 1000).endswith(said)
 
 
+def test_runs_that_are_equal_but_for_rounding_are_shown_as_equal() -> None:
+    assert np.std([1 / 9] * 5, ddof=1) > 0, "or this test shows nothing"
+    one = pa.Network.sequential([pa.Linear([[2.0]])])
+    x = np.eye(9)[:1, :, None]
+    report = audit(one, x, [0] * 9, ["free"], dt=1e-3, threads=1)
+    free = report.rows[1]
+    assert (free.accuracy, free.spikes) == (1 / 9, 1 / 9)
+    assert (free.accuracy_spread, free.spikes_spread, free.latency_spread) == (0, 0, 0)
+    said = "free, F = 1: of 5 runs the first; their means of accuracy, spikes and first output are"
+    assert f"{said} equal." in report.to_table()
+    silent = replace(free, latency_spread=math.nan)
+    assert any("their means of accuracy and spikes are equal." in each for each in notes([silent]))
+    differs = notes([LAYERED, replace(free, spikes_spread=0.25)])
+    assert any("varies by 0.00 points, spikes by 0.25, the first" in each for each in differs)
+
+
+def test_the_deviation_of_equal_seeds_is_0() -> None:
+    assert pa.study.Spread((1 / 9,) * 5).deviation == 0
+
+
 def test_the_table_says_when_a_limit_stopped_samples() -> None:
     stopped = replace(other(0.1, 0.01), reached_quiescence=0.25)
     said = "A limit stopped up to 75.0 % of the samples"
