@@ -92,7 +92,10 @@ def simulate(
         Probability that a spike is lost: it counts and passes the schedule, but delivers nothing.
     initial_v : array [B, n_neurons], optional
         Potentials at the start of each sample; 0 if not given. To run a stream in pieces, pass the
-        final potentials of one piece, `result.v`, to the next.
+        final potentials of one piece, `result.v`, to the next. Each piece counts its timesteps from
+        0, so pieces with the same seed draw the same random numbers: give each its own. Spikes
+        under way from one piece to the next are lost: those of feedback under `Layered`, and those
+        that stay pending with `on_stop="carry"`.
     keep : sequence of str
         What to keep besides the measures: "counts", "spike_counts", "output_spikes" (needed for
         `anytime` and `latency_to_correct`, and for `decisions` if "counts" is not kept) and "v"

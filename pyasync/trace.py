@@ -180,7 +180,8 @@ class Trace:
         Every emitted spike was pending, none went missing or was emitted twice, groups have the
         schedule's size, arrival numbers are in neuron order, every neuron that fired was reached by
         an event in that step (or, in a layered run, visited in it), and none fired while
-        refractory. docs/semantics.md lists what is also checked for a free run.
+        refractory. docs/semantics.md lists what is also checked for a free run. Not checked is
+        whether the schedule that the trace names would have picked this order.
 
         Raises
         ------
