@@ -60,7 +60,9 @@ class Network:
         cls,
         dtype: str,
         n_inputs: int,
-        populations: Sequence[tuple[str, int, _F64 | float, _F64 | float, str, str, int]],
+        populations: Sequence[
+            tuple[str, int, _F64 | float, _F64 | float, str, str, int, _F64 | float | None]
+        ],
         projections: Sequence[tuple[int, int, tuple[Any, ...], npt.NDArray[Any] | None]],
         output: int,
     ) -> Network: ...

@@ -29,9 +29,16 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
     arrays: dict[str, Any] = {}
     populations = []
     for p in network.populations:
-        for parameter in ("tau_mem", "v_threshold"):
+        for parameter in p.neuron.parameters:
             arrays[f"population.{p.name}.{parameter}"] = p.neuron.values(parameter, p.shape)
-        populations.append({"name": p.name, "shape": p.shape, "neuron": p.neuron.settings()})
+        populations.append(
+            {
+                "name": p.name,
+                "shape": p.shape,
+                "neuron": p.neuron.settings(),
+                "parameters": p.neuron.parameters,
+            }
+        )
     projections = []
     for number, c in enumerate(network.projections):
         for parameter, array in c.projection.arrays().items():
@@ -92,7 +99,8 @@ def _rebuild(header: dict[str, Any], arrays: dict[str, Any]) -> Network:
     for population in header["populations"]:
         shape = tuple(population["shape"])
         values: dict[str, Any] = {}
-        for parameter in ("tau_mem", "v_threshold"):
+        # Files from before there was a reset_amount do not list them.
+        for parameter in population.get("parameters", ("tau_mem", "v_threshold")):
             array = arrays[f"population.{population['name']}.{parameter}"]
             values[parameter] = float(array[0]) if array.size == 1 else array.reshape(shape)
         network.add(population["name"], shape, LIF(**values, **population["neuron"]))

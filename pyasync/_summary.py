@@ -14,9 +14,14 @@ def summarise(network: Network) -> str:
     """Describe a network as two tables and a line of totals."""
     built = network.build()
     synapses, sizes = built.n_synapses(), built.nbytes()
-    populations = [["population", "shape", "neurons", "v_threshold", "tau_mem (s)"]]
+    shown = ["v_threshold", "tau_mem"]
+    if any(p.neuron.reset_amount is not None for p in network.populations):
+        shown.append("reset_amount")
+    heads = [{"tau_mem": "tau_mem (s)"}.get(name, name) for name in shown]
+    populations = [["population", "shape", "neurons", *heads]]
     for p in network.populations:
-        parameters = [_span(p.neuron.values(name, p.shape)) for name in ("v_threshold", "tau_mem")]
+        own = p.neuron.parameters
+        parameters = [_span(p.neuron.values(n, p.shape)) if n in own else "" for n in shown]
         populations.append([p.name, str(p.shape), f"{p.stop - p.start:,}", *parameters])
     projections = [["projection", "kind", "synapses", "bytes"]]
     for connection, n_synapses, n_bytes in zip(network.projections, synapses, sizes, strict=True):

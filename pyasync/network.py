@@ -209,7 +209,7 @@ class Network:
         if not isinstance(neuron, LIF):
             raise NetworkError(expected("neuron", type(neuron).__name__, _A_LIF))
         shape = _shape("shape", shape)
-        for parameter in ("tau_mem", "v_threshold"):
+        for parameter in neuron.parameters:
             neuron.values(parameter, shape)
         start = self.n_neurons
         if start + math.prod(shape) + self.n_inputs > MOST_NEURONS:
@@ -365,6 +365,7 @@ class Network:
                     p.neuron.reset,
                     p.neuron.refractory,
                     int(p.neuron.sync_threshold),
+                    p.neuron.amounts(p.shape),
                 )
                 for p in self._populations.values()
             ]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from pyasync._checks import choice, integer, numbers, seconds
+from pyasync._checks import choice, integer, numbers, seconds, shown
 from pyasync._copy import ReadOnly
 from pyasync.errors import NetworkError, expected
 
@@ -27,12 +27,15 @@ class LIF(ReadOnly):
     v_threshold : float or array of the population's shape
         Firing threshold.
     reset : {"zero", "subtract", "none"}
-        What firing does to the potential: set it to 0, subtract the threshold, or nothing.
+        What firing does to the potential: set it to 0, subtract `reset_amount`, or nothing.
     refractory : {"timestep", "none"}
         Whether a neuron that fired ignores its input until the timestep ends.
     sync_threshold : int
         If above 0, a neuron fires only after more than this many events have arrived at it in the
         timestep.
+    reset_amount : float or array of the population's shape, optional
+        What a spike subtracts from the potential; `v_threshold` if not given. Only for
+        `reset="subtract"`.
 
     Raises
     ------
@@ -44,6 +47,13 @@ class LIF(ReadOnly):
     >>> import pyasync as pa
     >>> pa.LIF(tau_mem=10e-3, v_threshold=0.3)
     LIF(tau_mem=0.01, v_threshold=0.3, reset='zero', refractory='timestep', sync_threshold=0)
+
+    snnTorch's `Leaky` subtracts its threshold one timestep later by default, after the decay. That
+    is to subtract more at once:
+
+    >>> beta, threshold, tau_mem = 0.9, 1.0, pa.time_constant(0.9, dt=1e-3)
+    >>> pa.LIF(tau_mem, threshold, "subtract", reset_amount=threshold / beta).reset_amount
+    1.1111111111111112
     """
 
     tau_mem: float | npt.ArrayLike = 20e-3
@@ -51,6 +61,7 @@ class LIF(ReadOnly):
     reset: Literal["zero", "subtract", "none"] = "zero"
     refractory: Literal["timestep", "none"] = "timestep"
     sync_threshold: int = 0
+    reset_amount: float | npt.ArrayLike | None = None
 
     def __post_init__(self) -> None:
         choice(NetworkError, "reset", self.reset, ("zero", "subtract", "none"))
@@ -58,7 +69,10 @@ class LIF(ReadOnly):
         if integer(NetworkError, "sync_threshold", self.sync_threshold) >= 2**32:
             accepted = "an integer below 2**32"
             raise NetworkError(expected("sync_threshold", self.sync_threshold, accepted))
-        for parameter in ("tau_mem", "v_threshold"):
+        if self.reset_amount is not None and self.reset != "subtract":
+            given = f"{shown(self.reset_amount)} with reset={self.reset!r}"
+            raise NetworkError(expected("reset_amount", given, "None, except with 'subtract'"))
+        for parameter in self.parameters:
             if type(getattr(self, parameter)) not in (int, float):
                 values = self._values(parameter)
                 object.__setattr__(self, parameter, values if values.ndim else values.item())
@@ -67,36 +81,52 @@ class LIF(ReadOnly):
             given = tau_mem[~(tau_mem > 0)][0]
             accepted = "seconds > 0 (infinity: integrate-and-fire)"
             raise NetworkError(expected("tau_mem", given, accepted))
-        v_threshold = self._values("v_threshold")
-        if not np.isfinite(v_threshold).all():
-            given = v_threshold[~np.isfinite(v_threshold)][0]
-            raise NetworkError(expected("v_threshold", given, "finite numbers"))
+        for parameter in self.parameters[1:]:
+            potentials = self._values(parameter)
+            if not np.isfinite(potentials).all():
+                given = potentials[~np.isfinite(potentials)][0]
+                raise NetworkError(expected(parameter, given, "finite numbers"))
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the parameters that may have one value per neuron, as far as they are given."""
+        given = () if self.reset_amount is None else ("reset_amount",)
+        return ("tau_mem", "v_threshold", *given)
 
     def _values(self, parameter: str) -> npt.NDArray[np.float64]:
         accepted = "a number, or an array of the population's shape"
         return numbers(NetworkError, parameter, getattr(self, parameter), accepted, np.float64)
 
     def values(self, parameter: str, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
-        """Values of `tau_mem` or `v_threshold` for a population, flat: one, or one per neuron."""
+        """Values of one of the `parameters` for a population, flat: one, or one per neuron."""
         array = self._values(parameter)
         if array.ndim and array.shape not in (shape, (int(np.prod(shape)),)):
             accepted = f"a number, or an array of the population's shape {shape}"
             raise NetworkError(expected(parameter, f"an array of shape {array.shape}", accepted))
         return array.reshape(-1)
 
+    def amounts(self, shape: tuple[int, ...]) -> npt.NDArray[np.float64] | None:
+        """The same of `reset_amount`; None if it is not given."""
+        return None if self.reset_amount is None else self.values("reset_amount", shape)
+
     def __eq__(self, other: object) -> bool:
         """Whether all parameters are equal."""
         if not isinstance(other, LIF):
             return NotImplemented
-        same = (self.reset, self.refractory, self.sync_threshold) == (
-            other.reset,
-            other.refractory,
-            other.sync_threshold,
+        mine, others = (
+            (each.reset, each.refractory, each.sync_threshold, each.parameters)
+            for each in (self, other)
         )
-        return same and all(
-            np.array_equal(self._values(name), other._values(name))
-            for name in ("tau_mem", "v_threshold")
+        return mine == others and all(
+            np.array_equal(self._values(name), other._values(name)) for name in self.parameters
         )
+
+    def __repr__(self) -> str:
+        """The call that makes it, without a `reset_amount` of None."""
+        given = {each.name: getattr(self, each.name) for each in fields(self)}
+        if self.reset_amount is None:
+            del given["reset_amount"]
+        return f"LIF({', '.join(f'{name}={value!r}' for name, value in given.items())})"
 
     def __hash__(self) -> int:
         return hash((self.reset, self.refractory, self.sync_threshold))

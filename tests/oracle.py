@@ -75,6 +75,8 @@ class Engine:
         ]
         self.biases = [bias_vector(p, net.shape(p.target), net.dtype) for p in net.projections]
         self.theta = self.per_neuron("v_threshold", 1.0).astype(self.dtype)
+        given = self.per_neuron("reset_amount", np.nan).astype(self.dtype)
+        self.amount = np.where(np.isnan(given), self.theta, given)
         self.reset = [p.neuron.get("reset", "zero") for p in net.populations for _ in range(p.size)]
         self.refractory = [
             p.neuron.get("refractory", "timestep") for p in net.populations for _ in range(p.size)
@@ -239,7 +241,7 @@ class Engine:
             if not (after > self.theta[k] and (self.sync[k] == 0 or self.n[k] > self.sync[k])):
                 continue
             if self.reset[k] != "none":
-                v[k] = 0.0 if self.reset[k] == "zero" else after - self.theta[k]
+                v[k] = 0.0 if self.reset[k] == "zero" else after - self.amount[k]
             own_rank = rank(self.schedule, self.moment(step), float(after), len(fired))
             spike = Spike(self.next_arrival, int(k), after, 1.0, own_rank)
             self.decide_fate(spike)

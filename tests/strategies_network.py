@@ -109,13 +109,26 @@ def neurons(
     def one_or_each(values: list[float]) -> Any:
         return float(rng.choice(values)) if draw(st.booleans()) else rng.choice(values, shape)
 
+    reset = draw(st.sampled_from(["zero", "subtract", "none"]))
+    amounts = [0.0, 0.125, 0.375, 1.25] if exact else [0.05, 0.4, 1.1]
     return {
         "tau_mem": one_or_each([1e-3, 5e-3, 20e-3, 0.1, np.inf]),
         "v_threshold": one_or_each([0.125, 0.25, 0.5, 1.0] if exact else [0.1, 0.3, 0.7, 1.0]),
-        "reset": draw(st.sampled_from(["zero", "subtract", "none"])),
+        "reset": reset,
+        **draw(reset_amounts(reset, rng, shape, amounts)),
         "refractory": refractory or draw(st.sampled_from(["timestep", "timestep", "none"])),
         "sync_threshold": draw(st.sampled_from([0, 0, 0, 0, 1, 2])),
     }
+
+
+@st.composite
+def reset_amounts(
+    draw: st.DrawFn, reset: str, rng: np.random.Generator, shape: Shape, values: list[float]
+) -> dict[str, Any]:
+    """None, or `reset_amount` for all neurons or one each, where the reset subtracts."""
+    form = draw(st.sampled_from(["none", "one", "each"])) if reset == "subtract" else "none"
+    chosen = rng.choice(values, () if form == "one" else shape)
+    return {} if form == "none" else {"reset_amount": chosen}
 
 
 @st.composite

@@ -30,7 +30,7 @@ def bits(network: pa.Network) -> list[Any]:
     neurons = [
         p.neuron.values(name, p.shape).tobytes()
         for p in network.populations
-        for name in ("tau_mem", "v_threshold")
+        for name in p.neuron.parameters
     ]
     links = [
         {name: array.tobytes() for name, array in link.projection.arrays().items()}

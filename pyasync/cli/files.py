@@ -38,9 +38,10 @@ def read_run(
         network = Network.load(path)
         return network, *read_samples(data, format, split, network_shape=network.input_shape, **how)
     # The samples give dt, but reading them takes the network's input shape. So build the network
-    # twice, first with an arbitrary dt and "exponential", which unlike "euler" works with any dt.
+    # twice, first with an arbitrary dt and what works with any dt.
     graph = read_graph(path)
-    network = from_nir(graph, dt=1.0, **{**given, "integration": "exponential"})
+    anyhow = {"integration": "exponential", "reset_delay": False}
+    network = from_nir(graph, dt=1.0, **{**given, **anyhow})
     x, labels = read_samples(data, format, split, network_shape=network.input_shape, **how)
     assert x.dt is not None  # ensured by `read_samples`
     return from_nir(graph, dt=x.dt, **given), x, labels

@@ -64,6 +64,14 @@ Reset: TypeAlias = Annotated[
     Literal["zero", "subtract", "none"] | None,
     typer.Option(help="How neurons of a .nir are reset.  \\[default: zero]", rich_help_panel=_NIR),
 ]
+ResetDelay: TypeAlias = Annotated[
+    bool | None,
+    typer.Option(
+        "--reset-delay",
+        help="They subtract their threshold one timestep later (snnTorch: by default).",
+        rich_help_panel=_NIR,
+    ),
+]
 DataPath: TypeAlias = Annotated[
     str,
     typer.Option("--data", metavar="DATA", help='Samples: an npz file, a directory, or "digits".'),
@@ -148,7 +156,12 @@ JsonFile: TypeAlias = Annotated[
 ]
 
 #: Options for reading a .nir file.
-OF_NIR = {"source_dt": SourceDt, "integration": Integration, "reset": Reset}
+OF_NIR = {
+    "source_dt": SourceDt,
+    "integration": Integration,
+    "reset": Reset,
+    "reset_delay": ResetDelay,
+}
 #: Options for reading samples.
 OF_SAMPLES = {
     "dt": Dt,

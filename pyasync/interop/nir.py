@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from pyasync._checks import array, choice, numbers, seconds, shown
+from pyasync._checks import array, choice, flag, numbers, seconds, shown
 from pyasync._optional import needed
 from pyasync.errors import FileError, NetworkError, expected
 from pyasync.interop._nir_graph import Graph, kind_of
@@ -32,6 +32,7 @@ def from_nir(
     source_dt: float | None = None,
     integration: Literal["euler", "exponential"] = "euler",
     reset: Reset = "zero",
+    reset_delay: bool = False,
     refractory: Literal["timestep", "none"] | None = None,
     dtype: npt.DTypeLike | None = None,
 ) -> Network:
@@ -68,6 +69,11 @@ def from_nir(
         What firing does to a potential. NIR can only express "zero" (to `v_reset`, which has to
         equal `v_leak`), not that a framework subtracted the threshold, as snnTorch does by default.
         For "subtract", `v_leak` has to be 0, so that the threshold is what is subtracted here too.
+    reset_delay : bool
+        Whether the framework subtracts the threshold one timestep after the spike, when the
+        potential has decayed, as snnTorch does by default. That equals subtracting
+        `v_threshold / beta` at once, where `beta` is what remains of a potential after a timestep;
+        so it must not be 0. Only for `reset="subtract"`.
     refractory : {"timestep", "none"}, optional
         As in `LIF`. None: as `to_nir` wrote it, or else "timestep", since a framework that runs
         layer by layer fires each neuron at most once per timestep.
@@ -88,8 +94,8 @@ def from_nir(
     NetworkError
         If the graph has an unsupported node, several inputs or outputs, an output that does not
         fire, implausibly many or long ways between neurons, or parameters or shapes that do not
-        fit; if `v_reset` or `v_leak` is not what `reset` requires; or if an argument is not as
-        described.
+        fit; if `v_reset` or `v_leak` is not what `reset` requires, or a potential is forgotten
+        within a timestep and `reset_delay=True`; or if an argument is not as described.
 
     Examples
     --------
@@ -102,6 +108,9 @@ def from_nir(
     Network(3 -> lif[2], 1 projection, float64)
     """
     choice(NetworkError, "integration", integration, ("euler", "exponential"))
+    if flag(NetworkError, "reset_delay", reset_delay) and reset != "subtract":
+        given = f"True with reset={shown(reset)}"
+        raise NetworkError(expected("reset_delay", given, "False, except with 'subtract'"))
     dt = seconds(NetworkError, "dt", dt)
     source_dt = dt if source_dt is None else source_dt
     step = seconds(NetworkError, "source_dt", source_dt)
@@ -109,10 +118,17 @@ def from_nir(
     shapes = _shapes(parsed)
     network = Network(input_shape=shapes[parsed.source], dtype=dtype)
     for name in parsed.populations:
-        values = _neuron(name, parsed.nodes[name], step, integration, reset)
-        decay, v_threshold = (_fitted(name, each, shapes[name]) for each in values)
+        values = _neuron(name, parsed.nodes[name], step, integration, reset, reset_delay)
+        decay, v_threshold, amount = (_fitted(name, each, shapes[name]) for each in values)
         rests: Any = parsed.refractory.get(name, "timestep") if refractory is None else refractory
-        network.add(name, shapes[name], LIF(decay * (dt / step), v_threshold, reset, rests))
+        neuron = LIF(
+            decay * (dt / step),
+            v_threshold,
+            reset,
+            rests,
+            reset_amount=amount if reset_delay else None,
+        )
+        network.add(name, shapes[name], neuron)
     for name in parsed.populations:
         bias = bias_at(parsed, name, shapes)
         for way in parsed.ways_to(name):
@@ -175,9 +191,12 @@ def _shapes(graph: Graph) -> dict[str, Shape]:
 
 
 def _neuron(
-    name: str, node: Any, step: float, integration: str, reset: Reset
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """`tau_mem` for timesteps of `step` seconds, and `v_threshold` for an input factor of 1."""
+    name: str, node: Any, step: float, integration: str, reset: Reset, reset_delay: bool
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """`tau_mem` for timesteps of `step` seconds, `v_threshold` and reset for an input factor of 1.
+
+    The last is what a spike subtracts with `reset="subtract"`.
+    """
 
     def refused(parameter: str, wrong: npt.NDArray[np.bool_], accepted: str) -> None:
         if np.any(wrong):
@@ -193,12 +212,14 @@ def _neuron(
     refused("r", ~((r > 0) & np.isfinite(r)), "finite numbers above 0")
     if kind_of(node) == "IF":
         tau, v_leak, gain = np.full_like(r, np.inf), np.zeros_like(r), np.ones_like(r)
+        beta = np.ones_like(r)
         scaled = ~(np.isclose(r, 1, rtol=1e-6) | np.isclose(r * step, 1, rtol=1e-6))
         refused("r", scaled, f"1, or 1 / source_dt, here {1 / step:g}")
     else:
         tau, v_leak = values("tau"), values("v_leak")
         refused("tau", ~(tau > 0), "seconds above 0")
         d = step / tau
+        beta = np.maximum(1 - d, 0) if integration == "euler" else np.exp(-d)
         gain = r * (d if integration == "euler" else -np.expm1(-d))
         if integration == "euler":
             accepted = f"at least a timestep, here {step:g} s (source_dt)"
@@ -213,7 +234,11 @@ def _neuron(
         refused("v_reset", far, "v_leak, for reset='zero'")
     if reset == "subtract":
         refused("v_leak", v_leak != 0, "0, for reset='subtract'")
-    return tau, (v_threshold - v_leak) / gain
+    v_threshold = (v_threshold - v_leak) / gain
+    if not reset_delay:
+        return tau, v_threshold, v_threshold
+    refused("tau", beta == 0, "one that leaves something after a timestep, for reset_delay=True")
+    return tau, v_threshold, v_threshold / beta
 
 
 def _fitted(name: str, values: npt.NDArray[np.float64], shape: Shape) -> Any:

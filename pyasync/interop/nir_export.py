@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from pyasync._checks import choice, seconds
+from pyasync._checks import choice, seconds, shown
 from pyasync._optional import needed
 from pyasync.errors import NetworkError, expected
 from pyasync.interop._nir_graph import ORDER, REFRACTORY
@@ -75,10 +75,10 @@ def to_nir(
     MissingDependencyError
         If `nir` is missing.
     NetworkError
-        If NIR cannot express what the network does: a reset other than `reset`, a `sync_threshold`,
-        a population in which only some neurons leak, a convolution or pooling whose source
-        population is the target of a flat map, a large sparse map, or a name with a slash; or if an
-        argument is not as described.
+        If NIR cannot express what the network does: a reset other than `reset`, a `reset_amount`, a
+        `sync_threshold`, a population in which only some neurons leak, a convolution or pooling
+        whose source population is the target of a flat map, a large sparse map, or a name with a
+        slash; or if an argument is not as described.
 
     Examples
     --------
@@ -163,6 +163,10 @@ def _neurons(
         if given != possible:
             what = f"{name!r} with {parameter} = {given!r}"
             raise NetworkError(expected("network", what, f"{parameter} = {possible!r}, {why}"))
+    if neuron.reset_amount is not None:
+        what = f"{name!r} with reset_amount = {shown(neuron.reset_amount)}"
+        accepted = "reset_amount = None, as readers of a graph subtract the threshold"
+        raise NetworkError(expected("network", what, accepted))
     if "/" in name:
         raise NetworkError(expected("network", f"the name {name!r}", "names without a slash"))
 

@@ -58,6 +58,8 @@ class Call:
     result: Result | None = field(default=None)
     #: Thresholds [n_neurons] for the replay, if none are learned.
     v_threshold: npt.NDArray[np.float64] | None = field(default=None)
+    #: What spikes subtract [n_neurons], for the replay.
+    reset_amount: npt.NDArray[np.float64] | None = field(default=None)
 
     def run(
         self,
@@ -70,8 +72,10 @@ class Call:
     ) -> Any:
         """Simulate; give counts [T, B, n_outputs], and spike counts, v [B, n_neurons] or None."""
         self.network = self.plan.filled(self.dtype, tensors, (tau_mem, v_threshold))
-        if self.record and self.gradient == "torch" and v_threshold is None:
-            self.v_threshold = self.plan.v_threshold()
+        if self.record and self.gradient == "torch":
+            self.reset_amount = self.plan.reset_amount()
+            if v_threshold is None:
+                self.v_threshold = self.plan.v_threshold()
         options = dict(self.options)
         if initial_v is not None:
             options["initial_v"] = initial_v.numpy(force=True)
@@ -268,6 +272,7 @@ def by_replay(
             tensors[1::2],
             beta,
             v_threshold,
+            here(call.reset_amount),
             surrogate=call.surrogate,
             gradient_scope=call.gradient_scope,
             detach_reset=call.detach_reset,

@@ -39,7 +39,8 @@ class LIF(nn.Module):
     Values that are not learned are buffers, kept in float64 whatever the dtype of the model, so
     that what the engine computes from them is rounded only once. A buffer that requires a gradient
     gets one. State dicts with learned and fixed parameters load into each other, except with
-    `assign=True`.
+    `assign=True`. `reset_amount` is a constant: it is never learned, gets no gradient and is in the
+    state dict only where it is given.
 
     Parameters
     ----------
@@ -48,12 +49,15 @@ class LIF(nn.Module):
     tau_mem : float or tensor of the population's shape
         Membrane time constant in seconds, above 0; infinity gives the integrate-and-fire neuron.
     reset : {"zero", "subtract", "none"}
-        What firing does to the potential: set it to 0, subtract the threshold, or nothing.
+        What firing does to the potential: set it to 0, subtract `reset_amount`, or nothing.
     refractory : {"timestep", "none"}
         Whether a neuron that fired ignores its input until the timestep ends.
     sync_threshold : int
         If above 0, a neuron fires only after more than this many events have arrived at it in the
         timestep.
+    reset_amount : float or tensor of the population's shape, optional
+        What a spike subtracts from the potential; `v_threshold` if not given. Only for
+        `reset="subtract"`.
     learn_tau_mem, learn_threshold : bool
         Learn one value for the population, or one per neuron if a tensor is given.
     dtype : {torch.float32, torch.float64}, optional
@@ -76,6 +80,7 @@ class LIF(nn.Module):
 
     v_threshold: torch.Tensor
     tau_mem: torch.Tensor
+    reset_amount: torch.Tensor | None
 
     def __init__(
         self,
@@ -85,6 +90,7 @@ class LIF(nn.Module):
         reset: Literal["zero", "subtract", "none"] = "zero",
         refractory: Literal["timestep", "none"] = "timestep",
         sync_threshold: int = 0,
+        reset_amount: float | npt.ArrayLike | torch.Tensor | None = None,
         learn_tau_mem: bool = False,
         learn_threshold: bool = False,
         dtype: torch.dtype | None = None,
@@ -94,12 +100,14 @@ class LIF(nn.Module):
             "v_threshold": _plain("v_threshold", v_threshold),
             "tau_mem": _plain("tau_mem", tau_mem),
         }
+        amount = None if reset_amount is None else _plain("reset_amount", reset_amount)
         neuron = neurons.LIF(
             tau_mem=values["tau_mem"],
             v_threshold=values["v_threshold"],
             reset=reset,
             refractory=refractory,
             sync_threshold=sync_threshold,
+            reset_amount=amount,
         )
         self.reset, self.refractory = neuron.reset, neuron.refractory
         self.sync_threshold = neuron.sync_threshold
@@ -125,6 +133,9 @@ class LIF(nn.Module):
             self.v_threshold = nn.Parameter(threshold.to(dtype))
         else:
             self.register_buffer("v_threshold", threshold)
+        if amount is not None:
+            amount = torch.tensor(np.asarray(amount, np.float64))
+        self.register_buffer("reset_amount", amount)
 
     @classmethod
     def from_neuron(cls, neuron: neurons.LIF, **options: Any) -> LIF:
@@ -136,8 +147,8 @@ class LIF(nn.Module):
         >>> pa.nn.LIF.from_neuron(pa.LIF(v_threshold=0.5)).neuron() == pa.LIF(v_threshold=0.5)
         True
         """
-        values = {"tau_mem": neuron.tau_mem, "v_threshold": neuron.v_threshold}
-        return cls(**values, **neuron.settings(), **options)  # type: ignore[arg-type]
+        values = {name: getattr(neuron, name) for name in neuron.parameters}
+        return cls(**values, **neuron.settings(), **options)
 
     def neuron(self) -> neurons.LIF:
         """The `pyasync.LIF` with the current values.
@@ -148,16 +159,14 @@ class LIF(nn.Module):
         >>> pa.nn.LIF(v_threshold=0.5, tau_mem=10e-3).neuron()
         LIF(tau_mem=0.01, v_threshold=0.5, reset='zero', refractory='timestep', sync_threshold=0)
         """
-        tau_mem, v_threshold = (
-            each.item() if each.ndim == 0 else each
-            for each in (values_of(self.tau_mem), values_of(self.v_threshold))
-        )
+        amount = self.reset_amount
         return neurons.LIF(
-            tau_mem=tau_mem,
-            v_threshold=v_threshold,
+            tau_mem=_number_or_each(self.tau_mem),
+            v_threshold=_number_or_each(self.v_threshold),
             reset=self.reset,
             refractory=self.refractory,
             sync_threshold=self.sync_threshold,
+            reset_amount=None if amount is None else _number_or_each(amount),
         )
 
     @property
@@ -209,13 +218,12 @@ class LIF(nn.Module):
             ("v_threshold", "v_threshold" in self._parameters),
             ("tau_mem", "log_tau_mem" in self._parameters),
         ):
-            values = getattr(self, name)
-            shown = f"{values.item():g}" if values.ndim == 0 else f"{list(values.shape)}"
-            parts.append(f"{name}={shown}" + " (learned)" * learned)
+            parts.append(f"{name}={_shown(getattr(self, name))}" + " (learned)" * learned)
         parts += [f"reset={self.reset!r}", f"refractory={self.refractory!r}"]
-        return ", ".join(
-            parts + [f"sync_threshold={self.sync_threshold}"] * bool(self.sync_threshold)
-        )
+        parts += [f"sync_threshold={self.sync_threshold}"] * bool(self.sync_threshold)
+        if self.reset_amount is not None:
+            parts.append(f"reset_amount={_shown(self.reset_amount)}")
+        return ", ".join(parts)
 
     def forward(self, *_: Any) -> Any:
         """Refuse: neurons run only inside a network."""
@@ -228,9 +236,19 @@ def values_of(tensor: torch.Tensor) -> Values:
     return np.asarray(numbers(tensor), np.float64)
 
 
+def _number_or_each(tensor: torch.Tensor) -> float | Values:
+    values = values_of(tensor)
+    return values if values.ndim else float(values)
+
+
+def _shown(values: torch.Tensor) -> str:
+    return f"{values.item():g}" if values.ndim == 0 else f"{list(values.shape)}"
+
+
 def _plain(argument: str, given: Any) -> Any:
     if isinstance(given, torch.Tensor) and given.requires_grad:
         # A tensor that requires a gradient would be copied and never learned.
-        accepted = "numbers or a tensor.detach(); learn_tau_mem and learn_threshold learn them"
+        learned = "; learn_tau_mem and learn_threshold learn them"
+        accepted = "numbers or a tensor.detach()" + learned * (argument != "reset_amount")
         raise NetworkError(expected(argument, "a tensor that requires a gradient", accepted))
     return plain(NetworkError, argument, given)

@@ -123,18 +123,25 @@ class Plan:
             )
             sizes = each.name, each.stop - each.start
             rest = lif.reset, lif.refractory, lif.sync_threshold
-            populations.append((*sizes, tau_mem, v_threshold, *rest))
+            is_buffer = "reset_amount" in own  # unless parametrized; and then found quickly
+            given = own["reset_amount"] if is_buffer else lif.reset_amount
+            amount = None if given is None else _numbers(given)
+            populations.append((*sizes, tau_mem, v_threshold, *rest, amount))
         return populations
 
     def v_threshold(self) -> npt.NDArray[np.float64]:
         """Copy of the current thresholds [n_neurons], which later changes do not affect."""
-        pairs = zip(self.template.populations, self.neurons, strict=True)
-        return np.concatenate(
-            [
-                np.broadcast_to(np.ravel(values_of(lif.v_threshold)), p.stop - p.start)
-                for p, lif in pairs
-            ]
-        )
+        return self._spread([values_of(lif.v_threshold) for lif in self.neurons])
+
+    def reset_amount(self) -> npt.NDArray[np.float64]:
+        """The same of what spikes subtract, NaN where that is the threshold."""
+        amounts = [lif.reset_amount for lif in self.neurons]
+        return self._spread([np.array(np.nan) if a is None else values_of(a) for a in amounts])
+
+    def _spread(self, values: list[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+        pairs = zip(self.template.populations, values, strict=True)
+        spread = [np.broadcast_to(np.ravel(own), p.stop - p.start) for p, own in pairs]
+        return np.concatenate(spread)
 
     def learned(self, dt: float, dtype: torch.dtype) -> list[torch.Tensor | None]:
         """Decay, `tau_mem` and `v_threshold` [n_neurons], or three None if nothing is learned."""
@@ -160,11 +167,14 @@ def _numbers(tensor: torch.Tensor) -> Any:
 
 def _check_neurons(populations: list[Any]) -> None:
     """Raise an error that names the population whose values the engine refused, with advice."""
-    for population, _, *numbers in populations:
-        tau_mem, v_threshold = map(np.atleast_1d, numbers[:2])
+    for population, _, *numbers, amount in populations:
+        tau_mem, v_threshold, reset_amount = map(
+            np.atleast_1d, (*numbers[:2], 0.0 if amount is None else amount)
+        )
         for name, values, fine in (
             ("tau_mem", tau_mem, tau_mem > 0),
             ("v_threshold", v_threshold, np.isfinite(v_threshold)),
+            ("reset_amount", reset_amount, np.isfinite(reset_amount)),
         ):
             if not fine.all():
                 given = f"{values[~fine][0]} in population {population!r}"

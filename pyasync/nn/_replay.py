@@ -41,6 +41,7 @@ def replay(
     biases: Sequence[Tensor | None],
     beta: Tensor,
     v_threshold: Tensor,
+    reset_amount: Tensor | None = None,
     *,
     surrogate: Surrogate,
     gradient_scope: str = "spikes",
@@ -52,7 +53,7 @@ def replay(
     Parameters
     ----------
     network : Network
-        The structure; weights, biases, thresholds and decay come from the tensors below.
+        The structure; all values come from the tensors below.
     trace : Trace
         Of a run of this network on this input.
     x : tensor [T, B, n_inputs], or SpikeBatch
@@ -67,6 +68,8 @@ def replay(
     beta, v_threshold : tensor [n_neurons]
         Decay per timestep (`network.decay(dt)`), and thresholds. The replay runs on the device and
         in the dtype of `beta`.
+    reset_amount : tensor [n_neurons], optional
+        What a spike subtracts with `reset="subtract"`, NaN where that is the threshold. A constant.
     surrogate : object with `derivative(x)`
         The surrogate for the derivative of firing.
     gradient_scope : {"spikes", "next_emission", "touched"}
@@ -121,7 +124,10 @@ def replay(
     layered = trace.schedule == "layered"
     kind: type[_Unlayered] | type[_Layered] = _Layered if layered else _Unlayered
     delivery = kind(network, record, wires, blank, gradient_scope)
-    to_zero, by_threshold = (_resets(network, reset, beta) for reset in ("zero", "subtract"))
+    to_zero, by_amount = (_resets(network, reset, beta) for reset in ("zero", "subtract"))
+    amount = v_threshold
+    if reset_amount is not None:
+        amount = torch.where(reset_amount.isnan(), v_threshold, reset_amount.detach())
     outputs = slice(network.output_ids.start, network.output_ids.stop)
 
     zeros = torch.cat(blank, dim=1)
@@ -145,7 +151,7 @@ def replay(
             delivery.collect(index, step, z, fired)
             count, spike_counts = count + z[:, outputs], spike_counts + z
 
-            drop = torch.where(to_zero, v, torch.where(by_threshold, v_threshold, 0.0))
+            drop = torch.where(to_zero, v, torch.where(by_amount, amount, 0.0))
             v = v - (z.detach() if detach_reset else z) * drop
             if not (detach_reset or layered):
                 # As in the paper's code: no gradient passes through a reset into refractoriness.

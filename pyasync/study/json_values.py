@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyasync.network import Network
+from pyasync.network import Network, Population
 
 
 def number(value: Any) -> Any:
@@ -23,6 +23,10 @@ def described(network: Network) -> dict[str, Any]:
         low, high = (number(float(value)) for value in (values.min(), values.max()))
         return low if low == high else [low, high]
 
+    def amount(each: Population) -> dict[str, Any]:
+        values = each.neuron.amounts(each.shape)
+        return {} if values is None else {"reset_amount": span(values)}
+
     return {
         "input_shape": list(network.input_shape),
         "n_neurons": network.n_neurons,
@@ -36,6 +40,7 @@ def described(network: Network) -> dict[str, Any]:
                 "tau_mem": span(each.neuron.values("tau_mem", each.shape)),
                 "v_threshold": span(each.neuron.values("v_threshold", each.shape)),
                 "reset": each.neuron.reset,
+                **amount(each),
                 "refractory": each.neuron.refractory,
             }
             for each in network.populations

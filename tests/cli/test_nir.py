@@ -30,7 +30,14 @@ def graph(files) -> Path:
     return files / "net.nir"
 
 
-@pytest.mark.parametrize(("options", "how"), [(OPTIONS, HOW), (OPTIONS[:2], {"source_dt": 1e-4})])
+@pytest.mark.parametrize(
+    ("options", "how"),
+    [
+        (OPTIONS, HOW),
+        (OPTIONS[:2], {"source_dt": 1e-4}),
+        ([*OPTIONS, "--reset-delay"], {**HOW, "reset_delay": True}),
+    ],
+)
 def test_a_graph_is_audited_as_its_network_is(files, graph, options, how) -> None:
     command = ["audit", str(graph), "--data", str(files.data), "--json", "out.json", *options]
     assert main([*command, "--schedule", "random"]) == 0

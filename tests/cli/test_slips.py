@@ -106,6 +106,7 @@ def test_a_trace_is_shown_and_drawn_as_asked(files, capsys) -> None:
     "option",
     [
         *("--split train", "--dt 1e-3", "--timesteps 3", "--reset zero", "--source-dt 1e-4"),
+        "--reset-delay",
         *("--integration euler", "--format npz", "--time t", "--time-unit 1e-3", "--channel unit"),
     ],
 )

@@ -109,6 +109,9 @@ class Parameters:
         ]
         self.population_of = [p.name for p in net.populations for _ in range(p.size)]
         self.theta = self.per_neuron("v_threshold", 1.0).astype(net.dtype)
+        amount = self.per_neuron("reset_amount", np.nan).astype(net.dtype)
+        self.has_amount = ~np.isnan(amount)  # a constant, where it is not the threshold
+        self.amount = np.where(self.has_amount, amount, self.theta)
         self.reset = self.per_neuron("reset", "zero")
         self.can_rest = self.per_neuron("refractory", "timestep") == "timestep"
 
@@ -176,7 +179,7 @@ class Forward:
             self.v[j] = v
             if spike is not None:
                 if p.reset[j] != "none":
-                    self.v[j] = 0 if p.reset[j] == "zero" else v - p.theta[j]
+                    self.v[j] = 0 if p.reset[j] == "zero" else v - p.amount[j]
                 self.is_refractory[j] = p.can_rest[j] and not spike.skipped
         assert set(fired) <= {u.neuron for u in now.updates}, "only who is updated can fire"
 
@@ -289,9 +292,9 @@ class Reverse:
                     through = s * (e - (0.0 if detach_reset else a[j] * u.v))
                     after = a[j] * (1 - z) + through
                 elif p.reset[j] == "subtract":
-                    through = s * (e - (0.0 if detach_reset else a[j] * float(p.theta[j])))
+                    through = s * (e - (0.0 if detach_reset else a[j] * float(p.amount[j])))
                     after = a[j] + through
-                    g.v_threshold[j] -= a[j] * z
+                    g.v_threshold[j] -= 0.0 if p.has_amount[j] else a[j] * z
                 else:
                     through = s * e
                     after = a[j] + through

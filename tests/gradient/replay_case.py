@@ -44,6 +44,19 @@ def dense(case: Case) -> np.ndarray:
     return x.astype(case.net.dtype)
 
 
+def each_neuron(network: pa.Network, parameter: str) -> np.ndarray:
+    """The values of a parameter of all neurons, NaN where it is not given."""
+    return np.concatenate(
+        [
+            np.broadcast_to(
+                p.neuron.values(parameter, p.shape) if parameter in p.neuron.parameters else np.nan,
+                p.stop - p.start,
+            )
+            for p in network.populations
+        ]
+    )
+
+
 class Leaves:
     """Everything by which the replay of a case can be differentiated, as PyTorch leaves."""
 
@@ -51,13 +64,12 @@ class Leaves:
         def leaf(array: Any) -> Any:
             return torch.tensor(np.asarray(array, network.dtype), requires_grad=True)
 
-        thresholds = [
-            np.broadcast_to(p.neuron.values("v_threshold", p.shape), p.stop - p.start)
-            for p in network.populations
-        ]
+        thresholds = each_neuron(network, "v_threshold")
+        amounts = torch.tensor(each_neuron(network, "reset_amount").astype(network.dtype))
+        self.reset_amount = None if amounts.isnan().all() else amounts
         self.tensors: dict[str, Any] = {
             "beta": leaf(network.decay(case.dt)),
-            "v_threshold": leaf(np.concatenate(thresholds)),
+            "v_threshold": leaf(thresholds),
             "input": leaf(dense(case)),
         }
         if case.initial_v is not None:
@@ -82,6 +94,7 @@ class Leaves:
             [tensors.get(f"bias {k}") for k in range(self.n)],
             tensors["beta"],
             tensors["v_threshold"],
+            self.reset_amount,
             **{"initial_v": tensors.get("initial_v"), "surrogate": Surrogate("atan", 2), **options},
         )
 

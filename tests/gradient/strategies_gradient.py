@@ -11,6 +11,7 @@ from oracle import Options
 from oracle_network import Network, Population, Projection
 from oracle_schedules import Schedule
 from strategies import Case, cases
+from strategies_network import reset_amounts
 
 SURROGATES = (
     ("atan", 2.0),
@@ -142,6 +143,7 @@ def layered_chains(
                 "v_threshold": float(rng.choice([0.25, 0.5, 1.0])),
                 "reset": reset,
                 "refractory": refractory,
+                **draw(reset_amounts(reset, rng, (n,), [0.1, 0.6, 1.3])),
             },
         )
         for name, n in zip(names[1:], sizes[1:], strict=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
-from compare import run
+from compare import build, run
 from hypothesis import given
 from native_case import (
     NAMES,
@@ -78,9 +79,10 @@ def bptt(g: GradientCase, network: pa.Network) -> Gradients:
                     u = u + z @ w.T + bias
             z = Fire.apply(u - thresholds[k])
             through = z.detach() if g.detach_reset else z
-            reset = c.net.populations[k].neuron["reset"]
-            v[k] = {"zero": u * (1 - through), "subtract": u - through * thresholds[k], "none": u}[
-                reset
+            neuron = c.net.populations[k].neuron
+            amount = torch.as_tensor(neuron.get("reset_amount", thresholds[k]))
+            v[k] = {"zero": u * (1 - through), "subtract": u - through * amount, "none": u}[
+                neuron["reset"]
             ]
             now.append(z)
             total[k] = total[k] + z
@@ -156,6 +158,45 @@ def test_layered_and_touched_is_snntorch_leaky(g: GradientCase) -> None:
         "beta": np.concatenate([layer.beta.grad.numpy() for layer in layers]),
         "input": x.grad.numpy().ravel(),
     }
+    ours = flat(native(g, network, trace), c.net)
+    scale = expected(g, network, trace)["scale"]
+    assert_close({name: ours[name] for name in theirs}, theirs, scale, "float32")
+
+
+@given(layered_chains(plain=True, detach_reset=True, reset="subtract", surrogates=PEERS))
+def test_layered_and_touched_is_snntorch_leaky_as_it_is_by_default(g: GradientCase) -> None:
+    torch, snntorch = pytest.importorskip("torch"), pytest.importorskip("snntorch")
+    from snntorch import surrogate
+
+    c = g.case
+    beta = build(c.net).decay(c.dt)
+    at = np.cumsum([0, *(p.size for p in c.net.populations)])
+    betas = [beta[first:last] for first, last in pairwise(at)]
+    populations = tuple(
+        replace(p, neuron=p.neuron | {"reset_amount": p.neuron["v_threshold"] / of})
+        for p, of in zip(c.net.populations, betas, strict=True)
+    )
+    g = replace(g, case=replace(c, net=replace(c.net, populations=populations)))
+    network, trace = recorded(g)
+    name, value = g.surrogate
+    fire = getattr(surrogate, name)(*(() if name.startswith("straight") else (value,)))
+    layers = [
+        snntorch.Leaky(torch.from_numpy(of), p.neuron["v_threshold"], spike_grad=fire)
+        for p, of in zip(populations, betas, strict=True)
+    ]
+    x = torch.tensor(c.x, requires_grad=True)
+    weights = [torch.tensor(p.arguments["weight"], requires_grad=True) for p in c.net.projections]
+    mem = [torch.zeros(c.x.shape[1], p.size, dtype=x.dtype) for p in populations]
+    counts = []
+    for z in x:  # spikes are float32 there, and so is what comes back through them
+        for k, w in enumerate(weights):
+            z, mem[k] = layers[k](z.double() @ w.T, mem[k])
+        counts.append(z)
+    assert np.array_equal(torch.stack(counts).detach().numpy(), run(g.case, network).counts)
+    loss = (torch.stack(counts) * torch.from_numpy(g.grad_counts)).sum()
+    (loss + (torch.cat(mem, 1) * torch.from_numpy(g.grad_v)).sum()).backward()
+    theirs = {f"weight {k}": w.grad.numpy().ravel() for k, w in enumerate(weights)}
+    theirs["input"] = x.grad.numpy().ravel()
     ours = flat(native(g, network, trace), c.net)
     scale = expected(g, network, trace)["scale"]
     assert_close({name: ours[name] for name in theirs}, theirs, scale, "float32")

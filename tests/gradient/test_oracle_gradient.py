@@ -107,7 +107,7 @@ def torch_gradient(g: GradientCase, network: pa.Network, trace: pa.Trace) -> Gra
                     if rests and not g.detach_reset:
                         v[j] = v[j].detach()
                 elif p.reset[j] == "subtract":
-                    v[j] = v[j] - through * theta[j]
+                    v[j] = v[j] - through * (float(p.amount[j]) if p.has_amount[j] else theta[j])
                 if fired:
                     soft[id(u.spike)] = z
                 else:

@@ -57,7 +57,8 @@ def bptt(g: GradientCase, network: pa.Network) -> Gradients:
                         u = u + leaves.tensors[f"bias {k}"]
             z[layer] = Heaviside.apply(u - theta[layer])
             gate = z[layer].detach() if g.detach_reset else z[layer]
-            drop = {"zero": u, "subtract": theta[layer], "none": 0.0}[p.neuron["reset"]]
+            amount = torch.as_tensor(p.neuron.get("reset_amount", theta[layer]))
+            drop = {"zero": u, "subtract": amount, "none": 0.0}[p.neuron["reset"]]
             v[layer] = u - gate * drop
         spike_counts = spike_counts + torch.cat(z, 1)
         counts.append(z[-1])

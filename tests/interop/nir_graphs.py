@@ -82,9 +82,13 @@ def resting_at_0(graph: Any) -> Any:
 class Equations:
     """Slow reference: compute all nodes of a graph in every timestep, as NIR defines them."""
 
-    def __init__(self, graph: Any, integration: str, reset: str = "zero") -> None:
+    def __init__(
+        self, graph: Any, integration: str, reset: str = "zero", reset_delay: bool = False
+    ) -> None:
         self.graph, self.integration, self.reset = graph, integration, reset
+        self.reset_delay = reset_delay
         self.v: dict[str, Any] = {}
+        self.due: dict[str, Any] = {}
 
     def run(self, x: Array) -> Array:
         """Spikes of the output [T, B, n] for `x` [T, B, ...]."""
@@ -134,7 +138,11 @@ class Equations:
             d = DT / own("tau")
             d = d if self.integration == "euler" else -torch.expm1(-d)
             v = v + d * (v_leak - v + own("r") * x)
+        v = v - self.due.get(name, 0.0)
         fires = v > own("v_threshold")
+        if self.reset_delay:
+            self.v[name], self.due[name] = v, own("v_threshold") * fires
+            return fires.double()
         after = {"zero": own("v_reset"), "subtract": v - own("v_threshold"), "none": v}
         self.v[name] = torch.where(fires, after[self.reset], v)
         return fires.double()

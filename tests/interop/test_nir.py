@@ -44,6 +44,25 @@ def test_a_graph_fires_as_its_equations_say(name: str, integration: Any, reset: 
     assert 0 < counts.mean() < 1
 
 
+@pytest.mark.parametrize("integration", ["euler", "exponential"])
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_threshold_may_be_subtracted_a_timestep_later(name: str, integration: Any) -> None:
+    given = resting_at_0(GRAPHS[name])
+    how = {"integration": integration, "reset": "subtract", "reset_delay": True}
+    if integration == "euler" and name == "forgotten in a timestep":
+        with pytest.raises(
+            pa.NetworkError, match=r"^graph: got node 'n0' with tau = 0\.001; .*reset_delay=True"
+        ):
+            from_nir(given, dt=DT, **how)
+        return
+    shape = tuple(given.nodes["input"].input_type["input"].tolist())
+    x = np.random.default_rng(0).binomial(2, 0.3, (40, 3, *shape)).astype(np.float64)
+    network = from_nir(given, dt=25e-3, source_dt=DT, dtype="float64", **how)
+    result = pa.simulate(network, x, pa.Layered(), dt=25e-3)
+    np.testing.assert_array_equal(result.counts, Equations(given, **how).run(x))
+    assert 0 < result.spike_counts.mean() < len(x)
+
+
 def test_what_a_framework_wrote_for_its_own_timestep_runs_at_the_datas() -> None:
     given = GRAPHS["affine"]
     x = np.random.default_rng(1).binomial(1, 0.4, (30, 2, 5))
@@ -160,14 +179,18 @@ def test_single_maps_stay_what_they_are() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:nirtorch:DeprecationWarning")
-def test_a_network_that_snntorch_wrote_fires_as_it_does_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("default", [False, True])
+def test_a_network_that_snntorch_wrote_fires_as_it_does_there(
+    default: bool, tmp_path: Path
+) -> None:
     pytest.importorskip("nirtorch")
     snn = pytest.importorskip("snntorch")
     from snntorch import utils
     from snntorch.export_nir import export_to_nir
 
     def leaky(beta: float, threshold: float, *shape: int, **more: Any) -> Any:
-        how = {"init_hidden": True, "reset_mechanism": "zero", "reset_delay": False, **more}
+        how = {} if default else {"reset_mechanism": "zero", "reset_delay": False}
+        how |= {"init_hidden": True, **more}
         return snn.Leaky(torch.full(shape, beta), threshold=torch.full(shape, threshold), **how)
 
     torch.manual_seed(0)
@@ -189,7 +212,8 @@ def test_a_network_that_snntorch_wrote_fires_as_it_does_there(tmp_path: Path) ->
     nir.write(str(tmp_path / "net.nir"), written)
     assert theirs.sum() > 0
     for given in (written, tmp_path / "net.nir"):
-        network = from_nir(given, dt=10e-3, source_dt=1e-4)
+        reset = {"reset": "subtract", "reset_delay": True} if default else {}
+        network = from_nir(given, dt=10e-3, source_dt=1e-4, **reset)
         ours = pa.simulate(network, x.numpy(), pa.Layered(), dt=10e-3).counts
         np.testing.assert_array_equal(ours, theirs)
 
@@ -347,6 +371,8 @@ def test_other_arguments_are_refused_by_name(tmp_path: Path) -> None:
         ({"integration": "midpoint"}, "^integration: got 'midpoint'"),
         ({"reset": "half"}, "^reset: got 'half'"),
         ({"refractory": "always"}, "^refractory: got 'always'"),
+        ({"reset_delay": 1}, "^reset_delay: got 1; accepted: True or False"),
+        ({"reset_delay": True}, "^reset_delay: got True with reset='zero'; .*'subtract'"),
     ):
         with pytest.raises(pa.NetworkError, match=says):
             from_nir(good, **{"dt": DT, **wrong})

@@ -278,6 +278,16 @@ def test_what_nir_cannot_say_is_named(name: str) -> None:
         to_nir(ours, dt=DT)
 
 
+def test_an_amount_that_no_reader_would_subtract_is_named() -> None:
+    for amount, says in ((0.5, "0.5"), ([0.5, 0.25], r"array\(\[0.5 , 0.25\]\)")):
+        ours = built(pa.LIF(reset="subtract", reset_amount=amount))
+        with pytest.raises(
+            pa.NetworkError,
+            match=rf"^network: got 'a' with reset_amount = {says}; accepted: reset_amount = None",
+        ):
+            to_nir(ours, dt=DT, reset="subtract")
+
+
 def test_a_sparse_map_too_large_to_be_written_whole_is_named() -> None:
     ours = pa.Network(n_inputs=2**15)
     ours.add("a", 2**14, LIF)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -120,9 +121,72 @@ def test_state_dicts_load_whether_or_not_parameters_are_learned(learned: bool) -
     assert target.v_threshold.item() == pytest.approx(0.2)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_given_reset_amount_is_an_exact_buffer_and_nothing_else_is(dtype: torch.dtype) -> None:
+    how = {"v_threshold": 0.3, "tau_mem": 20e-3, "reset": "subtract"}
+    assert "reset_amount" not in pa.nn.LIF(**how).state_dict()
+    for amount in (0.35, np.array([0.1, 0.2])):
+        neuron = pa.LIF(**how, reset_amount=amount)
+        lif = pa.nn.LIF(**how, reset_amount=torch.as_tensor(amount, dtype=torch.float64)).to(dtype)
+        assert list(lif.parameters()) == []
+        assert lif.neuron() == pa.nn.LIF.from_neuron(neuron).neuron() == neuron
+
+
+def test_a_state_dict_carries_the_reset_amount_of_a_module_that_has_one() -> None:
+    how = {"v_threshold": 0.3, "reset": "subtract"}
+    source = pa.nn.LIF(**how, reset_amount=0.35, learn_threshold=True)
+    target = pa.nn.LIF(**how, reset_amount=0.1)
+    target.load_state_dict(source.state_dict())
+    assert target.neuron().reset_amount == 0.35
+    plain = pa.nn.LIF(**how)
+    with pytest.raises(RuntimeError, match="reset_amount"):
+        plain.load_state_dict(source.state_dict())
+    with pytest.raises(RuntimeError, match="reset_amount"):
+        source.load_state_dict(plain.state_dict())
+
+
+@pytest.mark.parametrize("detach_reset", [False, True])
+def test_both_gradients_honour_a_reset_amount_as_it_is_now(detach_reset: bool, close: Any) -> None:
+    x = torch.rand(8, 5, 20, generator=torch.Generator().manual_seed(2)) < 0.4
+    found: dict[str, list[Any]] = {}
+    for gradient in ("native", "torch"):
+        for amount in (0.05, 0.4):
+            torch.manual_seed(0)
+            lif = pa.nn.LIF(
+                v_threshold=0.1, reset="subtract", reset_amount=9.0, learn_threshold=True
+            )
+            model = pa.nn.AsyncSequential(
+                torch.nn.Linear(20, 6),
+                lif,
+                schedule=pa.Fifo(2),
+                dt=10e-3,
+                gradient=gradient,
+                detach_reset=detach_reset,
+            )
+            lif.reset_amount.fill_(amount)
+            counts, state = model(x, return_state=True)
+            lif.reset_amount.fill_(7.0)  # a backward belongs to the run before it
+            (counts.sum() + state.v.square().sum()).backward()
+            found.setdefault(gradient, []).extend([model[0].weight.grad, lif.v_threshold.grad])
+            assert lif.reset_amount.grad is None
+            result = pa.simulate(model.network(), x.numpy(), pa.Fifo(2), dt=10e-3)
+            assert not np.array_equal(result.counts, counts.detach().numpy())
+            lif.reset_amount.fill_(amount)
+            result = pa.simulate(model.network(), x.numpy(), pa.Fifo(2), dt=10e-3)
+            assert np.array_equal(result.counts, counts.detach().numpy())
+    close(found["native"], found["torch"])
+    assert not torch.equal(found["native"][0], found["native"][2])
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
+        ({"reset_amount": 0.3}, "reset_amount: got 0.3 with reset='zero'"),
+        ({"reset_amount": math.nan, "reset": "subtract"}, "reset_amount: got nan"),
+        (
+            {"reset_amount": torch.nn.Parameter(torch.tensor(0.3)), "reset": "subtract"},
+            r"reset_amount: got a tensor that requires a gradient; accepted: .*detach\(\)$",
+        ),
         ({"tau_mem": 0.0}, "tau_mem: got 0"),
         (
             {"v_threshold": torch.nn.Parameter(torch.tensor(0.3))},
@@ -161,6 +225,10 @@ def test_it_does_not_run_alone() -> None:
 
 
 def test_it_shows_its_parameters() -> None:
+    assert repr(pa.nn.LIF(v_threshold=0.5, reset="subtract", reset_amount=0.25)) == (
+        "LIF(v_threshold=0.5, tau_mem=0.02, reset='subtract', refractory='timestep', "
+        "reset_amount=0.25)"
+    )
     assert repr(pa.nn.LIF(v_threshold=0.3, tau_mem=torch.ones(4), learn_threshold=True)) == (
         "LIF(v_threshold=0.3 (learned), tau_mem=[4], reset='zero', refractory='timestep')"
     )
@@ -172,6 +240,20 @@ class Doubled(torch.nn.Module):
 
     def right_inverse(self, x: torch.Tensor) -> torch.Tensor:
         return x / 2
+
+
+def test_a_parametrized_reset_amount_runs_as_parametrized() -> None:
+    torch.manual_seed(0)
+    lif = pa.nn.LIF(v_threshold=0.1, reset="subtract", reset_amount=0.4)
+    model = pa.nn.AsyncSequential(torch.nn.Linear(20, 16), lif, schedule=pa.Fifo(4), dt=10e-3)
+    x = torch.rand(6, 5, 20) < 0.3
+    _, before = model(x, return_state=True)
+    lif.reset_amount.fill_(0.2)
+    torch.nn.utils.parametrize.register_parametrization(lif, "reset_amount", Doubled())
+    lif.parametrizations.reset_amount.original.fill_(0.2)
+    _, after = model(x, return_state=True)
+    assert lif.neuron().reset_amount == 0.4
+    assert torch.equal(before.v, after.v)
 
 
 @pytest.mark.parametrize("learned", [False, True])

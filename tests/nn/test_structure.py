@@ -23,7 +23,7 @@ def graph() -> pa.Network:
         return rng.normal(0, 0.3, shape).astype(np.float32)
 
     network = pa.Network(input_shape=(2, 6, 6))
-    network.add("conv", (3, 4, 4), pa.LIF(v_threshold=0.3, tau_mem=5e-3, reset="subtract"))
+    network.add("conv", (3, 4, 4), pa.LIF(0.3, 5e-3, "subtract", reset_amount=0.35))
     network.add("values", (3, 2, 2), pa.LIF(tau_mem=np.inf, refractory="none", sync_threshold=1))
     network.add("a.b", 5, pa.LIF(v_threshold=rng.random(5)))
     network.add("rest", (1, 5))

@@ -66,6 +66,7 @@ def chains(draw: st.DrawFn, recurrent: bool, plain: bool = False) -> Chain:
         tau_mem=draw(st.sampled_from([1e-3, 20e-3, 0.5])),
         v_threshold=draw(st.sampled_from([0.25, 0.3, 1.0])),
         reset=reset,
+        reset_amount=draw(st.sampled_from([None, 0.4, 1.5])) if reset == "subtract" else None,
     )
     x = rng.integers(0, 3, (draw(st.integers(1, 6)), draw(st.integers(1, 4)), sizes[0])) * (
         rng.random(sizes[0]) < 0.7
@@ -83,6 +84,9 @@ def torch_loop(c: Chain, beta: Any, linear: Any) -> tuple[np.ndarray, np.ndarray
     spikes = [torch.zeros_like(u) for u in v]
     betas = torch.from_numpy(beta).split([len(w) for w in c.weights])
     theta = torch.tensor(c.neuron.v_threshold, dtype=dtype)
+    amount = theta
+    if c.neuron.reset_amount is not None:
+        amount = torch.tensor(c.neuron.reset_amount, dtype=dtype)
     counts, total = [], [torch.zeros_like(u) for u in v]
     for t in range(T):
         z = torch.from_numpy(c.x[t])
@@ -96,7 +100,7 @@ def torch_loop(c: Chain, beta: Any, linear: Any) -> tuple[np.ndarray, np.ndarray
                 current = current + linear(spikes[k], torch.from_numpy(r))
             u = v[k] * betas[k] + current
             fired = u > theta
-            reset = {"zero": torch.zeros_like(u), "subtract": u - theta, "none": u}[c.neuron.reset]
+            reset = {"zero": torch.zeros_like(u), "subtract": u - amount, "none": u}[c.neuron.reset]
             v[k], spikes[k] = torch.where(fired, reset, u), fired.to(dtype)
             total[k], z = total[k] + spikes[k], spikes[k]
         counts.append(z)
@@ -151,3 +155,45 @@ def test_layered_is_snntorch_leaky(c: Chain) -> None:
     assert_layered_is(
         c, torch.stack(counts).numpy(), torch.cat(total, 1).numpy(), torch.cat(mem, 1).numpy()
     )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_layered_is_snntorch_leaky_as_it_is_by_default(seed: int) -> None:
+    """It subtracts its threshold one timestep later: `threshold / beta` before the decay."""
+    snntorch = pytest.importorskip("snntorch")
+    rng = np.random.default_rng(seed)
+    # A threshold that float32 holds exactly, since snnTorch's spikes are float32.
+    sizes, threshold, dt = [20, 16, 4], 0.25, 1e-3
+    weights = [rng.normal(0.1, 0.5, (n, m)) for m, n in pairwise(sizes)]
+    neurons = [
+        pa.LIF(
+            tau_mem=tau,
+            v_threshold=threshold,
+            reset="subtract",
+            reset_amount=threshold / np.exp(-dt / tau),
+        )
+        for tau in (rng.uniform(1e-3, 20e-3, n) for n in sizes[1:])
+    ]
+    network = pa.Network.sequential([pa.Linear(w) for w in weights], neurons)
+    layers = [
+        snntorch.Leaky(torch.from_numpy(beta), torch.tensor(threshold, dtype=torch.float64))
+        for beta in np.split(network.decay(dt), [sizes[1]])
+    ]
+    x = (rng.random((60, 8, sizes[0])) < 0.3).astype(np.float64)
+    mem, counts = [torch.zeros(8, n, dtype=torch.float64) for n in sizes[1:]], []
+    with torch.no_grad():
+        for z in torch.from_numpy(x):
+            fired = []
+            for k, w in enumerate(weights):
+                z, mem[k] = layers[k](z.double() @ torch.from_numpy(w).T, mem[k])
+                fired.append(z)
+            counts.append(torch.cat(fired, 1))
+    keep = ("counts", "spike_counts", "v")
+    result = pa.simulate(network, x, pa.Layered(), dt=dt, keep=keep)
+    theirs = torch.stack(counts).numpy()
+    np.testing.assert_array_equal(result.counts, theirs[:, :, sizes[1] :])
+    np.testing.assert_array_equal(result.spike_counts, theirs.sum(0))
+    assert 0.05 < theirs.mean() < 0.95
+    amounts = np.concatenate([neuron.reset_amount for neuron in neurons])
+    left = torch.cat(mem, 1).numpy() - theirs[-1] * amounts
+    np.testing.assert_allclose(result.v, left, 0, 1e-12)

@@ -23,6 +23,7 @@ KERNEL = np.ones((1, 1, 2, 2))
 READ_ONLY: list[tuple[Any, list[str]]] = [
     (pa.SpikeBatch([0, 1], [0, 2], 1, 2, [2.0, 3.0]), ["channel", "offsets", "multiplicity"]),
     (pa.LIF([0.1, 0.2], np.array([1.0, 2.0])), ["tau_mem", "v_threshold"]),
+    (pa.LIF(1.0, 1.0, "subtract", reset_amount=[0.1, 0.2]), ["reset_amount"]),
     (pa.Priority(1, [1.0, 2.0]), ["values"]),
     (pa.Linear(np.eye(2), [1, 2]), ["weight", "bias"]),
     (pa.Conv1d(KERNEL[0], [1]), ["weight", "bias"]),

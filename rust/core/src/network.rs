@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::float::Float;
 use crate::float_mode::DefaultFloatMode;
 use crate::free::Divisions;
-use crate::neuron::{self, Lif};
+use crate::neuron::{self, Expanded, Lif};
 use crate::places::OwnPlaces;
 use crate::projection::{Map, Projection, Target, check_values};
 
@@ -74,6 +74,8 @@ pub struct Network<T> {
     population_of: Vec<u32>,
     pub(crate) tau_mem: Vec<f64>,
     pub(crate) threshold: Vec<T>,
+    /// What a spike subtracts, in populations that give it; empty if none does.
+    pub(crate) reset_amount: Vec<T>,
     /// Whether no population has two sources: spikes of different sources then never meet in one sum.
     pub(crate) single_sources: bool,
     /// Whether events can arrive at single neurons, rather than at whole populations only.
@@ -152,7 +154,7 @@ impl<T: Float> Network<T> {
     }
 
     /// Identifies the structure (populations, kinds of neuron models, projections and their shapes, number type), but
-    /// not the weights, time constants and thresholds.
+    /// not the weights, time constants, thresholds and amounts of a reset.
     pub fn fingerprint(&self) -> u64 {
         self.fingerprint
     }
@@ -220,6 +222,7 @@ impl<T: Float> NetworkBuilder<T> {
         let output = self.output.unwrap_or(self.populations.len() - 1);
         let (mut populations, mut population_of) = (Vec::<Population>::new(), Vec::new());
         let (mut tau_mem, mut threshold) = (Vec::new(), Vec::new());
+        let mut reset_amount: Vec<T> = Vec::new();
         for (name, n, lif) in self.populations {
             if n == 0 {
                 return Err(Error::network(
@@ -248,9 +251,13 @@ impl<T: Float> NetworkBuilder<T> {
                 let given = format!("{n} neurons in population {name:?}, which memory cannot hold");
                 return Err(Error::network("shape", given, "fewer neurons"));
             }
-            let (tau, thresholds) = lif.expand::<T>(n)?;
+            let Expanded { tau_mem: tau, v_threshold, reset_amount: amounts } = lif.expand::<T>(n)?;
             tau_mem.extend(tau);
-            threshold.extend(thresholds);
+            threshold.extend(v_threshold);
+            if let Some(amounts) = amounts {
+                reset_amount.resize(population_of.len(), T::ZERO);
+                reset_amount.extend(amounts);
+            }
             let start = population_of.len();
             population_of.extend(std::iter::repeat_n(populations.len() as u32, n));
             populations.push(Population { name, start, end: start + n, lif });
@@ -262,6 +269,9 @@ impl<T: Float> NetworkBuilder<T> {
                 format!("a population's index below {}", populations.len()),
             ));
         }
+        if !reset_amount.is_empty() {
+            reset_amount.resize(population_of.len(), T::ZERO);
+        }
         let mut network = Network {
             n_inputs,
             output,
@@ -272,6 +282,7 @@ impl<T: Float> NetworkBuilder<T> {
             population_of: if populations.len() == 1 { Vec::new() } else { population_of },
             tau_mem,
             threshold,
+            reset_amount,
             single_sources: true,
             has_single_events: false,
             has_sync_threshold: populations.iter().any(|p| p.lif.sync_threshold > 0),

@@ -10,7 +10,7 @@ pub enum Reset {
     /// `v <- 0`.
     #[default]
     Zero,
-    /// `v <- v' - v_threshold`.
+    /// `v <- v' - reset_amount`.
     Subtract,
     /// `v <- v'`.
     None,
@@ -36,6 +36,9 @@ pub struct Lif {
     pub v_threshold: Vec<f64>,
     /// What firing does to the potential.
     pub reset: Reset,
+    /// What a spike subtracts from the potential, one value in all or one per neuron; `v_threshold` if `None`. Only for
+    /// [`Reset::Subtract`].
+    pub reset_amount: Option<Vec<f64>>,
     /// How long a neuron that fired ignores its input.
     pub refractory: Refractory,
     /// With a value above 0, a neuron fires only after more than this many events arrived in the timestep.
@@ -48,15 +51,24 @@ impl Default for Lif {
             tau_mem: vec![20e-3],
             v_threshold: vec![1.0],
             reset: Reset::Zero,
+            reset_amount: None,
             refractory: Refractory::Timestep,
             sync_threshold: 0,
         }
     }
 }
 
+/// The parameters of a population's neurons, one value each.
+#[derive(Debug)]
+pub(crate) struct Expanded<T> {
+    pub(crate) tau_mem: Vec<f64>,
+    pub(crate) v_threshold: Vec<T>,
+    pub(crate) reset_amount: Option<Vec<T>>,
+}
+
 impl Lif {
-    /// Checks the parameters and returns one `tau_mem` and one `v_threshold` for each of `n` neurons.
-    pub(crate) fn expand<T: Float>(&self, n: usize) -> Result<(Vec<f64>, Vec<T>), Error> {
+    /// Checks the parameters and spreads them over `n` neurons.
+    pub(crate) fn expand<T: Float>(&self, n: usize) -> Result<Expanded<T>, Error> {
         let spread = |argument: &str, values: &[f64]| match values {
             &[value] => Ok(vec![value; n]),
             values if values.len() == n => Ok(values.to_vec()),
@@ -68,22 +80,31 @@ impl Lif {
         if let Some(tau) = tau_mem.iter().find(|tau| tau.is_nan() || **tau <= 0.0) {
             return Err(Error::network("tau_mem", tau, "seconds > 0 (infinity: integrate-and-fire)"));
         }
-        let v_threshold: Vec<T> =
-            spread("v_threshold", &self.v_threshold)?.into_iter().map(T::from_f64).collect();
-        if let Some(threshold) = v_threshold.iter().find(|threshold| !threshold.is_finite()) {
-            return Err(Error::network("v_threshold", threshold, format!("finite numbers in {}", T::NAME)));
+        let potentials = |argument: &str, values: &[f64]| {
+            let values: Vec<T> = spread(argument, values)?.into_iter().map(T::from_f64).collect();
+            match values.iter().find(|value| !value.is_finite()) {
+                Some(value) => Err(Error::network(argument, value, format!("finite numbers in {}", T::NAME))),
+                None => Ok(values),
+            }
+        };
+        let v_threshold = potentials("v_threshold", &self.v_threshold)?;
+        if self.reset_amount.is_some() && self.reset != Reset::Subtract {
+            let given = format!("a value with Reset::{:?}", self.reset);
+            return Err(Error::network("reset_amount", given, "none, except with Reset::Subtract"));
         }
-        Ok((tau_mem, v_threshold))
+        let reset_amount =
+            self.reset_amount.as_ref().map(|values| potentials("reset_amount", values)).transpose()?;
+        Ok(Expanded { tau_mem, v_threshold, reset_amount })
     }
 }
 
 impl Reset {
     /// The potential after a neuron at `v` fired.
     #[inline]
-    pub(crate) fn apply<T: Float>(self, v: T, v_threshold: T) -> T {
+    pub(crate) fn apply<T: Float>(self, v: T, amount: T) -> T {
         match self {
             Self::Zero => T::ZERO,
-            Self::Subtract => v - v_threshold,
+            Self::Subtract => v - amount,
             Self::None => v,
         }
     }
@@ -122,5 +143,9 @@ mod tests {
             message(Lif { v_threshold: vec![1.0; 3], ..Lif::default() })
                 .contains("3 values; accepted: 1 or 2 values")
         );
+        let amount = |reset, values| message(Lif { reset, reset_amount: Some(values), ..Lif::default() });
+        assert!(amount(Reset::Subtract, vec![1e300]).starts_with("reset_amount: got inf;"));
+        assert!(amount(Reset::Subtract, vec![1.0; 3]).starts_with("reset_amount: got 3 values;"));
+        assert!(amount(Reset::Zero, vec![1.0]).starts_with("reset_amount: got a value with Reset::Zero;"));
     }
 }

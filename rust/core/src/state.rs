@@ -39,6 +39,8 @@ pub(crate) struct State<T> {
     /// `i_k` of the current step; 0 between steps.
     input: Vec<T>,
     threshold: Vec<T>,
+    /// What a spike subtracts, in populations that give it; empty if none does.
+    reset_amount: Vec<T>,
     resting: Vec<Resting<T>>,
     /// Events that have arrived at each neuron individually in the timestep; those that arrived at its whole population
     /// are counted in `whole_events`.
@@ -85,6 +87,7 @@ impl<T: Float> State<T> {
             beta: put(&beta[neurons.clone()]),
             v: vec![T::ZERO; n],
             input: vec![T::ZERO; n],
+            reset_amount: network.reset_amount.get(neurons.clone()).map_or_else(Vec::new, put),
             threshold: put(&network.threshold[neurons]),
             places,
             resting: Vec::new(),
@@ -297,11 +300,13 @@ impl<T: Float> State<T> {
     #[inline]
     pub(crate) fn fire(&mut self, lif: &Lif, population: usize, neurons: &[u32], v: &mut Vec<T>) -> u64 {
         let mut events = u64::from(self.whole_events[population]) * neurons.len() as u64;
+        let has_amount = lif.reset_amount.is_some();
         for &neuron in neurons {
             let k = self.places.of(neuron as usize);
             events += u64::from(self.events[k]);
             v.push(self.v[k]);
-            let after = lif.reset.apply(self.v[k], self.threshold[k]);
+            let amount = if has_amount { self.reset_amount[k] } else { self.threshold[k] };
+            let after = lif.reset.apply(self.v[k], amount);
             match lif.refractory {
                 Refractory::Timestep => {
                     let threshold = std::mem::replace(&mut self.threshold[k], T::INFINITY);

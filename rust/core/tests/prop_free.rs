@@ -15,16 +15,20 @@ struct Case {
     n_samples: usize,
     recurrent: bool,
     reset: Reset,
+    /// Of the second population.
+    reset_amount: Option<Vec<f64>>,
     dropout: Option<Dropout>,
     scheduled: bool,
     group_size: usize,
 }
 
 fn cases() -> impl Strategy<Value = Case> {
-    let reset = prop_oneof![Just(Reset::Zero), Just(Reset::Subtract), Just(Reset::None)];
+    let amount = prop::option::of((0.1..0.9).prop_map(|amount| vec![amount]));
+    let subtract = amount.prop_map(|amount| (Reset::Subtract, amount));
+    let reset = prop_oneof![Just((Reset::Zero, None)), subtract, Just((Reset::None, None))];
     let sizes = prop::collection::vec(1..20_usize, 2..4);
     (sizes, 1..6_usize, any::<[bool; 3]>(), reset, 1..5_usize, any::<u64>()).prop_flat_map(
-        |(sizes, n_samples, [recurrent, scheduled, drops], reset, group_size, seed)| {
+        |(sizes, n_samples, [recurrent, scheduled, drops], (reset, reset_amount), group_size, seed)| {
             let n_inputs = 8;
             let widest = sizes.iter().max().copied().unwrap_or(1).max(n_inputs);
             let weights = prop::collection::vec(-0.5..0.8, 2 * widest * widest);
@@ -37,6 +41,7 @@ fn cases() -> impl Strategy<Value = Case> {
                 n_samples,
                 recurrent,
                 reset,
+                reset_amount: reset_amount.clone(),
                 dropout,
                 scheduled,
                 group_size,
@@ -50,7 +55,8 @@ impl Case {
         let mut builder = NetworkBuilder::new(8);
         let (mut source, mut n_in) = (Source::Input, 8);
         for (number, &n) in self.sizes.iter().enumerate() {
-            let lif = Lif { v_threshold: vec![0.5], reset: self.reset, ..Lif::default() };
+            let reset_amount = self.reset_amount.clone().filter(|_| number == 1);
+            let lif = Lif { v_threshold: vec![0.5], reset: self.reset, reset_amount, ..Lif::default() };
             let population = builder.population(&number.to_string(), n, lif);
             let dense = Projection::dense(&self.weights[..n * n_in], n, n_in).unwrap();
             let bias = (number == 0).then(|| self.weights[..n].to_vec());

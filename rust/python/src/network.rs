@@ -34,8 +34,9 @@ macro_rules! with_network {
 }
 pub(crate) use with_network;
 
-/// (name, number of neurons, `tau_mem`, `v_threshold`, reset, refractory, `sync_threshold`)
-type PopulationParts<'py> = (String, usize, Values<'py>, Values<'py>, String, String, u32);
+/// (name, number of neurons, `tau_mem`, `v_threshold`, reset, refractory, `sync_threshold`, `reset_amount`)
+type PopulationParts<'py> =
+    (String, usize, Values<'py>, Values<'py>, String, String, u32, Option<Values<'py>>);
 
 /// A parameter of a population's neurons.
 #[derive(FromPyObject)]
@@ -108,7 +109,7 @@ fn build<T: Float + Element>(
     output: usize,
 ) -> PyResult<pyasync_core::Network<T>> {
     let mut builder = NetworkBuilder::<T>::new(n_inputs);
-    for (name, n, tau_mem, v_threshold, reset, refractory, sync_threshold) in populations {
+    for (name, n, tau_mem, v_threshold, reset, refractory, sync_threshold, reset_amount) in populations {
         let reset = match reset.as_str() {
             "subtract" => Reset::Subtract,
             "none" => Reset::None,
@@ -119,6 +120,7 @@ fn build<T: Float + Element>(
             tau_mem: tau_mem.to_vec()?,
             v_threshold: v_threshold.to_vec()?,
             reset,
+            reset_amount: reset_amount.as_ref().map(Values::to_vec).transpose()?,
             refractory,
             sync_threshold: *sync_threshold,
         };

@@ -4,6 +4,7 @@
 use super::{Pass, Sums};
 use crate::fates::SKIPPED;
 use crate::float::Float;
+use crate::network::Network;
 use crate::neuron::{Lif, Refractory, Reset};
 
 /// The adjoints of one sample's neurons; everything is by place.
@@ -150,7 +151,9 @@ impl<T: Float> Adjoints<T> {
         let a = if is_cut { T::ZERO } else { self.a[k] };
         let through = through_spike(pass, lif, k, (x, s), self.e[k] + term, a);
         if pass.options.want_neuron {
-            let through_reset = if lif.reset == Reset::Subtract { a } else { T::ZERO };
+            // An amount of its own is a constant.
+            let by_threshold = lif.reset == Reset::Subtract && lif.reset_amount.is_none();
+            let through_reset = if by_threshold { a } else { T::ZERO };
             sums.v_threshold[k] += -(through + through_reset);
         }
         self.a[k] = if lif.reset == Reset::Zero { through } else { a + through };
@@ -162,10 +165,14 @@ impl<T: Float> Adjoints<T> {
 #[inline]
 #[allow(clippy::many_single_char_names)] // the names in the formula
 fn through_spike<T: Float>(pass: &Pass<'_, T>, lif: &Lif, k: usize, (x, s): (T, T), e: T, a: T) -> T {
-    let v_threshold = pass.network.threshold[pass.places.id(k) as usize];
+    let Network { threshold, reset_amount, .. } = pass.network;
+    let id = pass.places.id(k) as usize;
     match lif.reset {
-        Reset::Zero if !pass.options.detach_reset => s * (e - a * (x + v_threshold)),
-        Reset::Subtract if !pass.options.detach_reset => s * (e - a * v_threshold),
+        Reset::Zero if !pass.options.detach_reset => s * (e - a * (x + threshold[id])),
+        Reset::Subtract if !pass.options.detach_reset => {
+            let amounts = if lif.reset_amount.is_some() { reset_amount } else { threshold };
+            s * (e - a * amounts[id])
+        }
         _ => s * e,
     }
 }
