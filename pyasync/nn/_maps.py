@@ -33,6 +33,7 @@ ACCEPTED = (
     "pa.nn.Sparse; a pooling and nn.Linear or nn.Conv2d after it; nn.Conv2d and a pooling after "
     "it; with nn.Flatten and nn.Identity around them"
 )
+CONVS = (nn.Conv1d, nn.Conv2d)
 LINEAR = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.AvgPool2d, SumPool2d, OneToOne, Sparse)
 ADVICE: dict[type[nn.Module], str] = {
     nn.modules.dropout._DropoutNd: "the model's input_dropout, spike_dropout, refractory_dropout",
@@ -88,12 +89,14 @@ class Map:
         for module in core:
             _refuse_own_forward(module, LINEAR)
         refuse_hooked(self.module)
-        padding = _padding(self.module) if isinstance(self.module, nn.Conv2d) else ()
-        shape = source_shape
+        padding = _padding(self.module) if isinstance(self.module, CONVS) else ()
+        #: What the layer sees: the source, or the pooling before it.
+        self.layer_shape = source_shape
         if self.pool_before is not None:
-            shape = check_before(self.pool_before, self.module, padding, source_shape)
+            self.layer_shape = check_before(self.pool_before, self.module, padding, source_shape)
         if self.pool_after is not None:
-            check_after(self.pool_after, self.module, padding, shape)
+            check_after(self.pool_after, self.module, padding, self.layer_shape)
+        self.window = self._window(padding) if isinstance(self.module, CONVS) else ()
         self.template = self._template()
         self.output_shape = self.template.output_shape(source_shape)
 
@@ -109,11 +112,11 @@ class Map:
             return module.weight.expand(math.prod(self.source_shape)), None
         weight, bias = module.weight, getattr(module, "bias", None)
         if self.pool_before is not None and isinstance(module, nn.Linear):
-            weight = linear_after(self.pool_before, weight, self.source_shape)
+            weight = linear_after(self.pool_before, weight, self.source_shape, self.layer_shape)
         elif self.pool_before is not None:
             weight = conv_after(self.pool_before, weight, module.dilation)
         if self.pool_after is not None:
-            weight, bias = conv_before(self.pool_after, weight, bias, self._window()[0])
+            weight, bias = conv_before(self.pool_after, weight, bias, self.window[0])
         return weight, bias
 
     def projection(self) -> Projection:
@@ -159,20 +162,20 @@ class Map:
         if isinstance(module, nn.AvgPool2d):
             check_average(module)
             return projections.AvgPool2d(module.kernel_size, module.stride, module.padding)
-        stride, padding, dilation = self._window()
+        stride, padding, dilation = self.window
         if self.pool_after is not None:
             stride = _times(stride, self.pool_after.stride)
         kind = projections.Conv1d if isinstance(module, nn.Conv1d) else projections.Conv2d
         return kind(weight, bias, stride, padding, dilation, module.groups)
 
-    def _window(self) -> tuple[Any, Any, Any]:
+    def _window(self, padding: tuple[int, ...]) -> tuple[Any, ...]:
         """Stride, padding and dilation of the convolution, with the pooling before it if any."""
         module: Any = self.module
-        stride, padding, pool = module.stride, _padding(module), self.pool_before
+        pool = self.pool_before
         if pool is None:
-            return stride, padding, module.dilation
+            return module.stride, padding, module.dilation
         padding = np.add(_times(padding, pool.stride), pair(pool.padding)).tolist()
-        return _times(stride, pool.stride), tuple(padding), (1, 1)
+        return _times(module.stride, pool.stride), tuple(padding), (1, 1)
 
 
 def _times(each: Any, factors: Any) -> tuple[int, ...]:

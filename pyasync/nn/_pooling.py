@@ -20,13 +20,14 @@ from pyasync.projections import Shape
 POOLS = (nn.AvgPool2d, SumPool2d)
 
 
-def linear_after(pool: Any, weight: torch.Tensor, source_shape: Shape) -> torch.Tensor:
+def linear_after(
+    pool: Any, weight: torch.Tensor, source_shape: Shape, pooled_shape: Shape
+) -> torch.Tensor:
     """Weight [n_out, C * H * W] of a pooling of (C, H, W) followed by `nn.Linear` of this weight.
 
     Each input gets the weight of all windows that it is in, which a transposed convolution adds up.
     """
-    _, height, width = _pooled(pool, source_shape)
-    windows = weight.reshape(-1, 1, height, width)
+    windows = weight.reshape(-1, 1, *pooled_shape[1:])
     spread = nn.functional.conv_transpose2d(
         windows, _taps(pool, weight), stride=pool.stride, padding=pool.padding
     )

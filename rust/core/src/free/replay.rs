@@ -125,7 +125,9 @@ impl<T: Float> Worker<'_, T> {
                 if !watch.go_on(A_STEP + self.group.len()) {
                     return Err(Error::Interrupted);
                 }
-                if let Some(ending) = replay.replay.sharded_ending(moment, replay.n_due)? {
+                let unfinished = replay.n_due > 0;
+                if let Some(ending) = Schedule::<T>::recorded_ending(&mut replay.replay, moment, unfinished)?
+                {
                     break ending;
                 }
                 let shard = replay.replay.read_step(moment)?;

@@ -51,26 +51,6 @@ impl Replay {
         self.sources[arrival as usize]
     }
 
-    /// How the timestep ended, according to a record of several shards; `None` if it goes on. `n_due` counts the spikes
-    /// that shards still have to deliver, once for each shard.
-    pub(crate) fn sharded_ending(&mut self, moment: Moment, n_due: u64) -> Result<Option<Ending>, Error> {
-        let Some(ending) = self.cursor.peek_ending(self.bytes()) else { return Ok(None) };
-        self.read_ending(moment, ending, n_due > 0).map(Some)
-    }
-
-    fn read_ending(&mut self, moment: Moment, ending: Ending, unfinished: bool) -> Result<Ending, Error> {
-        self.read(moment, Record::TimestepEnded(ending))?;
-        match ending {
-            Ending::Quiescent if unfinished => {
-                Err(Self::differs(moment, "the timestep has ended", "it goes on"))
-            }
-            Ending::Discarded(_) | Ending::Carried(_) if !unfinished => {
-                Err(Self::differs(moment, "the timestep was stopped", "it has ended"))
-            }
-            _ => Ok(ending),
-        }
-    }
-
     pub(crate) fn differs(moment: Moment, trace: &str, run: &str) -> Error {
         let Moment { sample, timestep, step, .. } = moment;
         Error::Replay(format!(
@@ -183,7 +163,16 @@ impl<T: Float> Schedule<T> for Replay {
 
     fn recorded_ending(&mut self, moment: Moment, unfinished: bool) -> Result<Option<Ending>, Error> {
         let Some(ending) = self.cursor.peek_ending(self.bytes()) else { return Ok(None) };
-        self.read_ending(moment, ending, unfinished).map(Some)
+        self.read(moment, Record::TimestepEnded(ending))?;
+        match ending {
+            Ending::Quiescent if unfinished => {
+                Err(Self::differs(moment, "the timestep has ended", "it goes on"))
+            }
+            Ending::Discarded(_) | Ending::Carried(_) if !unfinished => {
+                Err(Self::differs(moment, "the timestep was stopped", "it has ended"))
+            }
+            _ => Ok(Some(ending)),
+        }
     }
 
     fn recorded_fates(&self) -> &[u8] {
