@@ -28,7 +28,7 @@ class _Header(TypedDict):
 class _Arrays(TypedDict):
     counts: _F32
     spike_counts: _U32
-    v: npt.NDArray[Any]
+    state: npt.NDArray[Any]
     spikes: _I64
     forward_steps: _I64
     synaptic_operations: _I64
@@ -51,8 +51,9 @@ class _Gradient(TypedDict):
     biases: list[npt.NDArray[Any] | None]
     beta: npt.NDArray[Any] | None
     v_threshold: npt.NDArray[Any] | None
+    alpha: npt.NDArray[Any] | None
     input: npt.NDArray[Any] | None
-    initial_v: npt.NDArray[Any] | None
+    initial_state: npt.NDArray[Any] | None
 
 @final
 class Network:
@@ -61,12 +62,23 @@ class Network:
         dtype: str,
         n_inputs: int,
         populations: Sequence[
-            tuple[str, int, _F64 | float, _F64 | float, str, str, int, _F64 | float | None]
+            tuple[
+                str,
+                int,
+                _F64 | float,
+                _F64 | float,
+                str,
+                str,
+                int,
+                _F64 | float | None,
+                _F64 | float | None,
+            ]
         ],
         projections: Sequence[tuple[int, int, tuple[Any, ...], npt.NDArray[Any] | None]],
         output: int,
     ) -> Network: ...
     def decay(self, dt: float) -> npt.NDArray[Any]: ...
+    def synaptic_decay(self, dt: float) -> npt.NDArray[Any]: ...
     def n_synapses(self) -> list[int]: ...
     def nbytes(self) -> list[int]: ...
 
@@ -111,7 +123,7 @@ def gradient(
     trace: Trace,
     grad_counts: npt.NDArray[Any] | None,
     grad_spike_counts: npt.NDArray[Any] | None,
-    grad_v: npt.NDArray[Any] | None,
+    grad_state: npt.NDArray[Any] | None,
     options: dict[str, Any],
 ) -> _Gradient: ...
 def to_events(

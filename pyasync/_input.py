@@ -103,16 +103,44 @@ def sample_ids_of(sample_ids: npt.ArrayLike | None, n_samples: int) -> list[int]
     return [integer(InputError, "sample_ids", each, accepted=accepted) for each in ids]
 
 
-def potentials_of(
-    given: npt.ArrayLike | None, n_samples: int, network: Network
+def state_of(
+    initial_v: npt.ArrayLike | None,
+    initial_current: npt.ArrayLike | None,
+    n_samples: int,
+    network: Network,
 ) -> npt.NDArray[Any] | None:
-    """Initial potentials [B, n_neurons] in the network's dtype, or None."""
-    if given is None:
+    """Initial state in the network's dtype, as the engine takes it, or None if all of it is 0.
+
+    It is the potentials [B, n_neurons] or, if the network has synaptic currents, potentials and
+    currents side by side [B, 2 * n_neurons].
+    """
+    if initial_v is None and initial_current is None:
         return None
+    v = _of_neurons("initial_v", initial_v, n_samples, network)
+    if not network.has_currents and initial_current is None:
+        return v
+    current = _of_neurons("initial_current", initial_current, n_samples, network)
+    for p in network.populations:
+        if p.neuron.tau_syn is None and current[:, p.start : p.stop].any():
+            accepted = f"0 for the neurons of {p.name!r}, which have no tau_syn"
+            raise InputError(expected("initial_current", "a current", accepted))
+    return np.hstack([v, current]) if network.has_currents else v
+
+
+def _of_neurons(
+    argument: str, given: npt.ArrayLike | None, n_samples: int, network: Network
+) -> npt.NDArray[Any]:
+    """One number for each neuron of each sample, [B, n_neurons] in the network's dtype."""
     shape = (n_samples, network.n_neurons)
+    if given is None:
+        return np.zeros(shape, network.dtype)
     accepted = f"an array [B, n_neurons] = {list(shape)} of finite numbers"
-    v = numbers(InputError, "initial_v", given, accepted)
-    if v.shape != shape:
-        raise InputError(expected("initial_v", f"an array of shape {v.shape}", accepted))
+    array = numbers(InputError, argument, given, accepted)
+    if array.shape != shape:
+        raise InputError(expected(argument, f"an array of shape {array.shape}", accepted))
     with np.errstate(over="ignore", under="ignore"):
-        return aligned(v, network.dtype)
+        values = aligned(array, network.dtype)
+    if not np.isfinite(values).all():
+        given = values[~np.isfinite(values)][0]
+        raise InputError(expected(argument, given, f"{accepted} in {network.dtype}"))
+    return values

@@ -15,9 +15,9 @@ def summarise(network: Network) -> str:
     built = network.build()
     synapses, sizes = built.n_synapses(), built.nbytes()
     shown = ["v_threshold", "tau_mem"]
-    if any(p.neuron.reset_amount is not None for p in network.populations):
-        shown.append("reset_amount")
-    heads = [{"tau_mem": "tau_mem (s)"}.get(name, name) for name in shown]
+    used = {name for p in network.populations for name in p.neuron.parameters}
+    shown += [name for name in ("reset_amount", "tau_syn") if name in used]
+    heads = [f"{name} (s)" if name.startswith("tau") else name for name in shown]
     populations = [["population", "shape", "neurons", *heads]]
     for p in network.populations:
         own = p.neuron.parameters

@@ -351,6 +351,41 @@ class Network:
         dt = seconds(InputError, "dt", dt)
         return self.build().decay(dt)
 
+    def synaptic_decay(self, dt: float) -> npt.NDArray[Any]:
+        """Factor by which each neuron's synaptic current decays per timestep, `exp(-dt / tau_syn)`.
+
+        Parameters
+        ----------
+        dt : float
+            Length of a timestep in seconds.
+
+        Returns
+        -------
+        array of the network's dtype, shape [n_neurons]
+            0 for neurons without a synaptic current.
+
+        Raises
+        ------
+        InputError
+            If `dt` is not finite and above 0.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> neurons = [pa.LIF(tau_syn=0.02), pa.LIF()]
+        >>> projections = [pa.Linear(np.ones((2, 3))), pa.Linear(np.ones((1, 2)))]
+        >>> pa.Network.sequential(projections, neurons).synaptic_decay(0.01)
+        array([0.60653066, 0.60653066, 0.        ])
+        """
+        dt = seconds(InputError, "dt", dt)
+        alpha = self.build().synaptic_decay(dt)
+        return alpha if alpha.size else np.zeros(self.n_neurons, self.dtype)
+
+    @property
+    def has_currents(self) -> bool:
+        """Whether any population has synaptic currents: a `tau_syn`."""
+        return any(p.neuron.tau_syn is not None for p in self._populations.values())
+
     def build(self) -> _core.Network:
         """Complete the network and return its form for the engine, which is built only once."""
         if self._built is None:
@@ -365,7 +400,8 @@ class Network:
                     p.neuron.reset,
                     p.neuron.refractory,
                     int(p.neuron.sync_threshold),
-                    p.neuron.amounts(p.shape),
+                    p.neuron.if_given("reset_amount", p.shape),
+                    p.neuron.if_given("tau_syn", p.shape),
                 )
                 for p in self._populations.values()
             ]

@@ -12,6 +12,9 @@ from pyasync._checks import choice, integer, numbers, seconds, shown
 from pyasync._copy import ReadOnly
 from pyasync.errors import NetworkError, expected
 
+#: What infinite time constants mean.
+_INFINITE = {"tau_mem": "integrate-and-fire", "tau_syn": "it never decays"}
+
 
 @dataclass(frozen=True, eq=False)
 class LIF(ReadOnly):
@@ -36,6 +39,11 @@ class LIF(ReadOnly):
     reset_amount : float or array of the population's shape, optional
         What a spike subtracts from the potential; `v_threshold` if not given. Only for
         `reset="subtract"`.
+    tau_syn : float or array of the population's shape, optional
+        Time constant of the synaptic current in seconds, above 0; infinity keeps it for ever. If
+        not given, there is none: what arrives changes the potential once. With it, what arrives
+        also stays as a current, which decays once per timestep, `c <- c * exp(-dt / tau_syn)`, and
+        arrives again in every timestep (snnTorch's `Synaptic`, NIR's `CubaLIF`).
 
     Raises
     ------
@@ -54,6 +62,16 @@ class LIF(ReadOnly):
     >>> beta, threshold, tau_mem = 0.9, 1.0, pa.time_constant(0.9, dt=1e-3)
     >>> pa.LIF(tau_mem, threshold, "subtract", reset_amount=threshold / beta).reset_amount
     1.1111111111111112
+
+    A synaptic current that halves per timestep of 1 ms drives the potential after its spike too:
+
+    >>> import numpy as np
+    >>> neuron = pa.LIF(tau_mem=np.inf, tau_syn=pa.time_constant(0.5, dt=1e-3), v_threshold=5.0)
+    >>> network = pa.Network.sequential([pa.Linear(np.eye(1))], neuron)
+    >>> spike = np.array([[[1.0]], [[0.0]], [[0.0]]])
+    >>> result = pa.simulate(network, spike, dt=1e-3, keep=("v", "current"))
+    >>> result.v[0, 0], result.current[0, 0]   # 1 + 0.5 + 0.25, and 0.25
+    (1.75, 0.25)
     """
 
     tau_mem: float | npt.ArrayLike = 20e-3
@@ -62,6 +80,7 @@ class LIF(ReadOnly):
     refractory: Literal["timestep", "none"] = "timestep"
     sync_threshold: int = 0
     reset_amount: float | npt.ArrayLike | None = None
+    tau_syn: float | npt.ArrayLike | None = None
 
     def __post_init__(self) -> None:
         choice(NetworkError, "reset", self.reset, ("zero", "subtract", "none"))
@@ -76,22 +95,20 @@ class LIF(ReadOnly):
             if type(getattr(self, parameter)) not in (int, float):
                 values = self._values(parameter)
                 object.__setattr__(self, parameter, values if values.ndim else values.item())
-        tau_mem = self._values("tau_mem")
-        if not (tau_mem > 0).all():
-            given = tau_mem[~(tau_mem > 0)][0]
-            accepted = "seconds > 0 (infinity: integrate-and-fire)"
-            raise NetworkError(expected("tau_mem", given, accepted))
-        for parameter in self.parameters[1:]:
-            potentials = self._values(parameter)
-            if not np.isfinite(potentials).all():
-                given = potentials[~np.isfinite(potentials)][0]
-                raise NetworkError(expected(parameter, given, "finite numbers"))
+        for parameter in self.parameters:
+            values = self._values(parameter)
+            if parameter in _INFINITE:
+                fine, accepted = values > 0, f"seconds > 0 (infinity: {_INFINITE[parameter]})"
+            else:
+                fine, accepted = np.isfinite(values), "finite numbers"
+            if not fine.all():
+                raise NetworkError(expected(parameter, values[~fine][0], accepted))
 
     @property
     def parameters(self) -> tuple[str, ...]:
         """Names of the parameters that may have one value per neuron, as far as they are given."""
-        given = () if self.reset_amount is None else ("reset_amount",)
-        return ("tau_mem", "v_threshold", *given)
+        optional = ("reset_amount", "tau_syn")
+        return ("tau_mem", "v_threshold", *(n for n in optional if getattr(self, n) is not None))
 
     def _values(self, parameter: str) -> npt.NDArray[np.float64]:
         accepted = "a number, or an array of the population's shape"
@@ -105,9 +122,9 @@ class LIF(ReadOnly):
             raise NetworkError(expected(parameter, f"an array of shape {array.shape}", accepted))
         return array.reshape(-1)
 
-    def amounts(self, shape: tuple[int, ...]) -> npt.NDArray[np.float64] | None:
-        """The same of `reset_amount`; None if it is not given."""
-        return None if self.reset_amount is None else self.values("reset_amount", shape)
+    def if_given(self, parameter: str, shape: tuple[int, ...]) -> npt.NDArray[np.float64] | None:
+        """The same of a parameter that may be left out; None if it is."""
+        return self.values(parameter, shape) if parameter in self.parameters else None
 
     def __eq__(self, other: object) -> bool:
         """Whether all parameters are equal."""
@@ -122,11 +139,10 @@ class LIF(ReadOnly):
         )
 
     def __repr__(self) -> str:
-        """The call that makes it, without a `reset_amount` of None."""
+        """The call that makes it, without what is None."""
         given = {each.name: getattr(self, each.name) for each in fields(self)}
-        if self.reset_amount is None:
-            del given["reset_amount"]
-        return f"LIF({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+        parts = [f"{name}={value!r}" for name, value in given.items() if value is not None]
+        return f"LIF({', '.join(parts)})"
 
     def __hash__(self) -> int:
         return hash((self.reset, self.refractory, self.sync_threshold))
@@ -138,12 +154,12 @@ class LIF(ReadOnly):
 
 
 def time_constant(beta: npt.ArrayLike, dt: float) -> Any:
-    """Convert decay factors, as other frameworks have them, into `tau_mem`: `-dt / log(beta)`.
+    """Convert decay factors, as other frameworks have them, into time constants: `-dt / log(beta)`.
 
     Parameters
     ----------
     beta : float or array
-        What is left of a potential after a timestep, 0 to 1.
+        What is left of a potential or a synaptic current after a timestep, 0 to 1.
     dt : float
         Length of a timestep in seconds.
 

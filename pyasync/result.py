@@ -16,7 +16,7 @@ from pyasync.trace import Trace
 if TYPE_CHECKING:
     from pyasync.network import Network
 
-KEEP = ("counts", "spike_counts", "output_spikes", "v")
+KEEP = ("counts", "spike_counts", "output_spikes", "v", "current")
 INTEGERS = (
     "spikes",
     "forward_steps",
@@ -191,8 +191,37 @@ class Result:
         >>> pa.simulate(network, np.array([[[0.25, 0.5]]]), dt=1e-3, keep=("v",)).v
         array([[0.25, 0.5 ]])
         """
-        v: npt.NDArray[Any] = self._kept("v")
-        return v.reshape(self.n_samples, -1)
+        self._must_be_kept("v")
+        return self.state[:, : self.n_neurons]
+
+    @property
+    def current(self) -> npt.NDArray[Any]:
+        """Final synaptic currents, [B, n_neurons] in the network's dtype; 0 without a `tau_syn`.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> neuron = pa.LIF(tau_syn=np.inf, v_threshold=5.0)
+        >>> network = pa.Network.sequential([pa.Linear(np.eye(2))], neuron)
+        >>> x = np.array([[[0.25, 0.5]], [[0.0, 1.0]]])   # two timesteps of one sample
+        >>> pa.simulate(network, x, dt=1e-3, keep=("current",)).current
+        array([[0.25, 1.5 ]])
+        """
+        self._must_be_kept("current")
+        state = self.state
+        current: npt.NDArray[Any] = state[:, self.n_neurons :]
+        return current if current.size else np.zeros_like(state)
+
+    @property
+    def state(self) -> npt.NDArray[Any]:
+        """Final potentials [B, n_neurons], beside synaptic currents if the network has any.
+
+        [B, 2 * n_neurons] then; needs "v" or "current" in `keep`.
+        """
+        if "current" not in self._keep:
+            self._must_be_kept("v")
+        state: npt.NDArray[Any] = self._arrays["state"]
+        return state.reshape(self.n_samples, -1)
 
     def output_spikes(self) -> measures.OutputSpikes:
         """The output spikes, sample by sample, in the order in which they fired.

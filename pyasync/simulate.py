@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pyasync import _core
 from pyasync._checks import choice, entries, flag, fraction, integer, shown, thread_count
-from pyasync._input import potentials_of, read_input, sample_ids_of
+from pyasync._input import read_input, sample_ids_of, state_of
 from pyasync._progress import Progress
 from pyasync.errors import InputError, NetworkError, ScheduleError, expected
 from pyasync.events import SpikeBatch
@@ -40,6 +40,7 @@ def simulate(
     refractory_dropout: float = 0.0,
     spike_dropout: float = 0.0,
     initial_v: npt.ArrayLike | None = None,
+    initial_current: npt.ArrayLike | None = None,
     keep: Sequence[str] = ("counts", "spike_counts", "output_spikes"),
 ) -> Result:
     """Run every sample of a batch through a network, exactly as docs/semantics.md defines.
@@ -96,10 +97,12 @@ def simulate(
         0, so pieces with the same seed draw the same random numbers: give each its own. Spikes
         under way from one piece to the next are lost: those of feedback under `Layered`, and those
         that stay pending with `on_stop="carry"`.
+    initial_current : array [B, n_neurons], optional
+        The same of synaptic currents, `result.current`; 0 for neurons without a `tau_syn`.
     keep : sequence of str
         What to keep besides the measures: "counts", "spike_counts", "output_spikes" (needed for
-        `anytime` and `latency_to_correct`, and for `decisions` if "counts" is not kept) and "v"
-        (final potentials).
+        `anytime` and `latency_to_correct`, and for `decisions` if "counts" is not kept), "v"
+        (final potentials) and "current" (final synaptic currents).
 
     Returns
     -------
@@ -160,7 +163,7 @@ def simulate(
         "refractory_dropout": fraction(InputError, "refractory_dropout", refractory_dropout),
         "spike_dropout": fraction(InputError, "spike_dropout", spike_dropout),
         "seed": integer(InputError, "seed", seed),
-        "initial_v": potentials_of(initial_v, n_samples, network),
+        "initial_state": state_of(initial_v, initial_current, n_samples, network),
         "record": flag(InputError, "record", record),
         **{f"keep_{name}": name in keep for name in KEEP},
     }

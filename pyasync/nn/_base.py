@@ -41,6 +41,8 @@ class State(NamedTuple):
     v : tensor [B, n_neurons]
         Membrane potentials, differentiable; pass on `State(state.v.detach())` to truncate the
         gradient.
+    current : tensor [B, n_neurons] or None
+        Synaptic currents, likewise: 0 for neurons without a `tau_syn`, None if none has one.
 
     Examples
     --------
@@ -55,6 +57,7 @@ class State(NamedTuple):
     """
 
     v: torch.Tensor
+    current: torch.Tensor | None = None
 
 
 class AsyncModule(nn.Module):
@@ -233,7 +236,7 @@ class AsyncModule(nn.Module):
             As in `simulate`: the random numbers of the schedule, `refractory_dropout` and
             `spike_dropout` depend on a sample's id, not on its position in the batch.
         state : State, optional
-            Potentials to start from; 0 if not given. Pieces of a stream with the same seed draw the
+            State to start from; 0 if not given. Pieces of a stream with the same seed draw the
             same random numbers, so give each piece its own (in evaluation, the default is 0).
         return_state, return_spike_counts : bool
             Whether to also return the state for the next piece, and the spikes of every neuron.
@@ -287,12 +290,12 @@ class AsyncModule(nn.Module):
             recorded=gradient == "native" and torch.is_grad_enabled(),
             threads=self.threads,
         )
-        initial_v = None
+        initial_state = None
         if state is not None:
             n_samples = samples_of(tensor if given is None else given)
-            initial_v = _potentials(state, n_samples, plan.template.n_neurons).to(device, dtype)
+            initial_state = _joined(state, n_samples, plan.template).to(device, dtype)
         learned = plan.learned(self.dt, dtype)
-        differentiable = [tensor, initial_v, *learned, *tensors]
+        differentiable = [tensor, initial_state, *learned, *tensors]
         call = Call(
             plan=plan,
             dtype=numpy_dtype(dtype),
@@ -309,15 +312,19 @@ class AsyncModule(nn.Module):
             record=torch.is_grad_enabled()
             and any(each is not None and each.requires_grad for each in differentiable),
             spike_counts=return_spike_counts,
-            v=return_state,
+            state=return_state,
             x=given,
         )
-        counts, spike_counts, v = function.apply(call, *differentiable)
+        counts, spike_counts, after = function.apply(call, *differentiable)
         object.__setattr__(self, "_last_result", call.result)  # nn.Module's own is slower
         if self.training and call.result is not None:
             watch(call.result, self._warned)
         counts = counts.transpose(0, 1) if self.batch_first else counts
-        asked = [spike_counts] * return_spike_counts + [State(v)] * return_state
+        asked = [spike_counts] * return_spike_counts
+        if return_state:
+            n = plan.template.n_neurons
+            both = (after[:, :n], after[:, n:]) if plan.template.has_currents else (after,)
+            asked.append(State(*both))
         return (counts, *asked) if asked else counts
 
     def _options(self, seed: int, sample_ids: Any) -> dict[str, Any]:
@@ -358,13 +365,26 @@ class AsyncModule(nn.Module):
         return ", ".join(parts)
 
 
-def _potentials(state: Any, n_samples: int | None, n_neurons: int) -> torch.Tensor:
-    if not isinstance(state, State) or not isinstance(state.v, torch.Tensor):
+def _joined(state: Any, n_samples: int | None, network: Network) -> torch.Tensor:
+    """A state as one tensor, like `Result.state`."""
+    if not isinstance(state, State):
         accepted = "the State that a call with return_state=True gave"
         raise InputError(expected("state", shown(type(state).__name__), accepted))
-    if state.v.ndim != 2 or state.v.shape != (n_samples or state.v.shape[0], n_neurons):
-        given = f"v of shape {tuple(state.v.shape)}"
-        raise InputError(expected("state", given, f"[{n_samples}, {n_neurons}], of this batch"))
-    if not state.v.isfinite().all():
-        raise InputError(expected("state", "v that is not finite", "finite numbers"))
-    return state.v
+    names = ("v", "current") if network.has_currents else ("v",)
+    if not network.has_currents and state.current is not None:
+        accepted = "None, since no neuron has a tau_syn"
+        raise InputError(expected("state", "a current", accepted))
+    for name in names:
+        part = getattr(state, name)
+        if not isinstance(part, torch.Tensor):
+            given = f"{shown(type(part).__name__)} as {name}"
+            raise InputError(expected("state", given, "a tensor [B, n_neurons]"))
+        wanted = n_samples or state.v.shape[0], network.n_neurons
+        if part.shape != wanted:
+            given = f"{name} of shape {tuple(part.shape)}"
+            accepted = f"[{n_samples}, {network.n_neurons}], of this batch"
+            raise InputError(expected("state", given, accepted))
+        if not part.isfinite().all():
+            raise InputError(expected("state", f"{name} that is not finite", "finite numbers"))
+    parts = [getattr(state, name) for name in names]
+    return torch.cat(parts, dim=1) if len(parts) > 1 else state.v

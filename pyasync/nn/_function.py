@@ -49,9 +49,9 @@ class Call:
     detach_reset: bool
     gradient: str
     record: bool
-    #: Whether spike counts, and final potentials, are to be returned.
+    #: Whether spike counts, and the final state, are to be returned.
     spike_counts: bool
-    v: bool
+    state: bool
     #: The input, if it is not a tensor.
     x: SpikeBatch | npt.NDArray[Any] | None
     network: Network | None = field(default=None)
@@ -64,22 +64,27 @@ class Call:
     def run(
         self,
         x: Given,
-        initial_v: Given,
+        initial_state: Given,
         _beta: Given,
         tau_mem: Given,
         v_threshold: Given,
+        _alpha: Given,
+        tau_syn: Given,
         *tensors: Given,
     ) -> Any:
-        """Simulate; give counts [T, B, n_outputs], and spike counts, v [B, n_neurons] or None."""
-        self.network = self.plan.filled(self.dtype, tensors, (tau_mem, v_threshold))
+        """Simulate; give counts [T, B, n_outputs], and spike counts and state, or None each."""
+        self.network = self.plan.filled(self.dtype, tensors, (tau_mem, v_threshold, tau_syn))
         if self.record and self.gradient == "torch":
             self.reset_amount = self.plan.reset_amount()
             if v_threshold is None:
                 self.v_threshold = self.plan.v_threshold()
         options = dict(self.options)
-        if initial_v is not None:
-            options["initial_v"] = initial_v.numpy(force=True)
-        keep = ["counts", "spike_counts", "output_spikes"] + ["v"] * self.v
+        if initial_state is not None:
+            state, n = initial_state.numpy(force=True), self.network.n_neurons
+            options["initial_v"] = state[:, :n]
+            if self.network.has_currents:
+                options["initial_current"] = state[:, n:]
+        keep = ["counts", "spike_counts", "output_spikes"] + ["v", "current"] * self.state
         given = self.given(x)
         result = simulate(
             self.network, given, self.schedule, dt=self.dt, record=self.record, keep=keep, **options
@@ -89,7 +94,7 @@ class Call:
             # The tensor shares memory with `result.counts` if dtype and device allow.
             torch.from_numpy(np.asarray(result.counts, self.dtype)).to(self.device),
             self._tensor(result.spike_counts) if self.spike_counts else None,
-            self._tensor(result.v) if self.v else None,
+            self._tensor(result.state) if self.state else None,
         )
 
     def recorded(self) -> tuple[Network, Trace]:
@@ -108,9 +113,10 @@ class Call:
 
 
 class Spikes(torch.autograd.Function):
-    """Counts, spike counts and final potentials of a run, differentiable through its trace.
+    """Counts, spike counts and the final state of a run, differentiable through its trace.
 
-    Inputs: the call, x, initial v, beta, tau_mem, v_threshold, then weight and bias of every link.
+    Inputs: the call, x, the initial state, beta, tau_mem, v_threshold, alpha, tau_syn, then weight
+    and bias of every link. A state is that of `Result.state`.
     """
 
     @staticmethod
@@ -120,22 +126,22 @@ class Spikes(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Given) -> Any:
-        _, x, initial_v, beta, _, v_threshold, *tensors = ctx.needs_input_grad
-        needs = (x, initial_v, beta, v_threshold, *tensors)
+        _, x, initial_state, beta, _, v_threshold, alpha, _, *tensors = ctx.needs_input_grad
+        needs = (x, initial_state, beta, v_threshold, alpha, *tensors)
         if all(grad is None for grad in grads):
             return (None,) * len(ctx.needs_input_grad)
         # If this backward may itself be differentiated or batched, run it as a Function, which
         # refuses second derivatives and takes one cotangent at a time.
         reverse = Reverse.apply if torch.is_grad_enabled() or transforms() else Reverse.forward
         try:
-            x, initial_v, beta, v_threshold, *tensors = reverse(
+            x, initial_state, beta, v_threshold, alpha, *tensors = reverse(
                 ctx.call, needs, *grads, *ctx.saved_tensors
             )
         except RuntimeError as error:  # no public API tells that is_grads_batched is in use
             if "Batching rule" not in str(error):
                 raise
             refuse(*BATCHED_BACKWARD)
-        return None, x, initial_v, beta, None, v_threshold, *tensors
+        return None, x, initial_state, beta, None, v_threshold, alpha, None, *tensors
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> NoReturn:
@@ -191,19 +197,19 @@ class Reverse(torch.autograd.Function):
 
 def keep(ctx: Any, call: Call, inputs: Sequence[Given]) -> None:
     """Keep what the backward needs."""
-    x, initial_v, beta, _, v_threshold, *tensors = inputs
+    x, initial_state, beta, _, v_threshold, alpha, _, *tensors = inputs
     ctx.call = call
     ctx.set_materialize_grads(False)
     # Saved through autograd, which notices if one is changed in place before the backward.
-    ctx.save_for_backward(x, initial_v, beta, v_threshold, *tensors)
+    ctx.save_for_backward(x, initial_state, beta, v_threshold, alpha, *tensors)
 
 
 def by_engine(
     call: Call, needs: tuple[bool, ...], grads: tuple[Given, ...], saved: list[Given]
 ) -> list[Given]:
-    """Gradients of x, initial v, beta, v_threshold, weights and biases, computed by the engine."""
+    """Gradients of x, initial state, beta, v_threshold, alpha and tensors, by the engine."""
     network, trace = call.recorded()
-    x, initial_v = saved[:2]
+    x, initial_state = saved[:2]
     batch = engine_input(network, call.given(x))
 
     def array(tensor: Given, contiguous: bool = True) -> Any:
@@ -211,22 +217,23 @@ def by_engine(
             return None
         return aligned(tensor.numpy(force=True), call.dtype, contiguous=contiguous)
 
-    counts, spike_counts, v = grads
+    counts, spike_counts, state = grads
     options = {
         "dt": call.dt,
         "threads": thread_count(call.options.get("threads")),
         "surrogate": (call.surrogate.name, call.surrogate.parameter),
         "gradient_scope": call.gradient_scope,
         "detach_reset": call.detach_reset,
-        "initial_v": array(initial_v),
+        "initial_state": array(initial_state),
         "want_input": needs[0],
-        "want_initial_v": needs[1],
-        "want_neuron": needs[2] or needs[3],
+        "want_initial_state": needs[1],
+        "want_neuron": any(needs[2:5]),
     }
     # The engine reads the cotangent of the counts with any strides.
-    cotangents = array(counts, contiguous=False), array(spike_counts), array(v)
+    cotangents = array(counts, contiguous=False), array(spike_counts), array(state)
     arrays = _core.gradient(network.build(), batch, trace.core, *cotangents, options)
-    found: list[Any] = [arrays["input"], arrays["initial_v"], arrays["beta"], arrays["v_threshold"]]
+    names = "input", "initial_state", "beta", "v_threshold", "alpha"
+    found: list[Any] = [arrays[name] for name in names]  # type: ignore[literal-required]
     for (_, _, link), weight, bias in zip(
         call.plan.links, arrays["weights"], arrays["biases"], strict=True
     ):
@@ -251,13 +258,15 @@ def by_replay(
         None if each is None else each.detach().requires_grad_(need)
         for each, need in zip(saved, needs, strict=True)
     ]
-    x, initial_v, beta, v_threshold, *tensors = leaves
+    x, initial_state, beta, v_threshold, alpha, *tensors = leaves
 
     def here(array: Any) -> torch.Tensor:
         return torch.from_numpy(np.array(array, call.dtype)).to(call.device)
 
     if beta is None or v_threshold is None:
         beta, v_threshold = here(network.decay(call.dt)), here(call.v_threshold)
+        if network.has_currents:
+            alpha = here(network.synaptic_decay(call.dt))
     given: Any = x
     if x is None:
         given = call.x if isinstance(call.x, SpikeBatch) else here(call.x)
@@ -273,10 +282,11 @@ def by_replay(
             beta,
             v_threshold,
             here(call.reset_amount),
+            alpha,
             surrogate=call.surrogate,
             gradient_scope=call.gradient_scope,
             detach_reset=call.detach_reset,
-            initial_v=initial_v,
+            initial_state=initial_state,
         )
         used = [
             (output, grad.to(output.dtype))

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from pyasync import projections
+from pyasync._checks import flag
 from pyasync.errors import NetworkError, expected
 from pyasync.network import Network, check_network
 from pyasync.nn._base import AsyncModule
@@ -155,6 +156,7 @@ class AsyncNetwork(AsyncModule):
         *,
         learn_tau_mem: bool = False,
         learn_threshold: bool = False,
+        learn_tau_syn: bool = False,
         **options: Unpack[Options],
     ) -> AsyncNetwork:
         """Create a model with the structure, weights and dtype of a `pyasync.Network`.
@@ -163,8 +165,8 @@ class AsyncNetwork(AsyncModule):
         ----------
         network : Network
             Its weights and biases become Parameters.
-        learn_tau_mem, learn_threshold : bool
-            As in `LIF`, for all populations.
+        learn_tau_mem, learn_threshold, learn_tau_syn : bool
+            As in `LIF`, for all populations; the last for those that have a `tau_syn`.
         **options
             As in `AsyncNetwork`.
 
@@ -183,6 +185,9 @@ class AsyncNetwork(AsyncModule):
         """
         check_network(NetworkError, network)
         dtype = torch.float64 if network.dtype == "float64" else torch.float32
+        if flag(NetworkError, "learn_tau_syn", learn_tau_syn) and not network.has_currents:
+            accepted = "False: no population of the network has a tau_syn"
+            raise NetworkError(expected("learn_tau_syn", True, accepted))
         model = cls(input_shape=network.input_shape, **options)
         # Filled directly: each `add` and `connect` would check everything added before.
         shapes = {"input": network.input_shape}
@@ -191,6 +196,7 @@ class AsyncNetwork(AsyncModule):
                 population.neuron,
                 learn_tau_mem=learn_tau_mem,
                 learn_threshold=learn_threshold,
+                learn_tau_syn=learn_tau_syn and population.neuron.tau_syn is not None,
                 dtype=dtype,
             )
             shapes[population.name] = population.shape

@@ -22,6 +22,8 @@ _MOST_LOG = 80.0
 
 Values = npt.NDArray[np.float64]
 
+_TIME_CONSTANTS = ("tau_mem", "tau_syn")
+
 #: What messages accept, since both classes are called LIF.
 A_LIF = "pa.nn.LIF (pa.nn.LIF.from_neuron makes one of a pa.LIF)"
 
@@ -32,9 +34,9 @@ class LIF(nn.Module):
     A learned `v_threshold` is a Parameter of that name. A learned `tau_mem` is stored as the
     Parameter `log_tau_mem`, its natural logarithm: the time constant then stays above 0 whatever
     the optimiser does, and a step of 0.01 changes it by 1 %, be it milliseconds or seconds.
-    `tau_mem` is computed from `log_tau_mem`; to change it, change `log_tau_mem`. Weight decay would
-    pull time constants towards 1 second, so exclude neurons from it:
-    `{"params": [...], "weight_decay": 0.0}`.
+    `tau_mem` is computed from `log_tau_mem`; to change it, change `log_tau_mem`. So is a learned
+    `tau_syn` from `log_tau_syn`. Weight decay would pull time constants towards 1 second, so
+    exclude neurons from it: `{"params": [...], "weight_decay": 0.0}`.
 
     Values that are not learned are buffers, kept in float64 whatever the dtype of the model, so
     that what the engine computes from them is rounded only once. A buffer that requires a gradient
@@ -58,7 +60,9 @@ class LIF(nn.Module):
     reset_amount : float or tensor of the population's shape, optional
         What a spike subtracts from the potential; `v_threshold` if not given. Only for
         `reset="subtract"`.
-    learn_tau_mem, learn_threshold : bool
+    tau_syn : float or tensor of the population's shape, optional
+        Time constant of the synaptic current in seconds, above 0; there is none if not given.
+    learn_tau_mem, learn_threshold, learn_tau_syn : bool
         Learn one value for the population, or one per neuron if a tensor is given.
     dtype : {torch.float32, torch.float64}, optional
         Dtype of the learned parameters; PyTorch's default dtype if not given.
@@ -66,7 +70,8 @@ class LIF(nn.Module):
     Raises
     ------
     NetworkError
-        If a parameter is not as described, or an infinite `tau_mem` is to be learned.
+        If a parameter is not as described, or a time constant that is infinite or not given is to
+        be learned.
 
     Examples
     --------
@@ -76,11 +81,12 @@ class LIF(nn.Module):
     (['log_tau_mem'], torch.Size([64]))
     """
 
-    __constants__ = ("reset", "refractory", "sync_threshold")
+    __constants__ = ("reset", "refractory", "sync_threshold", "has_current")
 
     v_threshold: torch.Tensor
     tau_mem: torch.Tensor
     reset_amount: torch.Tensor | None
+    tau_syn: torch.Tensor | None
 
     def __init__(
         self,
@@ -91,51 +97,52 @@ class LIF(nn.Module):
         refractory: Literal["timestep", "none"] = "timestep",
         sync_threshold: int = 0,
         reset_amount: float | npt.ArrayLike | torch.Tensor | None = None,
+        tau_syn: float | npt.ArrayLike | torch.Tensor | None = None,
         learn_tau_mem: bool = False,
         learn_threshold: bool = False,
+        learn_tau_syn: bool = False,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        values = {
-            "v_threshold": _plain("v_threshold", v_threshold),
-            "tau_mem": _plain("tau_mem", tau_mem),
+        given = {
+            "v_threshold": v_threshold,
+            "tau_mem": tau_mem,
+            "reset_amount": reset_amount,
+            "tau_syn": tau_syn,
         }
-        amount = None if reset_amount is None else _plain("reset_amount", reset_amount)
+        values: dict[str, Any] = {
+            name: None if each is None else _plain(name, each) for name, each in given.items()
+        }
         neuron = neurons.LIF(
-            tau_mem=values["tau_mem"],
-            v_threshold=values["v_threshold"],
-            reset=reset,
-            refractory=refractory,
-            sync_threshold=sync_threshold,
-            reset_amount=amount,
+            **values, reset=reset, refractory=refractory, sync_threshold=sync_threshold
         )
         self.reset, self.refractory = neuron.reset, neuron.refractory
         self.sync_threshold = neuron.sync_threshold
-        tau, threshold = (
-            torch.tensor(np.asarray(each, np.float64))
-            for each in (values["tau_mem"], values["v_threshold"])
-        )
+        tensors: dict[str, Any] = {
+            name: None if each is None else torch.tensor(np.asarray(each, np.float64))
+            for name, each in values.items()
+        }
         if dtype is None:
             dtype = torch.get_default_dtype()
         elif dtype is not torch.float32 and dtype is not torch.float64:
             accepted = "torch.float32, torch.float64"
             raise NetworkError(expected("dtype", shown(dtype), accepted))
-        learn_tau_mem = flag(NetworkError, "learn_tau_mem", learn_tau_mem)
-        learn_threshold = flag(NetworkError, "learn_threshold", learn_threshold)
-        if not learn_tau_mem:
-            self.register_buffer("tau_mem", tau)
-        elif bool(torch.isinf(tau).any()):
-            accepted = "finite seconds where learn_tau_mem=True: no gradient leads out of infinity"
-            raise NetworkError(expected("tau_mem", math.inf, accepted))
-        else:
-            self.log_tau_mem = nn.Parameter(tau.log().to(dtype))
-        if learn_threshold:
+        for name, learn in (("tau_mem", learn_tau_mem), ("tau_syn", learn_tau_syn)):
+            tau = tensors[name]
+            if not flag(NetworkError, f"learn_{name}", learn):
+                self.register_buffer(name, tau)
+            elif tau is None or bool(torch.isinf(tau).any()):
+                why = "no gradient leads out of infinity" if name == "tau_mem" else "a start"
+                accepted = f"finite seconds where learn_{name}=True: {why}"
+                raise NetworkError(expected(name, None if tau is None else math.inf, accepted))
+            else:
+                self.register_parameter(f"log_{name}", nn.Parameter(tau.log().to(dtype)))
+        threshold = tensors["v_threshold"]
+        if flag(NetworkError, "learn_threshold", learn_threshold):
             self.v_threshold = nn.Parameter(threshold.to(dtype))
         else:
             self.register_buffer("v_threshold", threshold)
-        if amount is not None:
-            amount = torch.tensor(np.asarray(amount, np.float64))
-        self.register_buffer("reset_amount", amount)
+        self.register_buffer("reset_amount", tensors["reset_amount"])
 
     @classmethod
     def from_neuron(cls, neuron: neurons.LIF, **options: Any) -> LIF:
@@ -159,34 +166,41 @@ class LIF(nn.Module):
         >>> pa.nn.LIF(v_threshold=0.5, tau_mem=10e-3).neuron()
         LIF(tau_mem=0.01, v_threshold=0.5, reset='zero', refractory='timestep', sync_threshold=0)
         """
-        amount = self.reset_amount
+        names = ("tau_mem", "v_threshold", "reset_amount", "tau_syn")
+        tensors = {name: getattr(self, name) for name in names}
+        values: dict[str, Any] = {
+            name: None if each is None else _number_or_each(each) for name, each in tensors.items()
+        }
         return neurons.LIF(
-            tau_mem=_number_or_each(self.tau_mem),
-            v_threshold=_number_or_each(self.v_threshold),
+            **values,
             reset=self.reset,
             refractory=self.refractory,
             sync_threshold=self.sync_threshold,
-            reset_amount=None if amount is None else _number_or_each(amount),
         )
+
+    @property
+    def has_current(self) -> bool:
+        """Whether the neurons have synaptic currents."""
+        return "log_tau_syn" in self._parameters or self.tau_syn is not None
 
     @property
     def learns(self) -> bool:
         """Whether any value is a Parameter (even frozen), parametrized, or requires a gradient."""
         if self._parameters or self._modules:
             return True
-        own: Any = self._buffers
-        return bool(own["v_threshold"].requires_grad or own["tau_mem"].requires_grad)
+        own = (self._buffers[name] for name in ("v_threshold", *_TIME_CONSTANTS))
+        return any(each is not None and each.requires_grad for each in own)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "tau_mem" and name not in self.__dict__.get("_buffers", ()):
-            return self.log_tau_mem.clamp(-_MOST_LOG, _MOST_LOG).exp()
+        if name in _TIME_CONSTANTS and name not in self.__dict__.get("_buffers", ()):
+            return getattr(self, f"log_{name}").clamp(-_MOST_LOG, _MOST_LOG).exp()
         return super().__getattr__(name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute, except a learned `tau_mem`, which is computed from `log_tau_mem`."""
-        if name == "tau_mem" and hasattr(self, "log_tau_mem"):
-            accepted = "log_tau_mem, what is learned: lif.log_tau_mem.data.copy_(tau_mem.log())"
-            raise NetworkError(expected("tau_mem", "an assignment", accepted))
+        """Set an attribute, except learned time constants, computed from their logarithms."""
+        if name in _TIME_CONSTANTS and hasattr(self, log := f"log_{name}"):
+            accepted = f"{log}, what is learned: lif.{log}.data.copy_({name}.log())"
+            raise NetworkError(expected(name, "an assignment", accepted))
         super().__setattr__(name, value)
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> LIF:
@@ -204,20 +218,19 @@ class LIF(nn.Module):
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **options: Any
     ) -> None:
-        plain, log = prefix + "tau_mem", prefix + "log_tau_mem"
-        if "log_tau_mem" in self._parameters and plain in state_dict:
-            state_dict[log] = state_dict.pop(plain).log()
-        elif "tau_mem" in self._buffers and log in state_dict:
-            state_dict[plain] = state_dict.pop(log).exp()
+        for name in _TIME_CONSTANTS:
+            plain, log = f"{prefix}{name}", f"{prefix}log_{name}"
+            if f"log_{name}" in self._parameters and plain in state_dict:
+                state_dict[log] = state_dict.pop(plain).log()
+            elif self._buffers.get(name) is not None and log in state_dict:
+                state_dict[plain] = state_dict.pop(log).exp()
         super()._load_from_state_dict(state_dict, prefix, *args, **options)
 
     def extra_repr(self) -> str:
         """The parameters, as `pyasync.LIF` shows them."""
         parts = []
-        for name, learned in (
-            ("v_threshold", "v_threshold" in self._parameters),
-            ("tau_mem", "log_tau_mem" in self._parameters),
-        ):
+        for name in ("v_threshold", "tau_mem", *["tau_syn"] * self.has_current):
+            learned = name in self._parameters or f"log_{name}" in self._parameters
             parts.append(f"{name}={_shown(getattr(self, name))}" + " (learned)" * learned)
         parts += [f"reset={self.reset!r}", f"refractory={self.refractory!r}"]
         parts += [f"sync_threshold={self.sync_threshold}"] * bool(self.sync_threshold)
@@ -248,7 +261,8 @@ def _shown(values: torch.Tensor) -> str:
 def _plain(argument: str, given: Any) -> Any:
     if isinstance(given, torch.Tensor) and given.requires_grad:
         # A tensor that requires a gradient would be copied and never learned.
-        learned = "; learn_tau_mem and learn_threshold learn them"
-        accepted = "numbers or a tensor.detach()" + learned * (argument != "reset_amount")
+        option = {"v_threshold": "threshold"}.get(argument, argument)
+        learned = f"; learn_{option} learns them" if argument != "reset_amount" else ""
+        accepted = f"numbers or a tensor.detach(){learned}"
         raise NetworkError(expected(argument, "a tensor that requires a gradient", accepted))
     return plain(NetworkError, argument, given)

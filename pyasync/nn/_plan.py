@@ -21,6 +21,8 @@ from pyasync.nn._neuron import A_LIF, LIF, values_of
 from pyasync.projections import Shape
 
 Tensors = Sequence[torch.Tensor | None]
+#: What neurons can learn, in the order in which `Plan.filled` takes it.
+LEARNABLE = ("tau_mem", "v_threshold", "tau_syn")
 ADVICE = "(did training diverge? lower the learning rate)"
 
 
@@ -94,7 +96,8 @@ class Plan:
         ----------
         dtype : float32 or float64
         tensors : weight and bias of every link, as `tensors()` gives them
-        learned : `tau_mem` and `v_threshold` [n_neurons]; None stands for the neurons' own values
+        learned : `tau_mem`, `v_threshold` and `tau_syn` [n_neurons]; None stands for the neurons'
+            own values
         """
         index = {name: at for at, name in enumerate(self.template._populations)}
         links = list(zip(self.links, tensors[::2], tensors[1::2], strict=True))
@@ -116,17 +119,17 @@ class Plan:
     def _populations(self, learned: Tensors) -> list[Any]:
         populations = []
         for each, lif in zip(self.template.populations, self.neurons, strict=True):
-            own: dict[str, Any] = lif._buffers  # both are buffers if nothing is learned
-            tau_mem, v_threshold = (
+            own: dict[str, Any] = lif._buffers  # all are buffers if nothing is learned
+            tau_mem, v_threshold, tau_syn = (
                 _numbers(own[name] if values is None else values[each.start : each.stop])
-                for name, values in zip(("tau_mem", "v_threshold"), learned, strict=True)
+                for name, values in zip(LEARNABLE, learned, strict=True)
             )
             sizes = each.name, each.stop - each.start
             rest = lif.reset, lif.refractory, lif.sync_threshold
             is_buffer = "reset_amount" in own  # unless parametrized; and then found quickly
-            given = own["reset_amount"] if is_buffer else lif.reset_amount
-            amount = None if given is None else _numbers(given)
-            populations.append((*sizes, tau_mem, v_threshold, *rest, amount))
+            amount = _numbers(own["reset_amount"] if is_buffer else lif.reset_amount)
+            tau_syn = tau_syn if lif.has_current else None
+            populations.append((*sizes, tau_mem, v_threshold, *rest, amount, tau_syn))
         return populations
 
     def v_threshold(self) -> npt.NDArray[np.float64]:
@@ -144,9 +147,13 @@ class Plan:
         return np.concatenate(spread)
 
     def learned(self, dt: float, dtype: torch.dtype) -> list[torch.Tensor | None]:
-        """Decay, `tau_mem` and `v_threshold` [n_neurons], or three None if nothing is learned."""
+        """What the gradient needs of the neurons, or None for each if nothing is learned.
+
+        `beta`, `tau_mem`, `v_threshold`, `alpha` and `tau_syn`, [n_neurons] each. The last two are
+        None if no neuron has a synaptic current, and 0 for those that have none.
+        """
         if not any(lif.learns for lif in self.neurons):
-            return [None, None, None]
+            return [None] * 5
         sizes = [each.stop - each.start for each in self.template.populations]
 
         def joined(values: list[torch.Tensor]) -> torch.Tensor:
@@ -157,29 +164,38 @@ class Plan:
         tau_mem = joined([lif.tau_mem.double() for lif in self.neurons])
         v_threshold = joined([lif.v_threshold.double() for lif in self.neurons])
         beta = torch.exp(-dt / tau_mem)
-        return [beta.to(dtype), tau_mem.detach(), v_threshold.to(dtype)]
+        membrane = [beta.to(dtype), tau_mem.detach(), v_threshold.to(dtype)]
+        if not self.template.has_currents:
+            return [*membrane, None, None]
+        nothing = beta.new_zeros(())
+        taus = [nothing if lif.tau_syn is None else lif.tau_syn.double() for lif in self.neurons]
+        alpha = joined([tau if tau is nothing else torch.exp(-dt / tau) for tau in taus])
+        return [*membrane, alpha.to(dtype), joined(taus).detach()]
 
 
-def _numbers(tensor: torch.Tensor) -> Any:
+def _numbers(tensor: torch.Tensor | None) -> Any:
     """Current values, one or one per neuron, as the engine takes them."""
+    if tensor is None:
+        return None
     return values_of(tensor).reshape(-1) if tensor.ndim else tensor.item()
 
 
 def _check_neurons(populations: list[Any]) -> None:
     """Raise an error that names the population whose values the engine refused, with advice."""
-    for population, _, *numbers, amount in populations:
-        tau_mem, v_threshold, reset_amount = map(
-            np.atleast_1d, (*numbers[:2], 0.0 if amount is None else amount)
-        )
-        for name, values, fine in (
-            ("tau_mem", tau_mem, tau_mem > 0),
-            ("v_threshold", v_threshold, np.isfinite(v_threshold)),
-            ("reset_amount", reset_amount, np.isfinite(reset_amount)),
+    for population, _, tau_mem, v_threshold, *_, reset_amount, tau_syn in populations:
+        for name, given in (
+            ("tau_mem", tau_mem),
+            ("v_threshold", v_threshold),
+            ("reset_amount", reset_amount),
+            ("tau_syn", tau_syn),
         ):
+            values = np.atleast_1d(1.0 if given is None else given)
+            is_time = name.startswith("tau")
+            fine = values > 0 if is_time else np.isfinite(values)
             if not fine.all():
-                given = f"{values[~fine][0]} in population {population!r}"
-                accepted = "seconds > 0" if name == "tau_mem" else "finite numbers"
-                raise NetworkError(expected(name, given, f"{accepted} {ADVICE}"))
+                shown = f"{values[~fine][0]} in population {population!r}"
+                accepted = "seconds > 0" if is_time else "finite numbers"
+                raise NetworkError(expected(name, shown, f"{accepted} {ADVICE}"))
 
 
 def _check_links(links: list[tuple[tuple[str, str, Map], Any, Any]]) -> None:

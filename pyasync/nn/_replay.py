@@ -1,14 +1,15 @@
 """A recorded run in plain PyTorch operations, whose autograd is unlayered backprop.
 
 This is the readable definition of the gradient, and the one that runs on any torch device. The
-trace says which spikes were emitted and which neurons fired; the potentials are recomputed, so that
-autograd knows how they depend on weights, biases, decay, thresholds, input and initial potentials.
+trace says which spikes were emitted and which neurons fired; potentials and synaptic currents are
+recomputed, so that autograd knows how they depend on weights, biases, decay, thresholds, input and
+the initial state.
 The backward then computes what docs/semantics.md defines under "The gradient".
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +20,7 @@ from pyasync._checks import choice
 from pyasync.errors import InputError, TraceError, expected
 from pyasync.events import SpikeBatch
 from pyasync.network import Network
+from pyasync.neurons import LIF
 from pyasync.nn._options import SCOPES
 from pyasync.nn._replay_record import Record, frames
 from pyasync.nn._replay_wires import Wire, total, visiting_order, wires_of
@@ -42,11 +44,12 @@ def replay(
     beta: Tensor,
     v_threshold: Tensor,
     reset_amount: Tensor | None = None,
+    alpha: Tensor | None = None,
     *,
     surrogate: Surrogate,
     gradient_scope: str = "spikes",
     detach_reset: bool = True,
-    initial_v: Tensor | None = None,
+    initial_state: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Replay a trace differentiably; its spikes are the recorded ones, bit for bit.
 
@@ -70,6 +73,9 @@ def replay(
         in the dtype of `beta`.
     reset_amount : tensor [n_neurons], optional
         What a spike subtracts with `reset="subtract"`, NaN where that is the threshold. A constant.
+    alpha : tensor [n_neurons], optional
+        Decay of synaptic currents per timestep (`network.synaptic_decay(dt)`), which is 0 for
+        neurons without one. None if the network has none.
     surrogate : object with `derivative(x)`
         The surrogate for the derivative of firing.
     gradient_scope : {"spikes", "next_emission", "touched"}
@@ -77,8 +83,8 @@ def replay(
         in the timestep, or an emission of value 0 into the next forward step.
     detach_reset : bool
         Whether the gradient treats the reset as a constant.
-    initial_v : tensor [B, n_neurons], optional
-        Potentials at the start; 0 if not given.
+    initial_state : tensor [B, n_neurons] or [B, 2 * n_neurons], optional
+        Potentials at the start and, with `alpha`, synaptic currents; 0 if not given.
 
     Returns
     -------
@@ -86,8 +92,8 @@ def replay(
         Spikes of each output neuron in each timestep.
     spike_counts : tensor [B, n_neurons]
         Spikes of each neuron.
-    v : tensor [B, n_neurons]
-        Final potentials; they may differ from the run's own by rounding.
+    state : tensor [B, n_neurons] or [B, 2 * n_neurons]
+        The final state, like the initial one; it may differ from the run's own by rounding.
 
     Raises
     ------
@@ -109,7 +115,7 @@ def replay(
     >>> trace = pa.simulate(network, x.numpy(), dt=1e-3, record=True).trace
     >>> w = torch.tensor([[0.75, 0.5]], dtype=torch.float64, requires_grad=True)
     >>> one = torch.ones(1, dtype=torch.float64)
-    >>> counts, spike_counts, v = replay(
+    >>> counts, spike_counts, state = replay(
     ...     network, trace, x, [w], [None], one, one, surrogate=StraightThrough()
     ... )
     >>> counts.sum().backward()
@@ -124,14 +130,21 @@ def replay(
     layered = trace.schedule == "layered"
     kind: type[_Unlayered] | type[_Layered] = _Layered if layered else _Unlayered
     delivery = kind(network, record, wires, blank, gradient_scope)
-    to_zero, by_amount = (_resets(network, reset, beta) for reset in ("zero", "subtract"))
+    to_zero = _neurons(network, lambda neuron: neuron.reset == "zero", beta)
+    by_amount = _neurons(network, lambda neuron: neuron.reset == "subtract", beta)
     amount = v_threshold
     if reset_amount is not None:
         amount = torch.where(reset_amount.isnan(), v_threshold, reset_amount.detach())
     outputs = slice(network.output_ids.start, network.output_ids.stop)
 
     zeros = torch.cat(blank, dim=1)
-    v = zeros if initial_v is None else initial_v.to(zeros)
+    v, c = zeros, zeros
+    if initial_state is not None:
+        v, *rest = torch.split(initial_state.to(zeros), zeros.shape[1], dim=1)
+        c = rest[0] if rest else zeros
+    has_current = None
+    if alpha is not None:
+        has_current = _neurons(network, lambda neuron: neuron.tau_syn is not None, beta)
     spike_counts, counts = zeros, []
     for timestep, frame in enumerate(frames(x, beta)):
         refractory = zeros.bool()
@@ -141,7 +154,16 @@ def replay(
             if index == 0:  # a sample that stopped before this timestep does not decay
                 sample, _ = record.running[step]
                 v = v.index_put((sample,), v[sample] * beta)
+                if alpha is not None:
+                    c = c.index_put((sample,), c[sample] * alpha)
             i, open_to_it, touched = delivery.deliver(index, step)
+            if has_current is not None:
+                # A current arrives in its neuron's first step or visit, and takes up all that does.
+                taking, before = open_to_it & has_current, c
+                c = torch.where(taking, c + i, c)
+                if layered or index < record.n_shards:
+                    touched = touched | (taking & (before != 0))
+                    i = torch.where(taking, c, i)
             open_to_it = open_to_it & ~refractory
             v = torch.where(open_to_it, v + i, v)
 
@@ -162,7 +184,8 @@ def replay(
     if replayed != record.n_fired:
         given = f"one in which {record.n_fired} neurons fired, of which {replayed} were touched"
         raise TraceError(expected("trace", given, "a trace of this network, weights and input"))
-    return torch.stack(counts), spike_counts, v
+    state = v if alpha is None else torch.cat([v, c], dim=1)
+    return torch.stack(counts), spike_counts, state
 
 
 class _Spike(torch.autograd.Function):
@@ -305,9 +328,9 @@ class _Layered:
         self.now = self.now + z * (passed | ~fired if self.scope == "touched" else passed)
 
 
-def _resets(network: Network, reset: str, like: Tensor) -> Tensor:
-    """Which neurons have this `reset`, bool [n_neurons]."""
-    flags = [p.neuron.reset == reset for p in network.populations]
+def _neurons(network: Network, holds: Callable[[LIF], bool], like: Tensor) -> Tensor:
+    """Which neurons are in a population whose neuron model is such, bool [n_neurons]."""
+    flags = [holds(p.neuron) for p in network.populations]
     sizes = [p.stop - p.start for p in network.populations]
     return torch.from_numpy(np.repeat(flags, sizes)).to(like.device)
 

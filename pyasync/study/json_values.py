@@ -23,9 +23,9 @@ def described(network: Network) -> dict[str, Any]:
         low, high = (number(float(value)) for value in (values.min(), values.max()))
         return low if low == high else [low, high]
 
-    def amount(each: Population) -> dict[str, Any]:
-        values = each.neuron.amounts(each.shape)
-        return {} if values is None else {"reset_amount": span(values)}
+    def parameters(each: Population, *names: str) -> dict[str, Any]:
+        own = each.neuron.parameters
+        return {name: span(each.neuron.values(name, each.shape)) for name in names if name in own}
 
     return {
         "input_shape": list(network.input_shape),
@@ -37,10 +37,9 @@ def described(network: Network) -> dict[str, Any]:
             {
                 "name": each.name,
                 "shape": list(each.shape),
-                "tau_mem": span(each.neuron.values("tau_mem", each.shape)),
-                "v_threshold": span(each.neuron.values("v_threshold", each.shape)),
+                **parameters(each, "tau_mem", "tau_syn", "v_threshold"),
                 "reset": each.neuron.reset,
-                **amount(each),
+                **parameters(each, "reset_amount"),
                 "refractory": each.neuron.refractory,
             }
             for each in network.populations

@@ -30,7 +30,7 @@ pub struct Output<T> {
     /// Spikes of all neurons: `[n_samples, n_neurons]`.
     pub spike_counts: Vec<u32>,
     /// Final potentials: `[n_samples, n_neurons]`.
-    pub v: Vec<T>,
+    pub state: Vec<T>,
     /// Measures of each sample.
     pub measures: Vec<Measures>,
     /// A pair (spikes fired before it, output neuron) for each output spike; those of sample `s` are
@@ -63,8 +63,8 @@ pub fn simulate<T: Float>(
         ScheduleSpec::Replay { trace } => trace.header().shards.clone(),
         _ => Vec::new(),
     };
-    let beta = network.decay(options.dt)?;
-    let mut run = Run { network, input, options, beta, has_fates, shards };
+    let decays = network.decays(options.dt)?;
+    let mut run = Run { network, input, options, decays, has_fates, shards };
     if let ScheduleSpec::FreeRunning(free) = schedule {
         return free::simulate(&mut run, *free, schedule, progress);
     }
@@ -115,7 +115,7 @@ fn check<T: Float>(
             format!("the network's {}", network.n_inputs()),
         ));
     }
-    input.check_initial_v(network.n_neurons())?;
+    input.check_initial_state(network.state_len())?;
     options.dropout.as_ref().map_or(Ok(()), Dropout::check)?;
     if let Some(ids) = options.sample_ids.as_ref().filter(|ids| ids.len() != input.n_samples()) {
         return Err(Error::input(
@@ -219,21 +219,21 @@ struct Queue<'o, T> {
     /// By timestep.
     counts: Vec<&'o mut [f32]>,
     spike_counts: &'o mut [u32],
-    v: &'o mut [T],
+    state: &'o mut [T],
     measures: &'o mut [Measures],
 }
 
 impl<T> Queue<'_, T> {
     /// Splits off the first `n` samples.
     fn take(&mut self, n: usize) -> Self {
-        let [counts, spike_counts, v] = self.widths;
+        let [counts, spike_counts, state] = self.widths;
         self.next += n;
         Self {
             next: self.next - n,
             widths: self.widths,
             counts: self.counts.iter_mut().map(|timestep| split(timestep, n * counts)).collect(),
             spike_counts: split(&mut self.spike_counts, n * spike_counts),
-            v: split(&mut self.v, n * v),
+            state: split(&mut self.state, n * state),
             measures: split(&mut self.measures, n),
         }
     }
@@ -289,12 +289,12 @@ where
     let widths = [
         width(options.keep_counts, n_output),
         width(options.keep_spike_counts, network.n_neurons()),
-        width(options.keep_v, network.n_neurons()),
+        width(options.keep_state, network.state_len()),
     ];
     let mut output = Output {
         counts: zeros("counts", n_samples, input.n_timesteps() * widths[0])?,
         spike_counts: zeros("spike_counts", n_samples, widths[1])?,
-        v: zeros("v", n_samples, widths[2])?,
+        state: zeros("v", n_samples, widths[2])?,
         measures: vec![Measures::default(); n_samples],
         output_spikes: Vec::new(),
         output_offsets: Vec::new(),
@@ -305,7 +305,7 @@ where
         widths,
         counts: output.counts.chunks_mut((n_samples * n_output).max(1)).collect(),
         spike_counts: &mut output.spike_counts,
-        v: &mut output.v,
+        state: &mut output.state,
         measures: &mut output.measures,
     }));
     let threads = options.threads.min(n_samples).min(MOST_THREADS);
@@ -323,8 +323,8 @@ where
             }
             while !claimed.is_empty() {
                 let sample = claimed.next;
-                let Queue { counts, spike_counts, v, measures, .. } = claimed.take(1);
-                let mut slot = Slot { counts, spike_counts, v };
+                let Queue { counts, spike_counts, state, measures, .. } = claimed.take(1);
+                let mut slot = Slot { counts, spike_counts, state };
                 if let Err(cause) = run_sample(&mut worker, sample, &mut slot, watch) {
                     failed.store(true, Ordering::Relaxed);
                     if matches!(cause, Error::Ends(_)) {

@@ -1,16 +1,19 @@
-//! How spikes and biases reach their targets (`docs/semantics.md`, "One forward step").
+//! How spikes, synaptic currents and biases reach their targets (`docs/semantics.md`, "One forward step").
 
 use crate::float::Float;
 use crate::network::{Network, Source};
 use crate::schedule::Pending;
 use crate::state::State;
 
-/// Delivers all biases, or those of one population.
-pub(crate) fn deliver_biases<T: Float>(
-    network: &Network<T>,
-    population: Option<usize>,
-    state: &mut State<T>,
-) {
+/// Delivers what all populations, or one, receive in each timestep without a spike: synaptic currents, then biases.
+pub(crate) fn deliver_own<T: Float>(network: &Network<T>, population: Option<usize>, state: &mut State<T>) {
+    if network.has_currents() {
+        for (index, own) in network.populations().iter().enumerate() {
+            if own.lif.tau_syn.is_some() && population.is_none_or(|p| p == index) {
+                state.currents(index);
+            }
+        }
+    }
     for bias in network.biases.iter().filter(|bias| population.is_none_or(|p| p == bias.target.population)) {
         state.biases(state.target(bias.connection), &bias.values, bias.whole);
     }

@@ -1,13 +1,13 @@
 //! The run of one sample: timesteps, forward steps, quiescence (`docs/semantics.md`, "Time"), for any schedule but the
 //! layered one.
 
-use crate::delivery::{Buffers, deliver_biases, deliver_run, forward_step, prefetch};
+use crate::delivery::{Buffers, deliver_own, deliver_run, forward_step, prefetch};
 use crate::error::Error;
 use crate::fates::Fates;
 use crate::float::Float;
 use crate::input::Input;
 use crate::measures::Measures;
-use crate::network::{Network, Population, Source};
+use crate::network::{Decays, Network, Population, Source};
 use crate::neuron::Refractory;
 use crate::options::{Ending, InputMode, OnStop, Options, OutputStop, StopReason};
 use crate::schedule::{Moment, Pending, Schedule};
@@ -22,8 +22,8 @@ pub(crate) struct Slot<'a, T> {
     pub(crate) counts: Vec<&'a mut [f32]>,
     /// `[n_neurons]`.
     pub(crate) spike_counts: &'a mut [u32],
-    /// `[n_neurons]`.
-    pub(crate) v: &'a mut [T],
+    /// As `Network::state_len` describes.
+    pub(crate) state: &'a mut [T],
 }
 
 /// What the workers of a run share, read-only.
@@ -31,7 +31,7 @@ pub(crate) struct Run<'a, T> {
     pub(crate) network: &'a Network<T>,
     pub(crate) input: &'a Input<'a, T>,
     pub(crate) options: &'a Options,
-    pub(crate) beta: Vec<T>,
+    pub(crate) decays: Decays<T>,
     /// Whether spikes have fates: the run has dropouts, or replays a run that had them.
     pub(crate) has_fates: bool,
     /// Where each shard's neurons end, in a run of several shards; otherwise empty.
@@ -71,7 +71,7 @@ impl<'a, T: Float> Worker<'a, T> {
     pub(crate) fn new(run: &'a Run<'a, T>) -> Self {
         Self {
             run,
-            state: State::new(run.network, &run.beta),
+            state: State::new(run.network, &run.decays),
             measures: Measures::default(),
             fired: Vec::new(),
             v: Vec::new(),
@@ -95,7 +95,7 @@ impl<'a, T: Float> Worker<'a, T> {
     }
 
     pub(crate) fn begin_sample(&mut self, sample: usize) {
-        self.state.begin_sample(self.run.input.initial_v(sample));
+        self.state.begin_sample(self.run.input.initial_state(sample));
         self.fates.begin_sample();
         self.writer.begin_sample();
         self.measures = Measures { reached_quiescence: true, ..Measures::default() };
@@ -107,8 +107,9 @@ impl<'a, T: Float> Worker<'a, T> {
     pub(crate) fn end_sample(&mut self, slot: &mut Slot<'_, T>) {
         self.measures.synaptic_operations = self.state.operations;
         self.measures.neuron_updates = self.state.updates;
-        if self.run.options.keep_v {
-            self.state.copy_v(slot.v);
+        if self.run.options.keep_state {
+            let (v, current) = slot.state.split_at_mut(self.run.network.n_neurons());
+            self.state.copy_state(v, current);
         }
     }
 
@@ -132,7 +133,7 @@ impl<'a, T: Float> Worker<'a, T> {
                 return Err(Error::Interrupted);
             }
             self.begin_timestep();
-            deliver_biases(network, None, &mut self.state);
+            deliver_own(network, None, &mut self.state);
             if options.input_mode == InputMode::AtOnce {
                 deliver_run(network, Source::Input, &self.inputs, &mut self.state);
             }

@@ -14,7 +14,7 @@ pub struct Input<'a, T> {
     form: Form<'a, T>,
     /// Whether a dense form is `[n_samples, n_timesteps, n_inputs]` instead.
     samples_first: bool,
-    initial_v: Option<&'a [T]>,
+    initial_state: Option<&'a [T]>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +75,7 @@ impl<'a, T: Float> Input<'a, T> {
                 "at least one timestep and one sample, [T, B, n_inputs]",
             ));
         }
-        Ok(Self { n_timesteps, n_samples, n_inputs, form, samples_first: false, initial_v: None })
+        Ok(Self { n_timesteps, n_samples, n_inputs, form, samples_first: false, initial_state: None })
     }
 
     /// Events, ordered by sample and then by timestep: those of sample `s` and timestep `t` are `offsets[s *
@@ -116,7 +116,7 @@ impl<'a, T: Float> Input<'a, T> {
                 n_inputs,
                 form: Form::Events { channel, offsets, multiplicity },
                 samples_first: false,
-                initial_v: None,
+                initial_state: None,
             }),
         }
     }
@@ -127,26 +127,27 @@ impl<'a, T: Float> Input<'a, T> {
         Self { samples_first: true, ..self }
     }
 
-    /// The same input, with these potentials at the start of each sample, `[n_samples, n_neurons]`, instead of 0.
+    /// The same input, with these states at the start of each sample, instead of 0: `[n_samples, state_len]`, as
+    /// [`Network::state_len`](crate::Network::state_len) describes.
     #[must_use]
-    pub fn with_initial_v(self, v: &'a [T]) -> Self {
-        Self { initial_v: Some(v), ..self }
+    pub fn with_initial_state(self, state: &'a [T]) -> Self {
+        Self { initial_state: Some(state), ..self }
     }
 
-    /// A sample's initial potentials; `None` if they are 0.
-    pub(crate) fn initial_v(&self, sample: usize) -> Option<&'a [T]> {
-        let n_neurons = self.initial_v.map_or(0, <[T]>::len) / self.n_samples;
-        self.initial_v.map(|v| &v[sample * n_neurons..(sample + 1) * n_neurons])
+    /// A sample's initial state; `None` if it is 0.
+    pub(crate) fn initial_state(&self, sample: usize) -> Option<&'a [T]> {
+        let width = self.initial_state.map_or(0, <[T]>::len) / self.n_samples;
+        self.initial_state.map(|state| &state[sample * width..(sample + 1) * width])
     }
 
-    /// Refuses initial potentials that do not fit or are not finite.
-    pub(crate) fn check_initial_v(&self, n_neurons: usize) -> Result<(), Error> {
-        let Some(v) = self.initial_v else { return Ok(()) };
-        let is_whole = v.len() == self.n_samples * n_neurons;
-        let wrong = if is_whole { not_finite(v) } else { Some(format!("{} values", v.len())) };
+    /// Refuses initial states that do not fit or are not finite.
+    pub(crate) fn check_initial_state(&self, state_len: usize) -> Result<(), Error> {
+        let Some(state) = self.initial_state else { return Ok(()) };
+        let is_whole = state.len() == self.n_samples * state_len;
+        let wrong = if is_whole { not_finite(state) } else { Some(format!("{} values", state.len())) };
         wrong.map_or(Ok(()), |given| {
-            let accepted = format!("finite numbers in {}, [{}, {n_neurons}]", T::NAME, self.n_samples);
-            Err(Error::input("initial_v", given, accepted))
+            let accepted = format!("finite numbers in {}, [{}, {state_len}]", T::NAME, self.n_samples);
+            Err(Error::input("initial_state", given, accepted))
         })
     }
 

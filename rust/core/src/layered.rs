@@ -1,6 +1,6 @@
 //! Layered execution, the layer-synchronised baseline (`docs/semantics.md`, "Layered execution").
 
-use crate::delivery::deliver_biases;
+use crate::delivery::deliver_own;
 use crate::engine::{Slot, Worker};
 use crate::error::Error;
 use crate::fates::LOST;
@@ -158,7 +158,7 @@ impl<T: Float> Worker<'_, T> {
 
     fn visit(&mut self, order: &VisitingOrder, emitted: &mut Emitted<T>, population: usize) {
         let network = self.run.network;
-        deliver_biases(network, Some(population), &mut self.state);
+        deliver_own(network, Some(population), &mut self.state);
         for &c in &order.incoming[population] {
             let connection = &network.connections[c];
             let spikes = match connection.source {

@@ -76,6 +76,8 @@ pub struct Network<T> {
     pub(crate) threshold: Vec<T>,
     /// What a spike subtracts, in populations that give it; empty if none does.
     pub(crate) reset_amount: Vec<T>,
+    /// Time constants of the synaptic currents, 0 for neurons without one; empty if no population has any.
+    pub(crate) tau_syn: Vec<f64>,
     /// Whether no population has two sources: spikes of different sources then never meet in one sum.
     pub(crate) single_sources: bool,
     /// Whether events can arrive at single neurons, rather than at whole populations only.
@@ -139,18 +141,29 @@ impl<T: Float> Network<T> {
 
     /// `beta = exp(-dt / tau_mem)` of every neuron.
     pub fn decay(&self, dt: f64) -> Result<Vec<T>, Error> {
-        let _mode = DefaultFloatMode::set();
-        if !(dt > 0.0 && dt.is_finite()) {
-            return Err(Error::input("dt", dt, "a finite number of seconds > 0"));
-        }
-        let mut last = (f64::NAN, T::ZERO);
-        let beta = self.tau_mem.iter().map(|&tau| {
-            if tau != last.0 {
-                last = (tau, neuron::decay(tau, dt));
-            }
-            last.1
-        });
-        Ok(beta.collect())
+        decay_of(&self.tau_mem, dt)
+    }
+
+    /// `alpha = exp(-dt / tau_syn)` of every neuron, 0 for neurons without a synaptic current; empty if no population
+    /// has any.
+    pub fn synaptic_decay(&self, dt: f64) -> Result<Vec<T>, Error> {
+        decay_of(&self.tau_syn, dt)
+    }
+
+    /// Both.
+    pub(crate) fn decays(&self, dt: f64) -> Result<Decays<T>, Error> {
+        Ok(Decays { beta: self.decay(dt)?, alpha: self.synaptic_decay(dt)? })
+    }
+
+    /// Whether any population has synaptic currents.
+    pub fn has_currents(&self) -> bool {
+        !self.tau_syn.is_empty()
+    }
+
+    /// How many numbers a sample's state has: the potentials of all neurons and then, if any population has synaptic
+    /// currents, the currents of all neurons.
+    pub fn state_len(&self) -> usize {
+        self.n_neurons() * if self.has_currents() { 2 } else { 1 }
     }
 
     /// Identifies the structure (populations, kinds of neuron models, projections and their shapes, number type), but
@@ -167,6 +180,15 @@ impl<T: Float> Network<T> {
             Source::Population(population) => &self.from_population[population],
         }
     }
+}
+
+/// What is left after a timestep, by id.
+#[derive(Debug)]
+pub(crate) struct Decays<T> {
+    /// Of potentials.
+    pub(crate) beta: Vec<T>,
+    /// Of synaptic currents; empty if no population has any.
+    pub(crate) alpha: Vec<T>,
 }
 
 /// Source, target, projection and its biases.
@@ -223,6 +245,7 @@ impl<T: Float> NetworkBuilder<T> {
         let (mut populations, mut population_of) = (Vec::<Population>::new(), Vec::new());
         let (mut tau_mem, mut threshold) = (Vec::new(), Vec::new());
         let mut reset_amount: Vec<T> = Vec::new();
+        let mut tau_syn: Vec<f64> = Vec::new();
         for (name, n, lif) in self.populations {
             if n == 0 {
                 return Err(Error::network(
@@ -251,12 +274,17 @@ impl<T: Float> NetworkBuilder<T> {
                 let given = format!("{n} neurons in population {name:?}, which memory cannot hold");
                 return Err(Error::network("shape", given, "fewer neurons"));
             }
-            let Expanded { tau_mem: tau, v_threshold, reset_amount: amounts } = lif.expand::<T>(n)?;
+            let Expanded { tau_mem: tau, v_threshold, reset_amount: amounts, tau_syn: tau_currents } =
+                lif.expand::<T>(n)?;
             tau_mem.extend(tau);
             threshold.extend(v_threshold);
             if let Some(amounts) = amounts {
                 reset_amount.resize(population_of.len(), T::ZERO);
                 reset_amount.extend(amounts);
+            }
+            if let Some(tau) = tau_currents {
+                tau_syn.resize(population_of.len(), 0.0);
+                tau_syn.extend(tau);
             }
             let start = population_of.len();
             population_of.extend(std::iter::repeat_n(populations.len() as u32, n));
@@ -272,6 +300,9 @@ impl<T: Float> NetworkBuilder<T> {
         if !reset_amount.is_empty() {
             reset_amount.resize(population_of.len(), T::ZERO);
         }
+        if !tau_syn.is_empty() {
+            tau_syn.resize(population_of.len(), 0.0);
+        }
         let mut network = Network {
             n_inputs,
             output,
@@ -284,7 +315,8 @@ impl<T: Float> NetworkBuilder<T> {
             threshold,
             reset_amount,
             single_sources: true,
-            has_single_events: false,
+            has_single_events: !tau_syn.is_empty(),
+            tau_syn,
             has_sync_threshold: populations.iter().any(|p| p.lif.sync_threshold > 0),
             populations,
             divisions: Divisions::default(),
@@ -297,6 +329,22 @@ impl<T: Float> NetworkBuilder<T> {
         network.fingerprint = network.compute_fingerprint();
         Ok(network)
     }
+}
+
+/// `exp(-dt / tau)` of every neuron, 0 where `tau` is 0.
+fn decay_of<T: Float>(tau: &[f64], dt: f64) -> Result<Vec<T>, Error> {
+    let _mode = DefaultFloatMode::set();
+    if !(dt > 0.0 && dt.is_finite()) {
+        return Err(Error::input("dt", dt, "a finite number of seconds > 0"));
+    }
+    let mut last = (f64::NAN, T::ZERO);
+    let factors = tau.iter().map(|&tau| {
+        if tau != last.0 {
+            last = (tau, neuron::decay(tau, dt));
+        }
+        last.1
+    });
+    Ok(factors.collect())
 }
 
 impl<T: Float> Network<T> {
@@ -352,9 +400,10 @@ impl<T: Float> Network<T> {
         let mut parts = vec![format!("{} {} {}", T::NAME, self.n_inputs, self.output)];
         for population in &self.populations {
             let Population { name, start, end, lif } = population;
-            let Lif { reset, refractory, sync_threshold, .. } = lif;
+            let Lif { reset, refractory, sync_threshold, tau_syn, .. } = lif;
             let neuron = (reset, refractory, sync_threshold);
-            parts.push(format!("{name:?} {start} {end} {neuron:?}"));
+            let current = if tau_syn.is_some() { " current" } else { "" };
+            parts.push(format!("{name:?} {start} {end} {neuron:?}{current}"));
         }
         for Connection { source, target, projection } in &self.connections {
             let description = &projection.description;

@@ -43,6 +43,9 @@ pub struct Lif {
     pub refractory: Refractory,
     /// With a value above 0, a neuron fires only after more than this many events arrived in the timestep.
     pub sync_threshold: u32,
+    /// Time constant of the synaptic current in seconds, one value in all or one per neuron; `None`: events change only
+    /// the potential.
+    pub tau_syn: Option<Vec<f64>>,
 }
 
 impl Default for Lif {
@@ -54,6 +57,7 @@ impl Default for Lif {
             reset_amount: None,
             refractory: Refractory::Timestep,
             sync_threshold: 0,
+            tau_syn: None,
         }
     }
 }
@@ -64,6 +68,7 @@ pub(crate) struct Expanded<T> {
     pub(crate) tau_mem: Vec<f64>,
     pub(crate) v_threshold: Vec<T>,
     pub(crate) reset_amount: Option<Vec<T>>,
+    pub(crate) tau_syn: Option<Vec<f64>>,
 }
 
 impl Lif {
@@ -76,10 +81,18 @@ impl Lif {
                 Err(Error::network(argument, format!("{} values", values.len()), format!("1 or {n} values")))
             }
         };
-        let tau_mem = spread("tau_mem", &self.tau_mem)?;
-        if let Some(tau) = tau_mem.iter().find(|tau| tau.is_nan() || **tau <= 0.0) {
-            return Err(Error::network("tau_mem", tau, "seconds > 0 (infinity: integrate-and-fire)"));
-        }
+        let time_constants = |argument: &str, values: &[f64], infinity: &str| {
+            let values = spread(argument, values)?;
+            match values.iter().find(|tau| tau.is_nan() || **tau <= 0.0) {
+                Some(tau) => {
+                    Err(Error::network(argument, tau, format!("seconds > 0 (infinity: {infinity})")))
+                }
+                None => Ok(values),
+            }
+        };
+        let tau_mem = time_constants("tau_mem", &self.tau_mem, "integrate-and-fire")?;
+        let tau_syn = self.tau_syn.as_ref().map(|tau| time_constants("tau_syn", tau, "it never decays"));
+        let tau_syn = tau_syn.transpose()?;
         let potentials = |argument: &str, values: &[f64]| {
             let values: Vec<T> = spread(argument, values)?.into_iter().map(T::from_f64).collect();
             match values.iter().find(|value| !value.is_finite()) {
@@ -94,7 +107,7 @@ impl Lif {
         }
         let reset_amount =
             self.reset_amount.as_ref().map(|values| potentials("reset_amount", values)).transpose()?;
-        Ok(Expanded { tau_mem, v_threshold, reset_amount })
+        Ok(Expanded { tau_mem, v_threshold, reset_amount, tau_syn })
     }
 }
 
@@ -110,9 +123,10 @@ impl Reset {
     }
 }
 
-/// `beta = exp(-dt / tau_mem)`, computed in float64 by the same code on every platform and rounded once.
-pub(crate) fn decay<T: Float>(tau_mem: f64, dt: f64) -> T {
-    T::from_f64(libm::exp(-dt / tau_mem))
+/// What is left after a timestep of what decays with the time constant `tau`: `exp(-dt / tau)`, computed in float64 by
+/// the same code on every platform and rounded once.
+pub(crate) fn decay<T: Float>(tau: f64, dt: f64) -> T {
+    T::from_f64(libm::exp(-dt / tau))
 }
 
 #[cfg(test)]
@@ -146,6 +160,8 @@ mod tests {
         let amount = |reset, values| message(Lif { reset, reset_amount: Some(values), ..Lif::default() });
         assert!(amount(Reset::Subtract, vec![1e300]).starts_with("reset_amount: got inf;"));
         assert!(amount(Reset::Subtract, vec![1.0; 3]).starts_with("reset_amount: got 3 values;"));
+        let tau_syn = message(Lif { tau_syn: Some(vec![-1.0]), ..Lif::default() });
+        assert!(tau_syn.starts_with("tau_syn: got -1; accepted: seconds > 0 (infinity: it never decays)"));
         assert!(amount(Reset::Zero, vec![1.0]).starts_with("reset_amount: got a value with Reset::Zero;"));
     }
 }

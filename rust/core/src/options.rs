@@ -139,7 +139,7 @@ pub struct Options {
     /// Keep when each output spike fired.
     pub keep_output_spikes: bool,
     /// Keep the final potentials.
-    pub keep_v: bool,
+    pub keep_state: bool,
 }
 
 impl Options {
@@ -160,7 +160,7 @@ impl Options {
             keep_counts: true,
             keep_spike_counts: true,
             keep_output_spikes: true,
-            keep_v: false,
+            keep_state: false,
         }
     }
 }

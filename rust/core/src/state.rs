@@ -1,14 +1,15 @@
-//! What one sample changes while it runs: potentials, refractoriness, and the events of the forward step at hand. One
-//! per worker, reused for every sample.
+//! What one sample changes while it runs: potentials, synaptic currents, refractoriness, and the events of the forward
+//! step at hand. One per worker, reused for every sample.
 
 mod arrivals;
+mod currents;
 mod logged;
 
 use std::sync::Arc;
 
 use crate::fates::SKIPPED;
 use crate::float::Float;
-use crate::network::Network;
+use crate::network::{Decays, Network};
 use crate::neuron::{Lif, Refractory};
 use crate::places::Places;
 use crate::projection::Target;
@@ -36,6 +37,9 @@ pub(crate) struct State<T> {
     places: Arc<Places>,
     beta: Vec<T>,
     v: Vec<T>,
+    /// Decay and value of synaptic currents, which are 0 in populations that have none; empty if none has any.
+    alpha: Vec<T>,
+    current: Vec<T>,
     /// `i_k` of the current step; 0 between steps.
     input: Vec<T>,
     threshold: Vec<T>,
@@ -58,13 +62,13 @@ pub(crate) struct State<T> {
 }
 
 impl<T: Float> State<T> {
-    /// The state of all neurons; `beta` is by id.
-    pub(crate) fn new(network: &Network<T>, beta: &[T]) -> Self {
-        Self::of(network, beta, 0..network.n_neurons())
+    /// The state of all neurons.
+    pub(crate) fn new(network: &Network<T>, decays: &Decays<T>) -> Self {
+        Self::of(network, decays, 0..network.n_neurons())
     }
 
     /// The state of the neurons with these ids.
-    pub(crate) fn of(network: &Network<T>, beta: &[T], neurons: std::ops::Range<usize>) -> Self {
+    pub(crate) fn of(network: &Network<T>, decays: &Decays<T>, neurons: std::ops::Range<usize>) -> Self {
         let (n, populations) = (neurons.len(), network.populations().len());
         let here = |id: usize| id.clamp(neurons.start, neurons.end);
         let parts: Vec<_> = network.populations().iter().map(|p| here(p.start)..here(p.end)).collect();
@@ -84,8 +88,10 @@ impl<T: Float> State<T> {
             first_neuron: neurons.start,
             targets: targets.collect(),
             parts,
-            beta: put(&beta[neurons.clone()]),
+            beta: put(&decays.beta[neurons.clone()]),
             v: vec![T::ZERO; n],
+            current: vec![T::ZERO; if network.has_currents() { n } else { 0 }],
+            alpha: decays.alpha.get(neurons.clone()).map_or_else(Vec::new, put),
             input: vec![T::ZERO; n],
             reset_amount: network.reset_amount.get(neurons.clone()).map_or_else(Vec::new, put),
             threshold: put(&network.threshold[neurons]),
@@ -101,21 +107,29 @@ impl<T: Float> State<T> {
         }
     }
 
-    /// Starts a sample with all potentials at 0 or as given, whatever state the sample before it was left in.
-    pub(crate) fn begin_sample(&mut self, initial_v: Option<&[T]>) {
+    /// Starts a sample with all potentials and currents at 0, or as given for all neurons of the network, whatever state
+    /// the sample before it was left in.
+    pub(crate) fn begin_sample(&mut self, initial_state: Option<&[T]>) {
         self.end_timestep();
         self.forget_step();
-        match initial_v {
-            Some(v) => self.places.put(v, &mut self.v),
-            None => self.v.fill(T::ZERO),
+        self.v.fill(T::ZERO);
+        self.current.fill(T::ZERO);
+        if let Some(all) = initial_state {
+            let own = self.neurons();
+            self.places.put(&all[own.clone()], &mut self.v);
+            if !self.current.is_empty() {
+                self.places.put(&all[all.len() / 2..][own], &mut self.current);
+            }
         }
         self.input.fill(T::ZERO);
         (self.operations, self.updates) = (0, 0);
     }
 
-    /// Begins a timestep: potentials decay, and event counts start from 0 (`docs/semantics.md`, "Time", 1).
+    /// Begins a timestep: potentials and currents decay, and event counts start from 0 (`docs/semantics.md`, "Time",
+    /// 1).
     pub(crate) fn begin_timestep(&mut self, network: &Network<T>) {
         T::decay(&mut self.v, &self.beta);
+        T::decay(&mut self.current, &self.alpha);
         self.whole_events.fill(0);
         if network.has_single_events {
             self.events.fill(0);
@@ -164,6 +178,7 @@ impl<T: Float> State<T> {
     /// `fire` for each of them.
     pub(crate) fn update(&mut self, network: &Network<T>, fired: &mut Vec<u32>) {
         fired.clear();
+        self.add_to_currents(network);
         for &population in &self.whole {
             let range = self.part(population as usize);
             self.updates += range.len() as u64;
@@ -208,12 +223,15 @@ impl<T: Float> State<T> {
         fired: &mut Vec<u32>,
     ) {
         fired.clear();
-        let mut n_events = 0;
+        let (mut n_events, has_currents) = (0, !self.current.is_empty());
         for (id, value) in events {
             let k = self.places.of(id);
             self.v[k] += value;
             self.events[k] += 1;
             n_events += 1;
+            if has_currents && network.population(id as u32).lif.tau_syn.is_some() {
+                self.current[k] += value;
+            }
             if self.v[k] > self.threshold[k] {
                 fired.push(id as u32);
             }
@@ -330,9 +348,13 @@ impl<T: Float> State<T> {
         }
     }
 
-    /// Copies out the potentials, by id. They are exact only between timesteps, when no neuron is refractory.
-    pub(crate) fn copy_v(&self, v: &mut [T]) {
+    /// Copies out the potentials and, if there are any, the currents, by id. The potentials are exact only between
+    /// timesteps, when no neuron is refractory.
+    pub(crate) fn copy_state(&self, v: &mut [T], current: &mut [T]) {
         self.places.take(&self.v, v);
+        if !self.current.is_empty() {
+            self.places.take(&self.current, current);
+        }
     }
 }
 

@@ -80,7 +80,7 @@ impl Case {
         Options {
             threads,
             record: true,
-            keep_v: true,
+            keep_state: true,
             dropout: self.dropout,
             input_mode: if self.scheduled { InputMode::Scheduled } else { InputMode::AtOnce },
             ..stops.clone()
@@ -123,7 +123,7 @@ fn assert_same(a: &Output<f64>, b: &Output<f64>) -> Result<(), TestCaseError> {
     prop_assert_eq!(&a.measures, &b.measures);
     prop_assert_eq!(&a.output_spikes, &b.output_spikes);
     prop_assert_eq!(&a.output_offsets, &b.output_offsets);
-    let bits = |output: &Output<f64>| output.v.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    let bits = |output: &Output<f64>| output.state.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
     prop_assert_eq!(bits(a), bits(b));
     Ok(())
 }
@@ -175,11 +175,11 @@ proptest! {
         builder.projection(Source::Population(relay), sum, Projection::dense(&weight, 8, 8).unwrap(), None);
         let network = builder.build().unwrap();
         let input = Input::dense_u8(&x, T, 1, 8).unwrap();
-        let options = Options { threads: 3, keep_v: true, ..Options::new(0.01) };
+        let options = Options { threads: 3, keep_state: true, ..Options::new(0.01) };
         let run = |schedule| simulate(&network, &input, &schedule, &options, &mut |_| true).unwrap();
         let free = run(free(1, shards, Parallel::Shards));
         let fifo = run(ScheduleSpec::Fifo { group_size: 1 });
-        prop_assert_eq!(&free.v, &fifo.v);
+        prop_assert_eq!(&free.state, &fifo.state);
         prop_assert_eq!(&free.spike_counts, &fifo.spike_counts);
     }
 }

@@ -74,7 +74,7 @@ fn run_is_sound(
 }
 
 fn options(threads: usize) -> Options {
-    Options { threads, record: true, keep_v: true, ..Options::new(0.01) }
+    Options { threads, record: true, keep_state: true, ..Options::new(0.01) }
 }
 
 #[test]

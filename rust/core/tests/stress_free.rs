@@ -132,7 +132,7 @@ fn what_was_fired_was_delivered_whatever_the_order() {
         let x: Vec<u8> = (0..20 * NEURONS).map(|n| u8::from(n * 7 % 11 < 4)).collect();
         let input = Input::dense_u8(&x, 5, 4, NEURONS).unwrap();
         let threads = round % MOST_THREADS + 1;
-        let options = Options { threads, record: true, keep_v: true, ..Options::new(0.01) };
+        let options = Options { threads, record: true, keep_state: true, ..Options::new(0.01) };
         let run =
             |schedule: &ScheduleSpec| simulate(&network, &input, schedule, &options, &mut |_| true).unwrap();
         let output = run(&free(1 + round % 3, threads));
@@ -152,7 +152,10 @@ fn what_was_fired_was_delivered_whatever_the_order() {
         let trace = Arc::new(output.trace.clone().unwrap());
         trace.validate(&network).unwrap();
         let again = run(&ScheduleSpec::Replay { trace });
-        assert_eq!((again.v, again.spike_counts, again.trace), (output.v, output.spike_counts, output.trace));
+        assert_eq!(
+            (again.state, again.spike_counts, again.trace),
+            (output.state, output.spike_counts, output.trace)
+        );
     }
 }
 

@@ -27,11 +27,11 @@ pub(crate) fn gradient<'py>(
     trace: &Trace,
     grad_counts: Option<&Bound<'py, PyAny>>,
     grad_spike_counts: Option<&Bound<'py, PyAny>>,
-    grad_v: Option<&Bound<'py, PyAny>>,
+    grad_state: Option<&Bound<'py, PyAny>>,
     options: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyDict>> {
     with_network!(&network.typed, network => {
-        run(network, x, trace, (grad_counts, grad_spike_counts, grad_v), options)
+        run(network, x, trace, (grad_counts, grad_spike_counts, grad_state), options)
     })
 }
 
@@ -41,12 +41,12 @@ fn run<'py, T: Float + Element>(
     network: &pyasync_core::Network<T>,
     x: &Bound<'py, PyAny>,
     trace: &Trace,
-    (counts, spike_counts, v): (Given<'_, 'py>, Given<'_, 'py>, Given<'_, 'py>),
+    (counts, spike_counts, state): (Given<'_, 'py>, Given<'_, 'py>, Given<'_, 'py>),
     options: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let py = x.py();
-    let initial_v = options.get_item("initial_v")?;
-    let arrays = Arrays::<T>::extract(x, initial_v.as_ref())?;
+    let initial_state = options.get_item("initial_state")?;
+    let arrays = Arrays::<T>::extract(x, initial_state.as_ref())?;
     let input = arrays.input().or_raise(py)?;
     let n_outputs = network.output().end - network.output().start;
     let by_count = [input.n_timesteps(), input.n_samples(), n_outputs];
@@ -54,13 +54,14 @@ fn run<'py, T: Float + Element>(
     let counts: Option<PyReadonlyArray3<'_, T>> = cotangent("grad_counts", counts, &by_count)?;
     let spike_counts: Option<PyReadonlyArray2<'_, T>> =
         cotangent("grad_spike_counts", spike_counts, &by_neuron)?;
-    let v: Option<PyReadonlyArray2<'_, T>> = cotangent("grad_v", v, &by_neuron)?;
+    let by_state = [input.n_samples(), network.state_len()];
+    let state: Option<PyReadonlyArray2<'_, T>> = cotangent("grad_state", state, &by_state)?;
     let mut copied = Vec::new();
     let counts = counts.as_ref().map(|array| strided(array, &mut copied)).transpose();
     let cotangents = Cotangents {
         counts: counts.or_raise(py)?,
         spike_counts: spike_counts.as_ref().map(|array| array.as_slice()).transpose()?,
-        v: v.as_ref().map(|array| array.as_slice()).transpose()?,
+        state: state.as_ref().map(|array| array.as_slice()).transpose()?,
     };
     let (name, parameter): (String, f64) = get(options, "surrogate")?;
     let scope = match get::<String>(options, "gradient_scope")?.as_str() {
@@ -79,7 +80,7 @@ fn run<'py, T: Float + Element>(
         scope,
         detach_reset: get(options, "detach_reset")?,
         want_input: get(options, "want_input")?,
-        want_initial_v: get(options, "want_initial_v")?,
+        want_initial_state: get(options, "want_initial_state")?,
         want_neuron: get(options, "want_neuron")?,
     };
     let gradient = polled(py, None, |poll| {
@@ -94,13 +95,15 @@ fn run<'py, T: Float + Element>(
     result.set_item("biases", biases.collect::<Vec<_>>())?;
     result.set_item("beta", wanted(settings.want_neuron, gradient.beta))?;
     result.set_item("v_threshold", wanted(settings.want_neuron, gradient.v_threshold))?;
+    let has_alpha = settings.want_neuron && network.has_currents();
+    result.set_item("alpha", wanted(has_alpha, gradient.alpha))?;
     let by_sample = [n_samples, n_timesteps, input.n_inputs()];
     let input =
         wanted(settings.want_input, gradient.input).map(|flat| flat.reshape(by_sample)).transpose()?;
     let by_time = input.map(|array| array.call_method1("swapaxes", (0, 1))).transpose()?;
     result.set_item("input", by_time)?;
-    let initial_v = wanted(settings.want_initial_v, gradient.initial_v);
-    result.set_item("initial_v", initial_v.map(|flat| flat.reshape(by_neuron)).transpose()?)?;
+    let initial_state = wanted(settings.want_initial_state, gradient.initial_state);
+    result.set_item("initial_state", initial_state.map(|flat| flat.reshape(by_state)).transpose()?)?;
     Ok(result)
 }
 

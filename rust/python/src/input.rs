@@ -43,7 +43,7 @@ fn search<'py, T: Float + Element>(
 /// Borrowed arrays of an input, kept alive while the engine reads them.
 pub(crate) struct Arrays<'py, T: Element> {
     x: Form<'py, T>,
-    initial_v: Option<PyReadonlyArray2<'py, T>>,
+    initial_state: Option<PyReadonlyArray2<'py, T>>,
 }
 
 enum Form<'py, T: Element> {
@@ -60,10 +60,19 @@ enum Form<'py, T: Element> {
 }
 
 impl<'py, T: Float + Element> Arrays<'py, T> {
-    pub(crate) fn extract(x: &Bound<'py, PyAny>, initial_v: Option<&Bound<'py, PyAny>>) -> PyResult<Self> {
-        let initial_v = initial_v.filter(|v| !v.is_none());
-        let accepted = || format!("None or an array of {} and shape [B, n_neurons]", T::NAME);
-        let initial_v = initial_v.map(|given| typed_array("initial_v", given, accepted)).transpose()?;
+    pub(crate) fn extract(
+        x: &Bound<'py, PyAny>,
+        initial_state: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Self> {
+        let initial_state = initial_state.filter(|v| !v.is_none());
+        let accepted = || {
+            format!(
+                "None or an array of {} and shape [B, n_neurons] or, with currents, [B, 2 * n_neurons]",
+                T::NAME
+            )
+        };
+        let initial_state =
+            initial_state.map(|given| typed_array("initial_state", given, accepted)).transpose()?;
         let x = if let Ok(x) = x.extract::<PyReadonlyArray3<'py, f32>>() {
             Form::F32(x)
         } else if let Ok(x) = x.extract::<PyReadonlyArray3<'py, f64>>() {
@@ -74,7 +83,7 @@ impl<'py, T: Float + Element> Arrays<'py, T> {
             let (channel, offsets, multiplicity, n_timesteps, n_inputs) = x.extract()?;
             Form::Events(channel, offsets, multiplicity, n_timesteps, n_inputs)
         };
-        Ok(Self { x, initial_v })
+        Ok(Self { x, initial_state })
     }
 
     pub(crate) fn input(&self) -> Result<Input<'_, T>, Error> {
@@ -102,8 +111,8 @@ impl<'py, T: Float + Element> Arrays<'py, T> {
             ),
         }?;
         let input = if samples_first { input.samples_first() } else { input };
-        Ok(match &self.initial_v {
-            Some(v) => input.with_initial_v(v.as_slice().expect(contiguous)),
+        Ok(match &self.initial_state {
+            Some(v) => input.with_initial_state(v.as_slice().expect(contiguous)),
             None => input,
         })
     }

@@ -34,9 +34,9 @@ macro_rules! with_network {
 }
 pub(crate) use with_network;
 
-/// (name, number of neurons, `tau_mem`, `v_threshold`, reset, refractory, `sync_threshold`, `reset_amount`)
+/// (name, number of neurons, `tau_mem`, `v_threshold`, reset, refractory, `sync_threshold`, `reset_amount`, `tau_syn`)
 type PopulationParts<'py> =
-    (String, usize, Values<'py>, Values<'py>, String, String, u32, Option<Values<'py>>);
+    (String, usize, Values<'py>, Values<'py>, String, String, u32, Option<Values<'py>>, Option<Values<'py>>);
 
 /// A parameter of a population's neurons.
 #[derive(FromPyObject)]
@@ -90,6 +90,15 @@ impl Network {
         })
     }
 
+    /// `alpha` of every neuron, in the network's type: 0 for neurons without a synaptic current, empty if no population
+    /// has any.
+    fn synaptic_decay<'py>(&self, py: Python<'py>, dt: f64) -> PyResult<Bound<'py, PyAny>> {
+        with_network!(&self.typed, network => {
+            let alpha = network.synaptic_decay(dt).or_raise(py)?;
+            Ok(PyArray1::from_vec(py, alpha).into_any())
+        })
+    }
+
     /// Number of synapses of each projection.
     fn n_synapses(&self) -> Vec<u64> {
         with_network!(&self.typed, network => network.n_synapses())
@@ -109,7 +118,9 @@ fn build<T: Float + Element>(
     output: usize,
 ) -> PyResult<pyasync_core::Network<T>> {
     let mut builder = NetworkBuilder::<T>::new(n_inputs);
-    for (name, n, tau_mem, v_threshold, reset, refractory, sync_threshold, reset_amount) in populations {
+    for (name, n, tau_mem, v_threshold, reset, refractory, sync_threshold, reset_amount, tau_syn) in
+        populations
+    {
         let reset = match reset.as_str() {
             "subtract" => Reset::Subtract,
             "none" => Reset::None,
@@ -123,6 +134,7 @@ fn build<T: Float + Element>(
             reset_amount: reset_amount.as_ref().map(Values::to_vec).transpose()?,
             refractory,
             sync_threshold: *sync_threshold,
+            tau_syn: tau_syn.as_ref().map(Values::to_vec).transpose()?,
         };
         builder.population(name, *n, lif);
     }

@@ -32,10 +32,10 @@ pub(crate) fn simulate<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let py = x.py();
     let schedule = parse_schedule(schedule)?;
-    let initial_v = options.get_item("initial_v")?;
+    let initial_state = options.get_item("initial_state")?;
     let options = parse_options(options)?;
     with_network!(&network.typed, network => {
-        run(py, network, (x, initial_v.as_ref()), &schedule, &options, progress.as_ref())
+        run(py, network, (x, initial_state.as_ref()), &schedule, &options, progress.as_ref())
     })
 }
 
@@ -58,12 +58,12 @@ pub(crate) fn cpu_features() -> Vec<&'static str> {
 fn run<'py, T: Float + Element>(
     py: Python<'py>,
     network: &pyasync_core::Network<T>,
-    (x, initial_v): (&Bound<'py, PyAny>, Option<&Bound<'py, PyAny>>),
+    (x, initial_state): (&Bound<'py, PyAny>, Option<&Bound<'py, PyAny>>),
     schedule: &ScheduleSpec,
     options: &Options,
     progress: Option<&Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let arrays = Arrays::<T>::extract(x, initial_v)?;
+    let arrays = Arrays::<T>::extract(x, initial_state)?;
     let input = arrays.input().or_raise(py)?;
     let output =
         polled(py, progress, |poll| pyasync_core::simulate(network, &input, schedule, options, poll))?;
@@ -136,7 +136,7 @@ fn parse_options(options: &Bound<'_, PyDict>) -> PyResult<Options> {
         keep_counts: get(options, "keep_counts")?,
         keep_spike_counts: get(options, "keep_spike_counts")?,
         keep_output_spikes: get(options, "keep_output_spikes")?,
-        keep_v: get(options, "keep_v")?,
+        keep_state: get::<bool>(options, "keep_v")? || get(options, "keep_current")?,
     })
 }
 
@@ -208,7 +208,7 @@ fn convert<T: Float + Element>(py: Python<'_>, output: Output<T>) -> PyResult<Bo
     let arrays = PyDict::new(py);
     arrays.set_item("counts", PyArray1::from_vec(py, output.counts))?;
     arrays.set_item("spike_counts", PyArray1::from_vec(py, output.spike_counts))?;
-    arrays.set_item("v", PyArray1::from_vec(py, output.v))?;
+    arrays.set_item("state", PyArray1::from_vec(py, output.state))?;
     let measures = &output.measures;
     let integers: [(&str, Measure); 8] = [
         ("spikes", |m| m.spikes),

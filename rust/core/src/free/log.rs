@@ -56,7 +56,7 @@ impl Log {
 pub(super) struct Found<T> {
     pub(super) counts: Vec<f32>,
     pub(super) spike_counts: Vec<u32>,
-    pub(super) v: Vec<T>,
+    pub(super) state: Vec<T>,
     pub(super) measures: Vec<Measures>,
     /// (spikes before it as far as this shard could see, output neuron).
     pub(super) output_spikes: Vec<(u32, u32)>,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::division::Division;
-use crate::delivery::{Buffers, deliver_biases, deliver_group, deliver_run};
+use crate::delivery::{Buffers, deliver_group, deliver_own, deliver_run};
 use crate::engine::{Run, Slot, Worker};
 use crate::error::Error;
 use crate::float::Float;
@@ -36,7 +36,7 @@ impl<T: Float> ShardedReplay<T> {
         Self {
             division: Arc::clone(division),
             states: (0..partition.n_shards())
-                .map(|s| State::of(run.network, &run.beta, partition.neurons(s)))
+                .map(|s| State::of(run.network, &run.decays, partition.neurons(s)))
                 .collect(),
             replay: Replay::new(Arc::clone(trace)),
             buffers: Buffers::new(),
@@ -47,10 +47,8 @@ impl<T: Float> ShardedReplay<T> {
         }
     }
 
-    fn begin_sample(&mut self, initial_v: Option<&[T]>) {
-        for (shard, state) in self.states.iter_mut().enumerate() {
-            state.begin_sample(initial_v.map(|v| &v[self.division.partition.neurons(shard)]));
-        }
+    fn begin_sample(&mut self, initial_state: Option<&[T]>) {
+        self.states.iter_mut().for_each(|state| state.begin_sample(initial_state));
         self.due.clear();
         (self.n_due, self.due_from) = (0, 0);
         self.multiplicities.clear();
@@ -90,7 +88,7 @@ impl<T: Float> Worker<'_, T> {
         let run = self.run;
         let mut moment = self.moment(sample);
         self.begin_sample(sample);
-        replay.begin_sample(run.input.initial_v(sample));
+        replay.begin_sample(run.input.initial_state(sample));
         Schedule::<T>::begin_sample(&mut replay.replay, sample)?;
         let n_shards = replay.division.partition.n_shards();
         for timestep in 0..run.input.n_timesteps() {
@@ -100,7 +98,7 @@ impl<T: Float> Worker<'_, T> {
             for shard in 0..n_shards {
                 let state = &mut replay.states[shard];
                 state.begin_timestep(run.network);
-                deliver_biases(run.network, None, state);
+                deliver_own(run.network, None, state);
                 if run.options.input_mode == InputMode::AtOnce {
                     deliver_run(run.network, Source::Input, &self.inputs, state);
                 }
@@ -149,9 +147,11 @@ impl<T: Float> Worker<'_, T> {
         }
         self.measures.synaptic_operations = replay.states.iter().map(|state| state.operations).sum();
         self.measures.neuron_updates = replay.states.iter().map(|state| state.updates).sum();
-        if run.options.keep_v {
+        if run.options.keep_state {
+            let (v, current) = slot.state.split_at_mut(run.network.n_neurons());
             for (shard, state) in replay.states.iter().enumerate() {
-                state.copy_v(&mut slot.v[replay.division.partition.neurons(shard)]);
+                let own = replay.division.partition.neurons(shard);
+                state.copy_state(&mut v[own.clone()], current.get_mut(own).unwrap_or_default());
             }
         }
         Schedule::<T>::end_sample(&mut replay.replay, moment)

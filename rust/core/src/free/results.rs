@@ -29,7 +29,7 @@ pub(super) fn gathered<T: Float>(
     let mut all = Output {
         counts: zeros("counts", n_samples, kept(options.keep_counts, input.n_timesteps() * n_output))?,
         spike_counts: zeros("spike_counts", n_samples, kept(options.keep_spike_counts, network.n_neurons()))?,
-        v: zeros("v", n_samples, kept(options.keep_v, network.n_neurons()))?,
+        state: zeros("v", n_samples, kept(options.keep_state, network.state_len()))?,
         measures: vec![Measures { reached_quiescence: true, ..Measures::default() }; n_samples],
         output_spikes: Vec::new(),
         output_offsets: vec![0],
@@ -80,9 +80,14 @@ impl<T: Float> Output<T> {
             let own = &found.spike_counts[number * neurons.len()..][..neurons.len()];
             self.spike_counts[sample * n..][neurons.clone()].copy_from_slice(own);
         }
-        if options.keep_v {
-            let own = &found.v[number * neurons.len()..][..neurons.len()];
-            self.v[sample * n..][neurons.clone()].copy_from_slice(own);
+        if options.keep_state {
+            let width = network.state_len();
+            // The potentials, and the currents if there are any.
+            let parts = width / n;
+            let own = found.state[number * parts * neurons.len()..].chunks(neurons.len());
+            for (part, own) in self.state[sample * width..].chunks_mut(n).zip(own).take(parts) {
+                part[neurons.clone()].copy_from_slice(own);
+            }
         }
         let output = network.output();
         let n_output = output.end - output.start;

@@ -8,7 +8,7 @@ use super::reach::Reach;
 use super::ring::Message;
 use super::stops::Stops;
 use crate::batch::room;
-use crate::delivery::{Buffers, deliver_biases, deliver_run, forward_step, prefetch};
+use crate::delivery::{Buffers, deliver_own, deliver_run, forward_step, prefetch};
 use crate::engine::Run;
 use crate::error::Error;
 use crate::fates::{Fates, LOST};
@@ -63,7 +63,7 @@ impl<'a, T: Float> Shard<'a, T> {
             number,
             group_size,
             n_neurons: neurons.len(),
-            state: State::of(run.network, &run.beta, neurons),
+            state: State::of(run.network, &run.decays, neurons),
             waiting: VecDeque::new(),
             carried: 0,
             fired: Vec::new(),
@@ -79,7 +79,7 @@ impl<'a, T: Float> Shard<'a, T> {
             found: Found {
                 counts: Vec::new(),
                 spike_counts: Vec::new(),
-                v: Vec::new(),
+                state: Vec::new(),
                 measures: Vec::new(),
                 output_spikes: Vec::new(),
                 output_ends: Vec::new(),
@@ -96,7 +96,7 @@ impl<'a, T: Float> Shard<'a, T> {
         self.found.counts = room("counts", n_samples, n_counts)?;
         self.found.spike_counts =
             room("spike_counts", n_samples, width(options.keep_spike_counts, self.n_neurons))?;
-        self.found.v = room("v", n_samples, width(options.keep_v, self.n_neurons))?;
+        self.found.state = room("v", n_samples, width(options.keep_state, self.state_len()))?;
         Ok(())
     }
 
@@ -104,9 +104,13 @@ impl<'a, T: Float> Shard<'a, T> {
         self.state.first_neuron()..self.state.first_neuron() + self.n_neurons
     }
 
+    /// How many numbers the state of the shard's neurons has.
+    fn state_len(&self) -> usize {
+        self.n_neurons * if self.run.network.has_currents() { 2 } else { 1 }
+    }
+
     pub(super) fn begin_sample(&mut self, sample: usize) {
-        let initial_v = self.run.input.initial_v(sample).map(|v| &v[self.neurons()]);
-        self.state.begin_sample(initial_v);
+        self.state.begin_sample(self.run.input.initial_state(sample));
         self.fates.begin_sample();
         self.multiplicities.clear();
         self.serial = 0;
@@ -133,10 +137,11 @@ impl<'a, T: Float> Shard<'a, T> {
         self.measures.synaptic_operations = self.state.operations;
         self.measures.neuron_updates = self.state.updates;
         self.found.measures.push(self.measures);
-        if self.run.options.keep_v {
-            let start = self.found.v.len();
-            self.found.v.resize(start + self.n_neurons, T::ZERO);
-            self.state.copy_v(&mut self.found.v[start..]);
+        if self.run.options.keep_state {
+            let start = self.found.state.len();
+            self.found.state.resize(start + self.state_len(), T::ZERO);
+            let (v, current) = self.found.state[start..].split_at_mut(self.n_neurons);
+            self.state.copy_state(v, current);
         }
         self.found.output_ends.push(self.found.output_spikes.len());
         self.found.log.samples.push(self.found.log.timesteps.len());
@@ -161,7 +166,7 @@ impl<'a, T: Float> Shard<'a, T> {
         if self.run.options.stop_on_output == Some(OutputStop::Timestep) {
             self.allowance = None;
         }
-        deliver_biases(network, None, &mut self.state);
+        deliver_own(network, None, &mut self.state);
         if self.run.options.input_mode == InputMode::AtOnce {
             deliver_run(network, Source::Input, inputs, &mut self.state);
         }

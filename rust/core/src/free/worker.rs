@@ -381,12 +381,12 @@ mod tests {
         let input = Input::dense_u8(&[1, 1], 1, 2, 1).unwrap();
         let (options, division) =
             (Options::new(0.01), network.divisions.with_ends(&network, &[1, 2, 3]).unwrap());
-        let beta = network.decay(0.01).unwrap();
+        let decays = network.decays(0.01).unwrap();
         let run = Run {
             network: &network,
             input: &input,
             options: &options,
-            beta,
+            decays,
             has_fates: false,
             shards: Vec::new(),
         };

@@ -11,9 +11,15 @@ use crate::neuron::{Lif, Refractory, Reset};
 #[derive(Debug)]
 pub(super) struct Adjoints<T> {
     beta: Vec<T>,
+    /// Empty if no population has synaptic currents.
+    alpha: Vec<T>,
     /// `a = dL/dv` after the current step.
     pub(super) a: Vec<T>,
-    /// `b`: the derivative of the loss with respect to what arrives in the current step; 0 for refractory neurons.
+    /// `c = dL/dc` at the end of the timestep. It is that after each of its steps, because currents only grow by what
+    /// arrives. Empty if no population has synaptic currents.
+    pub(super) c: Vec<T>,
+    /// `b`: the derivative of the loss with respect to what arrives in the current step; 0 for refractory neurons, apart
+    /// from what their currents pass on.
     pub(super) b: Vec<T>,
     /// `e` of a silent update: the counts' cotangents.
     e: Vec<T>,
@@ -40,19 +46,30 @@ pub(super) struct Firing<T> {
 
 impl<T: Float> Adjoints<T> {
     pub(super) fn new(pass: &Pass<'_, T>) -> Self {
-        let zeros = || vec![T::ZERO; pass.beta.len()];
-        let mut beta = zeros();
-        pass.places.put(&pass.beta, &mut beta);
-        Self { beta, a: zeros(), b: zeros(), e: zeros(), silent: zeros(), x: zeros(), s: zeros() }
+        let zeros = || vec![T::ZERO; pass.network.n_neurons()];
+        let by_place = |by_id: &Vec<T>| {
+            let mut by_place = zeros();
+            pass.places.put(by_id, &mut by_place);
+            by_place
+        };
+        let beta = by_place(&pass.decays.beta);
+        let alpha =
+            Some(&pass.decays.alpha).filter(|alpha| !alpha.is_empty()).map_or_else(Vec::new, by_place);
+        let c = vec![T::ZERO; alpha.len()];
+        let (a, b, e, silent, x, s) = (zeros(), zeros(), zeros(), zeros(), zeros(), zeros());
+        Self { beta, alpha, a, c, b, e, silent, x, s }
     }
 
     pub(super) fn begin_sample(&mut self, pass: &Pass<'_, T>, sample: usize) {
-        let own = sample * self.a.len()..(sample + 1) * self.a.len();
+        let n = self.a.len();
+        let state = pass.cotangents.state.map(|all| &all[sample * pass.network.state_len()..]);
+        let current = state.filter(|_| !self.c.is_empty()).map(|state| &state[n..]);
+        let spike_counts = pass.cotangents.spike_counts.map(|all| &all[sample * n..]);
         for (adjoint, cotangent) in
-            [(&mut self.a, pass.cotangents.v), (&mut self.e, pass.cotangents.spike_counts)]
+            [(&mut self.a, state), (&mut self.c, current), (&mut self.e, spike_counts)]
         {
             match cotangent {
-                Some(all) => pass.places.put(&all[own.clone()], adjoint),
+                Some(own) => pass.places.put(&own[..n], adjoint),
                 None => adjoint.fill(T::ZERO),
             }
         }
@@ -76,12 +93,36 @@ impl<T: Float> Adjoints<T> {
         }
     }
 
-    /// Passes adjoints back through the start of a timestep, `v <- v * beta`, where `v` was `before`.
+    /// Passes adjoints back through the start of a timestep, `v <- v * beta` and `c <- c * alpha`, where the state was
+    /// `before`. Currents arrive in the step that `b` belongs to.
     pub(super) fn pass_decay(&mut self, before: &[T], sums: &mut Sums<T>) {
-        for ((sum, &a), &v) in sums.beta.iter_mut().zip(&self.a).zip(before) {
-            *sum += a * v;
+        let currents = before.get(self.a.len()..).unwrap_or_default();
+        for (sums, adjoints, before) in
+            [(&mut sums.beta, &self.a, before), (&mut sums.alpha, &self.b, currents)]
+        {
+            for ((sum, &adjoint), &before) in sums.iter_mut().zip(adjoints).zip(before) {
+                *sum += adjoint * before;
+            }
         }
         T::decay(&mut self.a, &self.beta);
+        if !self.c.is_empty() {
+            self.c.copy_from_slice(&self.b);
+            T::decay(&mut self.c, &self.alpha);
+        }
+    }
+
+    /// Adds to `b` at these places what currents pass on of what arrives.
+    pub(super) fn add_currents(&mut self, places: std::ops::Range<usize>) {
+        if !self.c.is_empty() {
+            T::add_row(&mut self.b[places.clone()], &self.c[places]);
+        }
+    }
+
+    /// Sets `b` for currents that do not arrive in a timestep, because it is stopped before.
+    pub(super) fn keep_currents(&mut self) {
+        if !self.c.is_empty() {
+            self.b.copy_from_slice(&self.c);
+        }
     }
 
     /// Passes adjoints back through the silent updates of a population's neurons, from place `first` on. An `x` of
@@ -107,6 +148,9 @@ impl<T: Float> Adjoints<T> {
         let s = &mut self.s[..x.len()];
         pass.options.surrogate.derivatives(x, s);
         T::accumulate(&mut self.a[range.clone()], &mut self.b[range.clone()], x, s, e);
+        if !self.c.is_empty() {
+            T::add_row(&mut self.b[range.clone()], &self.c[range.clone()]);
+        }
         if pass.options.want_neuron {
             for (((sum, &s), &e), &x) in sums.v_threshold[range].iter_mut().zip(&*s).zip(&*e).zip(x) {
                 *sum += if x == T::NEG_INFINITY { T::ZERO } else { -(s * e) };
@@ -119,7 +163,7 @@ impl<T: Float> Adjoints<T> {
     pub(super) fn pass_silent(&mut self, pass: &Pass<'_, T>, lif: &Lif, k: usize, x: T, sums: &mut Sums<T>) {
         let e = self.e[k] + std::mem::take(&mut self.silent[k]);
         if x == T::NEG_INFINITY {
-            self.b[k] = T::ZERO;
+            self.set_b(k, T::ZERO);
             return;
         }
         let s = pass.options.surrogate.derivative(x);
@@ -128,7 +172,7 @@ impl<T: Float> Adjoints<T> {
         if through != T::ZERO {
             self.a[k] += through;
         }
-        self.b[k] = self.a[k];
+        self.set_b(k, self.a[k]);
         if pass.options.want_neuron {
             sums.v_threshold[k] += -through;
         }
@@ -157,7 +201,13 @@ impl<T: Float> Adjoints<T> {
             sums.v_threshold[k] += -(through + through_reset);
         }
         self.a[k] = if lif.reset == Reset::Zero { through } else { a + through };
-        self.b[k] = self.a[k];
+        self.set_b(k, self.a[k]);
+    }
+
+    /// Sets `b` of a neuron whose potential passes on this much of what arrives.
+    #[inline]
+    fn set_b(&mut self, k: usize, through_v: T) {
+        self.b[k] = if self.c.is_empty() { through_v } else { through_v + self.c[k] };
     }
 }
 

@@ -39,7 +39,7 @@ pub fn gradient<T: Float>(
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Gradient<T>, Error> {
     let _mode = DefaultFloatMode::set();
-    let beta = network.decay(options.dt)?;
+    let decays = network.decays(options.dt)?;
     let order = trace.is_layered().then(|| visiting_order(network, true)).transpose()?;
     let needed = needed_populations(network, cotangents, options);
     let feeding = feeding_populations(network, &needed);
@@ -53,7 +53,7 @@ pub fn gradient<T: Float>(
         trace,
         cotangents,
         options,
-        beta,
+        decays,
         places,
         needed,
         feeding,
@@ -97,7 +97,7 @@ struct Block<'o, T> {
     number: usize,
     samples: std::ops::Range<usize>,
     input: &'o mut [T],
-    initial_v: &'o mut [T],
+    initial_state: &'o mut [T],
 }
 
 fn over_blocks<T: Float>(
@@ -107,15 +107,15 @@ fn over_blocks<T: Float>(
     let Pass { network, input, options, .. } = pass;
     let n_samples = input.n_samples();
     let n_input = if options.want_input { input.n_timesteps() * input.n_inputs() } else { 0 };
-    let n_initial_v = if options.want_initial_v { network.n_neurons() } else { 0 };
+    let n_initial_state = if options.want_initial_state { network.state_len() } else { 0 };
     let mut input_gradient = zeros_for("x", n_samples, n_input)?;
-    let mut initial_v = zeros_for("initial_v", n_samples, n_initial_v)?;
+    let mut initial_state = zeros_for("initial_state", n_samples, n_initial_state)?;
     let n_blocks = n_blocks(network, n_samples);
     let done = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);
     let total = Mutex::new(Total::default());
     let errors = {
-        let own = [(&mut *input_gradient, n_input), (&mut *initial_v, n_initial_v)];
+        let own = [(&mut *input_gradient, n_input), (&mut *initial_state, n_initial_state)];
         let queue = Mutex::new(blocks(n_blocks, n_samples, own));
         let work = |watch: &mut Watch<'_>| {
             let _mode = DefaultFloatMode::set();
@@ -143,7 +143,7 @@ fn over_blocks<T: Float>(
     }
     let total = total.into_inner().expect("no worker panics while it adds").sums;
     let total = total.unwrap_or_else(|| Sums::new(pass));
-    Ok(exported(pass, total, input_gradient, initial_v))
+    Ok(exported(pass, total, input_gradient, initial_state))
 }
 
 /// Zeros for a gradient that is written for each sample alone, or an error that names the argument whose gradient
@@ -200,15 +200,15 @@ fn n_blocks<T: Float>(network: &Network<T>, n_samples: usize) -> usize {
 fn blocks<T>(
     n_blocks: usize,
     n_samples: usize,
-    [(mut input, n_input), (mut initial_v, n_initial_v)]: [(&mut [T], usize); 2],
+    [(mut input, n_input), (mut initial_state, n_initial_state)]: [(&mut [T], usize); 2],
 ) -> impl Iterator<Item = Block<'_, T>> {
     (0..n_blocks).map(move |number| {
         let samples = number * n_samples / n_blocks..(number + 1) * n_samples / n_blocks;
         let (own_input, rest) = std::mem::take(&mut input).split_at_mut(samples.len() * n_input);
         input = rest;
-        let (own_v, rest) = std::mem::take(&mut initial_v).split_at_mut(samples.len() * n_initial_v);
-        initial_v = rest;
-        Block { number, samples, input: own_input, initial_v: own_v }
+        let (own_v, rest) = std::mem::take(&mut initial_state).split_at_mut(samples.len() * n_initial_state);
+        initial_state = rest;
+        Block { number, samples, input: own_input, initial_state: own_v }
     })
 }
 
@@ -234,15 +234,15 @@ impl<T: Float> Walker<T> {
         watch: &mut Watch<'_>,
         done: &AtomicUsize,
     ) -> Result<(), (usize, Error)> {
-        let Block { samples, input, initial_v, .. } = block;
-        let (n_input, n_initial_v) = (input.len() / samples.len(), initial_v.len() / samples.len());
+        let Block { samples, input, initial_state, .. } = block;
+        let (n_input, n_initial_state) = (input.len() / samples.len(), initial_state.len() / samples.len());
         for (at, sample) in samples.enumerate() {
             if !watch.go_on(A_LOOK) {
                 return Err((sample, Error::Interrupted));
             }
             let mut own = OwnGradient {
                 input: &mut input[at * n_input..][..n_input],
-                initial_v: &mut initial_v[at * n_initial_v..][..n_initial_v],
+                initial_state: &mut initial_state[at * n_initial_state..][..n_initial_state],
             };
             let walked = match self {
                 Self::Asynchronous(walk) => walk.sample(pass, sample, sums, &mut own),
@@ -260,10 +260,15 @@ impl<T: Float> Walker<T> {
     }
 }
 
-fn exported<T: Float>(pass: &Pass<'_, T>, sums: Sums<T>, input: Vec<T>, initial_v: Vec<T>) -> Gradient<T> {
+fn exported<T: Float>(
+    pass: &Pass<'_, T>,
+    sums: Sums<T>,
+    input: Vec<T>,
+    initial_state: Vec<T>,
+) -> Gradient<T> {
     let Pass { network, places, .. } = pass;
     let by_id = |by_place: Vec<T>| {
-        if places.follow_ids() {
+        if places.follow_ids() || by_place.is_empty() {
             return by_place;
         }
         let mut by_id = vec![T::ZERO; by_place.len()];
@@ -283,7 +288,8 @@ fn exported<T: Float>(pass: &Pass<'_, T>, sums: Sums<T>, input: Vec<T>, initial_
         biases,
         beta: by_id(sums.beta),
         v_threshold: by_id(sums.v_threshold),
+        alpha: by_id(sums.alpha),
         input,
-        initial_v,
+        initial_state,
     }
 }

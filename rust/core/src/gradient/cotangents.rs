@@ -10,8 +10,9 @@ pub struct Cotangents<'a, T> {
     pub counts: Option<Strided<'a, T>>,
     /// `[n_samples, n_neurons]`.
     pub spike_counts: Option<&'a [T]>,
-    /// With respect to the final potentials, `[n_samples, n_neurons]`.
-    pub v: Option<&'a [T]>,
+    /// With respect to the final state, `[n_samples, state_len]`, as [`Network::state_len`](crate::Network::state_len)
+    /// describes.
+    pub state: Option<&'a [T]>,
 }
 
 /// An array of three axes that may lie in memory in any order of the axes, or hold one number for all of an axis
@@ -59,10 +60,15 @@ impl<'a, T: Float> Strided<'a, T> {
 }
 
 impl<T: Float> Cotangents<'_, T> {
-    /// Refuses cotangents that are not finite, or not of the shapes `[n_timesteps, n_samples, n_output]` (by timestep)
-    /// and `[n_samples, n_neurons]` (by neuron).
-    pub(super) fn check(&self, by_timestep: [usize; 3], by_neuron: [usize; 2]) -> Result<(), Error> {
-        let fits = |values: &[T]| values.len() == by_neuron.iter().product::<usize>();
+    /// Refuses cotangents that are not finite, or not of the shapes `[n_timesteps, n_samples, n_output]` (by timestep),
+    /// `[n_samples, n_neurons]` (by neuron) and `[n_samples, state_len]` (of the state).
+    pub(super) fn check(
+        &self,
+        by_timestep: [usize; 3],
+        by_neuron: [usize; 2],
+        of_state: [usize; 2],
+    ) -> Result<(), Error> {
+        let fits = |values: &[T], shape: &[usize]| values.len() == shape.iter().product::<usize>();
         for (name, given, fits, shape) in [
             (
                 "grad_counts",
@@ -70,8 +76,13 @@ impl<T: Float> Cotangents<'_, T> {
                 self.counts.is_none_or(|counts| counts.shape == by_timestep),
                 &by_timestep[..],
             ),
-            ("grad_spike_counts", self.spike_counts, self.spike_counts.is_none_or(fits), &by_neuron),
-            ("grad_v", self.v, self.v.is_none_or(fits), &by_neuron),
+            (
+                "grad_spike_counts",
+                self.spike_counts,
+                self.spike_counts.is_none_or(|values| fits(values, &by_neuron)),
+                &by_neuron,
+            ),
+            ("grad_state", self.state, self.state.is_none_or(|values| fits(values, &of_state)), &of_state),
         ] {
             let Some(values) = given else { continue };
             if !fits {

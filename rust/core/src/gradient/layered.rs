@@ -51,7 +51,7 @@ impl<T: Float> LayeredWalk<T> {
         let Some(order) = &pass.order else {
             return Err(Error::Trace("got a trace without layers; accepted: one of a layered run".into()));
         };
-        let (network, n) = (pass.network, pass.network.n_neurons());
+        let network = pass.network;
         let v = pass.trace.sample(sample).1;
         self.record.read(pass, sample)?;
         self.emissions.read(network, order, &self.record)?;
@@ -63,15 +63,16 @@ impl<T: Float> LayeredWalk<T> {
             std::mem::swap(&mut self.terms, &mut self.terms_before);
             self.terms_before.fill(T::ZERO);
             let steps = self.record.timestep(timestep);
+            self.adjoints.keep_currents();
             for visit in (0..order.populations.len().min(steps.len())).rev() {
                 self.pass_visit(pass, v, order.populations[visit], steps.start + visit, sums)?;
                 let input = own_input(own.input, timestep, pass.input.n_inputs());
                 self.pass_delivery(pass, order, timestep, order.populations[visit], input, sums);
             }
-            let before = self.potentials.before_decay(timestep, n);
+            let before = self.potentials.before_decay(network, timestep);
             self.adjoints.pass_decay(before, sums);
         }
-        own.set_initial_v(pass, &self.adjoints.a);
+        own.set_initial_state(pass, &self.adjoints.a, &self.adjoints.c);
         Ok(())
     }
 
@@ -109,7 +110,10 @@ impl<T: Float> LayeredWalk<T> {
                 adjoints.pass_silent_run(pass, index, range.start, x, sums);
                 adjoints.silent[range].fill(T::ZERO);
             }
-            None => adjoints.b[range.clone()].copy_from_slice(&adjoints.a[range]),
+            None => {
+                adjoints.b[range.clone()].copy_from_slice(&adjoints.a[range.clone()]);
+                adjoints.add_currents(range);
+            }
         }
         for (&neuron, &fate) in fired.iter().zip(fates) {
             let k = pass.places.of(neuron as usize);

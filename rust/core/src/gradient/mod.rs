@@ -30,7 +30,7 @@ use crate::float::Float;
 use crate::free::Partition;
 use crate::input::Input;
 use crate::layered::VisitingOrder;
-use crate::network::Network;
+use crate::network::{Decays, Network};
 use crate::places::{Laid, Places};
 use crate::projection::Target;
 use crate::surrogate::Surrogate;
@@ -63,9 +63,9 @@ pub struct GradientOptions {
     pub detach_reset: bool,
     /// Compute the gradient with respect to the input.
     pub want_input: bool,
-    /// Compute the gradient with respect to the potentials at the start.
-    pub want_initial_v: bool,
-    /// Compute the gradients with respect to `beta` and `v_threshold`.
+    /// Compute the gradient with respect to the state at the start.
+    pub want_initial_state: bool,
+    /// Compute the gradients with respect to `beta`, `alpha` and `v_threshold`.
     pub want_neuron: bool,
 }
 
@@ -79,7 +79,7 @@ impl GradientOptions {
             scope: GradientScope::Spikes,
             detach_reset: true,
             want_input: true,
-            want_initial_v: true,
+            want_initial_state: true,
             want_neuron: true,
         }
     }
@@ -96,10 +96,12 @@ pub struct Gradient<T> {
     pub beta: Vec<T>,
     /// `[n_neurons]`; empty unless asked for.
     pub v_threshold: Vec<T>,
+    /// `[n_neurons]`; empty unless asked for, and if no population has synaptic currents.
+    pub alpha: Vec<T>,
     /// `[n_samples, n_timesteps, n_inputs]`; empty unless asked for.
     pub input: Vec<T>,
-    /// `[n_samples, n_neurons]`; empty unless asked for.
-    pub initial_v: Vec<T>,
+    /// `[n_samples, state_len]`, as [`Network::state_len`] describes; empty unless asked for.
+    pub initial_state: Vec<T>,
 }
 
 /// What all samples share.
@@ -109,8 +111,7 @@ struct Pass<'a, T> {
     trace: &'a Trace,
     cotangents: Cotangents<'a, T>,
     options: &'a GradientOptions,
-    /// By id.
-    beta: Vec<T>,
+    decays: Decays<T>,
     /// Where each neuron's numbers lie during the walks.
     places: Arc<Places>,
     /// By population: whether the potentials of its updates are needed.
@@ -155,6 +156,7 @@ struct Sums<T> {
     biases: Vec<Vec<T>>,
     beta: Vec<T>,
     v_threshold: Vec<T>,
+    alpha: Vec<T>,
 }
 
 impl<T: Float> Sums<T> {
@@ -170,11 +172,12 @@ impl<T: Float> Sums<T> {
             biases: network.biases.iter().map(|bias| vec![T::ZERO; bias.values.len()]).collect(),
             beta: vec![T::ZERO; n],
             v_threshold: vec![T::ZERO; n],
+            alpha: vec![T::ZERO; if network.has_currents() { n } else { 0 }],
         }
     }
 
     fn parts(&mut self) -> impl Iterator<Item = &mut [T]> {
-        let neuron = [&mut self.beta, &mut self.v_threshold];
+        let neuron = [&mut self.beta, &mut self.v_threshold, &mut self.alpha];
         let others = self.biases.iter_mut().chain(neuron).map(Vec::as_mut_slice);
         self.weights.iter_mut().map(|weights| &mut **weights).chain(others)
     }
@@ -191,15 +194,20 @@ impl<T: Float> Sums<T> {
 struct OwnGradient<'o, T> {
     /// `[n_timesteps, n_inputs]`, or empty.
     input: &'o mut [T],
-    /// `[n_neurons]`, or empty.
-    initial_v: &'o mut [T],
+    /// As `Network::state_len` describes, or empty.
+    initial_state: &'o mut [T],
 }
 
 impl<T: Float> OwnGradient<'_, T> {
-    /// Stores the adjoints of the sample's initial potentials, which are given by place.
-    fn set_initial_v(&mut self, pass: &Pass<'_, T>, a: &[T]) {
-        if !self.initial_v.is_empty() {
-            pass.places.take(a, self.initial_v);
+    /// Stores the adjoints of the sample's initial potentials and currents, which are given by place.
+    fn set_initial_state(&mut self, pass: &Pass<'_, T>, a: &[T], c: &[T]) {
+        if self.initial_state.is_empty() {
+            return;
+        }
+        let (v, current) = self.initial_state.split_at_mut(a.len());
+        pass.places.take(a, v);
+        if !current.is_empty() {
+            pass.places.take(c, current);
         }
     }
 }
@@ -214,7 +222,7 @@ impl<T: Float> Pass<'_, T> {
 
     fn check(&self) -> Result<(), Error> {
         let Pass { network, input, trace, cotangents, .. } = self;
-        input.check_initial_v(network.n_neurons())?;
+        input.check_initial_state(network.state_len())?;
         let header = trace.header();
         if (trace.n_samples(), header.n_timesteps, network.n_inputs())
             != (input.n_samples(), input.n_timesteps(), input.n_inputs())
@@ -239,6 +247,6 @@ impl<T: Float> Pass<'_, T> {
         }
         let n_output = network.output().end - network.output().start;
         let (b, t, n) = (input.n_samples(), input.n_timesteps(), network.n_neurons());
-        cotangents.check([t, b, n_output], [b, n])
+        cotangents.check([t, b, n_output], [b, n], [b, network.state_len()])
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::Pass;
 use super::record::Sample;
-use crate::delivery::{Buffers, deliver_biases, deliver_group, deliver_run_to};
+use crate::delivery::{Buffers, deliver_group, deliver_own, deliver_run_to};
 use crate::error::Error;
 use crate::fates::LOST;
 use crate::float::Float;
@@ -115,7 +115,7 @@ pub(super) struct Potentials<T> {
     /// By shard.
     states: Vec<State<T>>,
     pub(super) log: Log<T>,
-    /// Potentials before the decay of each timestep, one timestep after the other; only if asked for.
+    /// The state before the decay of each timestep, one timestep after the other; only if asked for.
     before_decay: Vec<T>,
     /// Input spikes of all timesteps, and where those of each timestep end.
     inputs: Vec<(u32, T)>,
@@ -128,7 +128,7 @@ pub(super) struct Potentials<T> {
     /// A buffer: spikes that a projection delivers.
     pub(super) sent: Vec<(u32, T)>,
     indices: Vec<u32>,
-    /// A buffer: potentials.
+    /// A buffer: potentials, or a state.
     v: Vec<T>,
 }
 
@@ -163,7 +163,7 @@ impl<'a, T: Float> Rerun<'a, T> {
 impl<T: Float> Potentials<T> {
     pub(super) fn new(pass: &Pass<'_, T>) -> Self {
         let shards =
-            pass.shards.iter().map(|shard| State::of(pass.network, &pass.beta, shard.neurons.clone()));
+            pass.shards.iter().map(|shard| State::of(pass.network, &pass.decays, shard.neurons.clone()));
         Self {
             states: shards.collect(),
             log: Log::new(),
@@ -180,8 +180,10 @@ impl<T: Float> Potentials<T> {
         }
     }
 
-    /// Potentials before the decay of a timestep, by place; empty unless they were asked for.
-    pub(super) fn before_decay(&self, timestep: usize, n: usize) -> &[T] {
+    /// The state before the decay of a timestep, by place: potentials, then currents if there are any. Empty unless it
+    /// was asked for.
+    pub(super) fn before_decay(&self, network: &Network<T>, timestep: usize) -> &[T] {
+        let n = network.state_len();
         if self.before_decay.is_empty() { &[] } else { &self.before_decay[timestep * n..][..n] }
     }
 
@@ -199,8 +201,7 @@ impl<T: Float> Potentials<T> {
 
     fn begin(&mut self, run: &Rerun<'_, T>, sample: usize) {
         for state in &mut self.states {
-            let own = state.neurons();
-            state.begin_sample(run.input.initial_v(sample).map(|v| &v[own]));
+            state.begin_sample(run.input.initial_state(sample));
         }
         self.log.clear();
         self.before_decay.clear();
@@ -214,14 +215,18 @@ impl<T: Float> Potentials<T> {
         self.inputs.extend_from_slice(&self.spikes);
         self.input_ends.push(self.inputs.len());
         if run.keep_before_decay {
-            self.v.clear();
+            let n = run.network.n_neurons();
+            self.v.resize(run.network.state_len(), T::ZERO);
+            let (v, current) = self.v.split_at_mut(n);
             for state in &self.states {
-                self.v.resize(state.neurons().end, T::ZERO);
-                state.copy_v(&mut self.v[state.neurons()]);
+                let own = state.neurons();
+                state.copy_state(&mut v[own.clone()], current.get_mut(own).unwrap_or_default());
             }
             let start = self.before_decay.len();
             self.before_decay.resize(start + self.v.len(), T::ZERO);
-            run.places.put(&self.v, &mut self.before_decay[start..]);
+            for (by_id, by_place) in self.v.chunks(n).zip(self.before_decay[start..].chunks_mut(n)) {
+                run.places.put(by_id, by_place);
+            }
         }
         for state in &mut self.states {
             state.begin_timestep(run.network);
@@ -244,7 +249,7 @@ impl<T: Float> Potentials<T> {
                 let is_first = number < n_shards;
                 if is_first && any {
                     for population in (0..run.needed.len()).filter(|p| wanted(*p)) {
-                        deliver_biases(run.network, Some(population), state);
+                        deliver_own(run.network, Some(population), state);
                     }
                     if !scheduled {
                         deliver_run_to(run.network, Source::Input, &self.spikes, wanted, state);
@@ -301,7 +306,7 @@ impl<T: Float> Potentials<T> {
             for (visit, step) in record.timestep(timestep).enumerate() {
                 if let Some(&population) = order.populations.get(visit).filter(|p| run.needed[**p]) {
                     let state = &mut self.states[0];
-                    deliver_biases(run.network, Some(population), state);
+                    deliver_own(run.network, Some(population), state);
                     for &c in &order.incoming[population] {
                         let connection = &run.network.connections[c];
                         if connection.source == Source::Input {

@@ -68,7 +68,6 @@ impl<T: Float> Walk<T> {
         sums: &mut Sums<T>,
         own: &mut OwnGradient<'_, T>,
     ) -> Result<(), Error> {
-        let n = pass.network.n_neurons();
         // Read backwards and with much work in between, which no processor foresees.
         let v = pass.trace.sample(sample).1;
         prefetch(v);
@@ -91,10 +90,10 @@ impl<T: Float> Walk<T> {
                     self.pass_emissions(pass, step, own.input, sums);
                 }
             }
-            let before = self.potentials.before_decay(timestep, n);
+            let before = self.potentials.before_decay(pass.network, timestep);
             self.adjoints.pass_decay(before, sums);
         }
-        own.set_initial_v(pass, &self.adjoints.a);
+        own.set_initial_state(pass, &self.adjoints.a, &self.adjoints.c);
         Ok(())
     }
 
@@ -119,6 +118,7 @@ impl<T: Float> Walk<T> {
                 self.adjoints.b[pass.places.of(neuron as usize)] = T::ZERO;
             }
         }
+        self.adjoints.add_currents(0..pass.network.n_neurons());
         if pass.options.scope == GradientScope::NextEmission {
             self.next_terms.fill((T::ZERO, NO_ARRIVAL));
         }

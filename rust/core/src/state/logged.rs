@@ -12,6 +12,7 @@ impl<T: Float> State<T> {
     /// Adds the step's input to the potentials of touched neurons, and logs how far each is above its threshold, under
     /// its place in `all`, the places of the reverse pass. Does not fire any neuron.
     pub(crate) fn integrate(&mut self, network: &Network<T>, all: &Places, log: &mut Log<T>) {
+        self.add_to_currents(network);
         for &population in &self.whole {
             let range = self.part(population as usize);
             T::take_row(&mut self.v[range.clone()], &mut self.input[range.clone()]);

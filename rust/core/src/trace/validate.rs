@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Cursor, Record, Trace};
-use crate::delivery::{Buffers, deliver_biases, deliver_group};
+use crate::delivery::{Buffers, deliver_group, deliver_own};
 use crate::error::Error;
 use crate::fates::{Fates, LOST, SKIPPED};
 use crate::float::Float;
@@ -49,7 +49,8 @@ struct Check<'a, T> {
     timesteps: u64,
     /// Whether an output neuron has fired in the sample.
     output_fired: bool,
-    /// By neuron: whether biases, or input spikes that arrive at once, can touch it, and so step 0 can make it fire.
+    /// By neuron: whether its current, biases, or input spikes that arrive at once, can touch it, and so step 0 can make
+    /// it fire.
     first_step: Vec<bool>,
     /// The order of visits in a layered run; otherwise empty.
     order: Vec<usize>,
@@ -63,9 +64,12 @@ impl<'a, T: Float> Check<'a, T> {
             network.divisions.of(network, 1)
         };
         let n_shards = division.partition.n_shards();
-        let beta = network.decay(trace.header.dt)?;
-        let mut state = State::new(network, &beta);
-        deliver_biases(network, None, &mut state);
+        let decays = network.decays(trace.header.dt)?;
+        let mut state = State::new(network, &decays);
+        deliver_own(network, None, &mut state);
+        // Currents are 0 here, and may be anything in a run.
+        let with_currents = |index: &usize| network.populations()[*index].lif.tau_syn.is_some();
+        (0..network.populations().len()).filter(with_currents).for_each(|index| state.touch_all(index));
         if trace.header.input_mode == InputMode::AtOnce {
             for &connection in &network.from_input.connections {
                 let connection = &network.connections[connection];
@@ -80,7 +84,9 @@ impl<'a, T: Float> Check<'a, T> {
         Ok(Self {
             trace,
             network,
-            states: (0..n_shards).map(|s| State::of(network, &beta, division.partition.neurons(s))).collect(),
+            states: (0..n_shards)
+                .map(|s| State::of(network, &decays, division.partition.neurons(s)))
+                .collect(),
             last_from: vec![vec![None; n_shards]; n_shards],
             division,
             cursor: trace.cursor(),

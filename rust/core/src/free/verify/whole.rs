@@ -70,8 +70,8 @@ impl Toy {
         let options: &Options = Box::leak(Box::new(self.options));
         let input: &Input<'_, f32> =
             Box::leak(Box::new(Input::dense_u8(self.x, self.x.len(), 1, 1).unwrap()));
-        let beta = network.decay(options.dt).unwrap();
-        let run = Run { network, input, options, beta, has_fates: false, shards: self.shards.to_vec() };
+        let decays = network.decays(options.dt).unwrap();
+        let run = Run { network, input, options, decays, has_fates: false, shards: self.shards.to_vec() };
         let run: &Run<'_, f32> = Box::leak(Box::new(run));
         let division = network.divisions.with_ends(network, self.shards).unwrap();
         let division: &Division = Box::leak(Box::new(division));
