@@ -32,12 +32,15 @@ fn weights(n: usize) -> impl Strategy<Value = Vec<f32>> {
 }
 
 fn descriptions() -> impl Strategy<Value = Description> {
-    let lif = (prop_oneof![Just(Reset::Zero), Just(Reset::Subtract)], 0..3_u32, 0.05..0.6_f64).prop_map(
-        |(reset, sync_threshold, v_threshold)| Lif {
+    let tau_syn = prop::option::of((1e-3..0.1_f64).prop_map(|tau| vec![tau]));
+    let reset = prop_oneof![Just(Reset::Zero), Just(Reset::Subtract)];
+    let lif = (reset, 0..3_u32, 0.05..0.6_f64, tau_syn).prop_map(
+        |(reset, sync_threshold, v_threshold, tau_syn)| Lif {
             v_threshold: vec![v_threshold],
             reset,
             refractory: Refractory::Timestep,
             sync_threshold,
+            tau_syn,
             ..Lif::default()
         },
     );

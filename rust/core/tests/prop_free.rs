@@ -17,6 +17,7 @@ struct Case {
     reset: Reset,
     /// Of the second population.
     reset_amount: Option<Vec<f64>>,
+    tau_syn: Option<Vec<f64>>,
     dropout: Option<Dropout>,
     scheduled: bool,
     group_size: usize,
@@ -27,8 +28,16 @@ fn cases() -> impl Strategy<Value = Case> {
     let subtract = amount.prop_map(|amount| (Reset::Subtract, amount));
     let reset = prop_oneof![Just((Reset::Zero, None)), subtract, Just((Reset::None, None))];
     let sizes = prop::collection::vec(1..20_usize, 2..4);
+    let reset = (reset, prop::option::of((1e-3..0.1).prop_map(|tau| vec![tau])));
     (sizes, 1..6_usize, any::<[bool; 3]>(), reset, 1..5_usize, any::<u64>()).prop_flat_map(
-        |(sizes, n_samples, [recurrent, scheduled, drops], (reset, reset_amount), group_size, seed)| {
+        |(
+            sizes,
+            n_samples,
+            [recurrent, scheduled, drops],
+            ((reset, reset_amount), tau_syn),
+            group_size,
+            seed,
+        )| {
             let n_inputs = 8;
             let widest = sizes.iter().max().copied().unwrap_or(1).max(n_inputs);
             let weights = prop::collection::vec(-0.5..0.8, 2 * widest * widest);
@@ -42,6 +51,7 @@ fn cases() -> impl Strategy<Value = Case> {
                 recurrent,
                 reset,
                 reset_amount: reset_amount.clone(),
+                tau_syn: tau_syn.clone(),
                 dropout,
                 scheduled,
                 group_size,
@@ -56,7 +66,9 @@ impl Case {
         let (mut source, mut n_in) = (Source::Input, 8);
         for (number, &n) in self.sizes.iter().enumerate() {
             let reset_amount = self.reset_amount.clone().filter(|_| number == 1);
-            let lif = Lif { v_threshold: vec![0.5], reset: self.reset, reset_amount, ..Lif::default() };
+            let tau_syn = self.tau_syn.clone().filter(|_| number == 1);
+            let (v_threshold, reset) = (vec![0.5], self.reset);
+            let lif = Lif { v_threshold, reset, reset_amount, tau_syn, ..Lif::default() };
             let population = builder.population(&number.to_string(), n, lif);
             let dense = Projection::dense(&self.weights[..n * n_in], n, n_in).unwrap();
             let bias = (number == 0).then(|| self.weights[..n].to_vec());

@@ -3,11 +3,12 @@
 use proptest::prelude::*;
 use pyasync_core::*;
 
-/// A recurrent network of 6 inputs, 9 hidden neurons and 3 outputs.
-fn network(weights: &[f64], reset: Reset) -> Network<f64> {
+/// A recurrent network of 6 inputs, 9 hidden neurons, which may have synaptic currents, and 3 outputs.
+fn network(weights: &[f64], reset: Reset, tau_syn: Option<f64>) -> Network<f64> {
     let mut builder = NetworkBuilder::new(6);
     let lif = Lif { v_threshold: vec![0.4], reset, ..Lif::default() };
-    let hidden = builder.population("hidden", 9, lif.clone());
+    let with_current = Lif { tau_syn: tau_syn.map(|tau| vec![tau]), ..lif.clone() };
+    let hidden = builder.population("hidden", 9, with_current);
     let output = builder.population("output", 3, lif);
     let part = |from: usize, n: usize| &weights[from..from + n];
     let dense = |from, n_out, n_in| Projection::dense(part(from, n_out * n_in), n_out, n_in).unwrap();
@@ -37,6 +38,7 @@ fn bits(gradient: &Gradient<f64>) -> Vec<u64> {
     let parts = gradient.weights.iter().chain(biases).chain([
         &gradient.beta,
         &gradient.v_threshold,
+        &gradient.alpha,
         &gradient.input,
         &gradient.initial_state,
     ]);
@@ -56,8 +58,9 @@ proptest! {
         scope in scopes(),
         layered: bool,
         refractory in prop_oneof![Just(0.0), Just(0.5)],
+        tau_syn in prop::option::of(1e-3..0.1),
     ) {
-        let network = network(&weights, Reset::Zero);
+        let network = network(&weights, Reset::Zero, tau_syn);
         let schedule = if layered {
             ScheduleSpec::Layered { feedback: true }
         } else {
@@ -81,8 +84,9 @@ proptest! {
         x in prop::collection::vec(0..2_u8, 360),
         counts in prop::collection::vec(-1.0..1.0, 180),
         scope in scopes(),
+        tau_syn in prop::option::of(1e-3..0.1),
     ) {
-        let network = network(&weights, Reset::Subtract);
+        let network = network(&weights, Reset::Subtract, tau_syn);
         let input = Input::dense_u8(&x, 3, 20, 6).unwrap();
         let cotangents = of_counts(&counts);
         let of = |schedule: ScheduleSpec| {
@@ -102,7 +106,7 @@ proptest! {
         fired in prop::collection::vec(0..14_u32, 3),
         scope in scopes(),
     ) {
-        let network = network(&[0.3; 171], Reset::Zero);
+        let network = network(&[0.3; 171], Reset::Zero, Some(0.02));
         let trace = run(&network, &x, None, &ScheduleSpec::Fifo { group_size: 2 });
         let mut steps = trace.to_steps().unwrap();
         for (to, from) in steps.emitted.iter_mut().zip(emitted) {
@@ -121,7 +125,7 @@ proptest! {
 /// are.
 #[test]
 fn a_gradient_of_few_samples_can_be_stopped() {
-    let network = network(&vec![0.3; 171], Reset::Zero);
+    let network = network(&vec![0.3; 171], Reset::Zero, None);
     let (n_timesteps, n_samples) = (3000, 40);
     let x = vec![1; n_timesteps * n_samples * 6];
     let input = Input::dense_u8(&x, n_timesteps, n_samples, 6).unwrap();

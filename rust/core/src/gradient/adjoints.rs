@@ -55,9 +55,17 @@ impl<T: Float> Adjoints<T> {
         let beta = by_place(&pass.decays.beta);
         let alpha =
             Some(&pass.decays.alpha).filter(|alpha| !alpha.is_empty()).map_or_else(Vec::new, by_place);
-        let c = vec![T::ZERO; alpha.len()];
-        let (a, b, e, silent, x, s) = (zeros(), zeros(), zeros(), zeros(), zeros(), zeros());
-        Self { beta, alpha, a, c, b, e, silent, x, s }
+        Self {
+            c: vec![T::ZERO; alpha.len()],
+            beta,
+            alpha,
+            a: zeros(),
+            b: zeros(),
+            e: zeros(),
+            silent: zeros(),
+            x: zeros(),
+            s: zeros(),
+        }
     }
 
     pub(super) fn begin_sample(&mut self, pass: &Pass<'_, T>, sample: usize) {

@@ -101,19 +101,16 @@ impl<T: Float> LayeredWalk<T> {
             };
             check_fired(adjoints.x[k], neuron)?;
         }
-        match logged {
-            Some(start) => {
-                if pass.options.scope == GradientScope::Touched {
-                    adjoints.silent[range.clone()].copy_from_slice(&terms[range.clone()]);
-                }
-                let x = &log.x[start..start + range.len()];
-                adjoints.pass_silent_run(pass, index, range.start, x, sums);
-                adjoints.silent[range].fill(T::ZERO);
+        if let Some(start) = logged {
+            if pass.options.scope == GradientScope::Touched {
+                adjoints.silent[range.clone()].copy_from_slice(&terms[range.clone()]);
             }
-            None => {
-                adjoints.b[range.clone()].copy_from_slice(&adjoints.a[range.clone()]);
-                adjoints.add_currents(range);
-            }
+            let x = &log.x[start..start + range.len()];
+            adjoints.pass_silent_run(pass, index, range.start, x, sums);
+            adjoints.silent[range].fill(T::ZERO);
+        } else {
+            adjoints.b[range.clone()].copy_from_slice(&adjoints.a[range.clone()]);
+            adjoints.add_currents(range);
         }
         for (&neuron, &fate) in fired.iter().zip(fates) {
             let k = pass.places.of(neuron as usize);
