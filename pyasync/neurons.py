@@ -70,7 +70,7 @@ class LIF(ReadOnly):
     >>> network = pa.Network.sequential([pa.Linear(np.eye(1))], neuron)
     >>> spike = np.array([[[1.0]], [[0.0]], [[0.0]]])
     >>> result = pa.simulate(network, spike, dt=1e-3, keep=("v", "current"))
-    >>> result.v[0, 0], result.current[0, 0]   # 1 + 0.5 + 0.25, and 0.25
+    >>> result.v.item(), result.current.item()   # 1 + 0.5 + 0.25, and 0.25
     (1.75, 0.25)
     """
 

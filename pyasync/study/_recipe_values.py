@@ -36,7 +36,9 @@ def checked(name: str, given: Any) -> Any:
             return sizes
         case "shift_channels":
             return _one_or_two(name, given, 0)
-        case "recurrent" | "bias" | "learn_tau_mem" | "learn_threshold" | "detach_reset":
+        case "recurrent" | "bias" | "detach_reset":
+            return flag(InputError, name, given)
+        case "learn_tau_mem" | "learn_threshold" | "learn_tau_syn":
             return flag(InputError, name, given)
         case "architecture":
             return choice(InputError, name, given, ARCHITECTURES)
@@ -54,7 +56,9 @@ def checked(name: str, given: Any) -> Any:
             return integer(InputError, name, given, 1)
         case "shift_timesteps" | "seed" | "output_sync_threshold":
             return integer(InputError, name, given)
-        case "tau_mem":
+        case "tau_syn" if given is None:
+            return None
+        case "tau_mem" | "tau_syn":
             # The types are checked first, because `==` with an array gives an array.
             if isinstance(given, (str, float, np.floating)) and given in ("inf", math.inf):
                 return math.inf

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from math import prod
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -169,14 +169,16 @@ def _convolutions(recipe: Recipe, shape: Shape) -> Iterator[nn.Module]:
 
 
 def _neuron(recipe: Recipe, shape: Shape, sync_threshold: int) -> LIF:
-    def values(number: float, learned: bool) -> float | npt.NDArray[np.float64]:
+    def values(number: Any, learned: bool) -> Any:
         return np.full(shape, number) if learned else number
 
     return LIF(
         v_threshold=values(recipe.v_threshold, recipe.learn_threshold),
         tau_mem=values(recipe.tau_mem, recipe.learn_tau_mem),
+        tau_syn=values(recipe.tau_syn, recipe.learn_tau_syn),
         learn_tau_mem=recipe.learn_tau_mem,
         learn_threshold=recipe.learn_threshold,
+        learn_tau_syn=recipe.learn_tau_syn,
         sync_threshold=sync_threshold,
     )
 

@@ -104,7 +104,7 @@ class Loop:
         (self.x, self.labels), self.validation = samples, validation
         assert self.x.dt is not None
         self.model = build(recipe, self.x.input_shape, n_outputs, self.x.dt, threads=threads)
-        # Decay would pull `log_tau_mem` towards 0, that is, time constants towards 1 second.
+        # Decay would pull logarithms towards 0, that is, time constants towards 1 second.
         groups: list[dict[str, Any]] = [
             {"params": list(self.model.projections.parameters())},
             {"params": list(self.model.neurons.parameters()), "weight_decay": 0.0},

@@ -41,6 +41,8 @@ class Recipe:
         Learn biases, which are initially 0. Without biases, a neuron without input is silent.
     tau_mem : float
         Initial membrane time constant in seconds; `inf` for neurons that do not leak.
+    tau_syn : float, optional
+        Initial time constant of synaptic currents in seconds. None: no neuron has one.
     v_threshold : float
         Initial firing threshold.
     output_sync_threshold : int
@@ -50,6 +52,8 @@ class Recipe:
         Learn the time constant of each neuron.
     learn_threshold : bool
         Learn the threshold of each neuron.
+    learn_tau_syn : bool
+        Learn the time constant of each neuron's synaptic current.
     weight_scale : float
         Initial weights are Glorot-uniform times this.
     recurrent_scale : float
@@ -139,10 +143,12 @@ class Recipe:
     architecture: Literal["linear", "conv", "conv_stride", "conv_pool"] = "linear"
     bias: bool = False
     tau_mem: float = 28e-3
+    tau_syn: float | None = None
     v_threshold: float = 0.3
     output_sync_threshold: int = 0
     learn_tau_mem: bool = False
     learn_threshold: bool = False
+    learn_tau_syn: bool = False
     weight_scale: float = 1.0
     recurrent_scale: float = 0.2
     schedule: Literal["random", "layered", "momentum", "fifo", "lifo", "mixed"] = "random"
@@ -184,9 +190,11 @@ class Recipe:
         if self.recurrent and self.architecture != "linear":
             given = f"True for the architecture {self.architecture!r}"
             raise InputError(expected("recurrent", given, "False, or the architecture 'linear'"))
-        if self.learn_tau_mem and math.isinf(self.tau_mem):
-            accepted = "finite seconds where learn_tau_mem is True"
-            raise InputError(expected("tau_mem", self.tau_mem, accepted))
+        for name in ("tau_mem", "tau_syn"):
+            tau = getattr(self, name)
+            if getattr(self, f"learn_{name}") and (tau is None or math.isinf(tau)):
+                accepted = f"finite seconds where learn_{name} is True"
+                raise InputError(expected(name, tau, accepted))
 
     @property
     def effective_gradient_scope(self) -> Literal["spikes", "next_emission", "touched"]:

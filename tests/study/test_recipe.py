@@ -22,10 +22,12 @@ OTHER = {
     "architecture": "conv_pool",
     "bias": True,
     "tau_mem": 0.1,
+    "tau_syn": 0.02,
     "v_threshold": 0.5,
     "output_sync_threshold": 10,
     "learn_tau_mem": True,
     "learn_threshold": True,
+    "learn_tau_syn": True,
     "weight_scale": 2.0,
     "recurrent_scale": 0.0,
     "schedule": "mixed",
@@ -122,7 +124,8 @@ BAD = [
 def test_every_value_has_a_default_and_can_be_another() -> None:
     assert list(OTHER) == [field.name for field in dataclasses.fields(Recipe)]
     for name, value in OTHER.items():
-        recipe = Recipe(**{name: value})
+        needed = {"tau_syn": 0.02} if name == "learn_tau_syn" else {}
+        recipe = Recipe(**needed | {name: value})
         assert getattr(recipe, name) == value != getattr(Recipe(), name)
 
 
@@ -137,6 +140,9 @@ def test_values_that_do_not_go_together_are_refused() -> None:
         Recipe(recurrent=True, architecture="conv")
     with pytest.raises(pa.InputError, match="tau_mem: got inf"):
         Recipe(tau_mem=math.inf, learn_tau_mem=True)
+    for tau_syn in (math.inf, None):
+        with pytest.raises(pa.InputError, match=f"tau_syn: got {tau_syn}"):
+            Recipe(tau_syn=tau_syn, learn_tau_syn=True)
 
 
 def test_a_recipe_is_a_plain_value() -> None:
