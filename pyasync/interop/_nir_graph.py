@@ -10,7 +10,7 @@ import numpy as np
 
 from pyasync.errors import NetworkError, expected
 
-NEURONS = ("LIF", "IF")
+NEURONS = ("LIF", "IF", "CubaLIF")
 MAPS = ("Linear", "Affine", "Scale", "Conv1d", "Conv2d", "AvgPool2d", "SumPool2d", "Flatten")
 ENDS = ("Input", "Output")
 # Metadata key for the order in which the populations were added. NIR files do not keep the order of
@@ -167,7 +167,7 @@ class Graph:
         if not fires or any(kind_of(self.nodes[each]) != "Flatten" for each in ways[0].maps):
             last = [*ways[0].maps, ways[0].source][0] if ways else "nothing"
             given = f"{len(ways)} ways to the output, from {last!r}"
-            accepted = "neurons that fire (LIF or IF), and no other node, before the output"
+            accepted = f"neurons ({', '.join(NEURONS)}), and no other node, before the output"
             raise NetworkError(expected("graph", given, accepted))
         return ways[0].source
 

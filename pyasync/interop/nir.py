@@ -40,18 +40,20 @@ def from_nir(
 
     Run layer by layer with `dt`, the network does what the framework did with `source_dt`, provided
     that `integration` and `reset` describe the framework; `docs/other-frameworks.md` says where
-    frameworks differ. `LIF` and `IF` nodes become populations of the same names. The `Linear`,
-    `Affine`, `Conv1d`, `Conv2d`, `AvgPool2d`, `SumPool2d`, `Scale` and `Flatten` nodes between them
-    become projections, one for each way from one population to another. Nested and recurrent graphs
-    are allowed.
+    frameworks differ. `LIF`, `IF` and `CubaLIF` nodes become populations of the same names, the
+    last with `tau_syn`. The `Linear`, `Affine`, `Conv1d`, `Conv2d`, `AvgPool2d`, `SumPool2d`,
+    `Scale` and `Flatten` nodes between them become projections, one for each way from one
+    population to another. Nested and recurrent graphs are allowed.
 
     NIR's neurons obey differential equations, which a framework discretises into timesteps. With
     `d = source_dt / tau`, "euler" keeps `1 - d` of a potential from one timestep to the next and
     adds `r d` times the input (snnTorch, Norse, SpikingJelly); "exponential" keeps `exp(-d)` and
     adds `r (1 - exp(-d))` times the input (sinabs). An `IF` node keeps the whole potential and adds
     the input; some frameworks write this as `r = 1` and others, following the equation, as
-    `r = 1 / source_dt`. pyasync's neurons add the input with factor 1 and start at 0, so thresholds
-    are divided by the factor and measured from `v_leak`, where NIR's potentials start. Neurons then
+    `r = 1 / source_dt`. The current of a `CubaLIF` node decays and adds its input in the same way,
+    with `tau_syn` and `w_in` for `tau` and `r`, and then is the input of the potential, in the same
+    timestep. pyasync's neurons add the input with factor 1 and start at 0, so thresholds are
+    divided by the factors and measured from `v_leak`, where NIR's potentials start. Neurons then
     fire at the same times.
 
     Parameters
@@ -118,17 +120,10 @@ def from_nir(
     shapes = _shapes(parsed)
     network = Network(input_shape=shapes[parsed.source], dtype=dtype)
     for name in parsed.populations:
-        values = _neuron(name, parsed.nodes[name], step, integration, reset, reset_delay)
-        decay, v_threshold, amount = (_fitted(name, each, shapes[name]) for each in values)
+        values = _neuron(name, parsed.nodes[name], dt, step, integration, reset, reset_delay)
+        fitted = {key: _fitted(name, each, shapes[name]) for key, each in values.items()}
         rests: Any = parsed.refractory.get(name, "timestep") if refractory is None else refractory
-        neuron = LIF(
-            decay * (dt / step),
-            v_threshold,
-            reset,
-            rests,
-            reset_amount=amount if reset_delay else None,
-        )
-        network.add(name, shapes[name], neuron)
+        network.add(name, shapes[name], LIF(reset=reset, refractory=rests, **fitted))
     for name in parsed.populations:
         bias = bias_at(parsed, name, shapes)
         for way in parsed.ways_to(name):
@@ -191,12 +186,15 @@ def _shapes(graph: Graph) -> dict[str, Shape]:
 
 
 def _neuron(
-    name: str, node: Any, step: float, integration: str, reset: Reset, reset_delay: bool
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """`tau_mem` for timesteps of `step` seconds, `v_threshold` and reset for an input factor of 1.
-
-    The last is what a spike subtracts with `reset="subtract"`.
-    """
+    name: str,
+    node: Any,
+    dt: float,
+    step: float,
+    integration: str,
+    reset: Reset,
+    reset_delay: bool,
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Parameters of `LIF` for a node that ran with timesteps of `step` seconds."""
 
     def refused(parameter: str, wrong: npt.NDArray[np.bool_], accepted: str) -> None:
         if np.any(wrong):
@@ -204,41 +202,55 @@ def _neuron(
             given = f"node {name!r} with {parameter} = {values[wrong].flat[0]}"
             raise NetworkError(expected("graph", given, accepted))
 
-    def values(parameter: str) -> npt.NDArray[np.float64]:
+    def values(parameter: str, positive: str = "") -> npt.NDArray[np.float64]:
         accepted = f"as {parameter} of node {name!r}"
-        return numbers(NetworkError, "graph", getattr(node, parameter), accepted, np.float64)
+        found = numbers(NetworkError, "graph", getattr(node, parameter), accepted, np.float64)
+        if positive:
+            refused(parameter, ~((found > 0) & np.isfinite(found)), f"finite {positive} above 0")
+        return found
 
-    r, v_threshold, v_reset = map(values, ("r", "v_threshold", "v_reset"))
-    refused("r", ~((r > 0) & np.isfinite(r)), "finite numbers above 0")
-    if kind_of(node) == "IF":
-        tau, v_leak, gain = np.full_like(r, np.inf), np.zeros_like(r), np.ones_like(r)
-        beta = np.ones_like(r)
-        scaled = ~(np.isclose(r, 1, rtol=1e-6) | np.isclose(r * step, 1, rtol=1e-6))
-        refused("r", scaled, f"1, or 1 / source_dt, here {1 / step:g}")
-    else:
-        tau, v_leak = values("tau"), values("v_leak")
-        refused("tau", ~(tau > 0), "seconds above 0")
-        d = step / tau
-        beta = np.maximum(1 - d, 0) if integration == "euler" else np.exp(-d)
-        gain = r * (d if integration == "euler" else -np.expm1(-d))
+    def discrete(tau: str, factor: str) -> tuple[npt.NDArray[np.float64], ...]:
+        """A time constant for `dt`, what is left after a timestep, and the input's factor."""
+        scale, constant = values(factor, "numbers"), values(tau, "seconds")
+        d = step / constant
+        left, added = (1 - d, d) if integration == "euler" else (np.exp(-d), -np.expm1(-d))
         if integration == "euler":
             accepted = f"at least a timestep, here {step:g} s (source_dt)"
-            refused("tau", d > 1 + 1e-6, accepted)
+            refused(tau, d > 1 + 1e-6, accepted)
             with np.errstate(divide="ignore"):
-                tau = -step / np.log1p(-np.minimum(d, 1))
-            tau = np.maximum(tau, step * _TIMESTEPS_TO_FORGET)
+                constant = -step / np.log1p(-np.minimum(d, 1))
+            constant = np.maximum(constant, step * _TIMESTEPS_TO_FORGET)
         # A framework that does not scale its input writes r = 1 / d, rounded to float32.
+        gain = scale * added
         gain = np.where(np.isclose(gain, 1, rtol=1e-6), 1.0, gain)
+        return constant * (dt / step), np.maximum(left, 0), gain
+
+    found = {}
+    v_threshold, v_reset = values("v_threshold"), values("v_reset")
+    if kind_of(node) == "IF":
+        r = values("r", "numbers")
+        scaled = ~(np.isclose(r, 1, rtol=1e-6) | np.isclose(r * step, 1, rtol=1e-6))
+        refused("r", scaled, f"1, or 1 / source_dt, here {1 / step:g}")
+        tau_mem, v_leak = np.full_like(r, np.inf), np.zeros_like(r)
+        beta = gain = np.ones_like(r)
+    else:
+        v_leak, tau = values("v_leak"), "tau" if kind_of(node) == "LIF" else "tau_mem"
+        tau_mem, beta, gain = discrete(tau, "r")
+        if kind_of(node) == "CubaLIF":
+            found["tau_syn"], _, factor = discrete("tau_syn", "w_in")
+            gain = gain * factor
+        if reset_delay:
+            accepted = "one that leaves something after a timestep, for reset_delay=True"
+            refused(tau, beta == 0, accepted)
     if reset == "zero":
         far = ~np.isclose(v_reset, v_leak, rtol=0, atol=1e-6 * np.abs(v_threshold - v_leak).max())
         refused("v_reset", far, "v_leak, for reset='zero'")
     if reset == "subtract":
         refused("v_leak", v_leak != 0, "0, for reset='subtract'")
-    v_threshold = (v_threshold - v_leak) / gain
-    if not reset_delay:
-        return tau, v_threshold, v_threshold
-    refused("tau", beta == 0, "one that leaves something after a timestep, for reset_delay=True")
-    return tau, v_threshold, v_threshold / beta
+    found |= {"tau_mem": tau_mem, "v_threshold": (v_threshold - v_leak) / gain}
+    if reset_delay:
+        found["reset_amount"] = found["v_threshold"] / beta
+    return found
 
 
 def _fitted(name: str, values: npt.NDArray[np.float64], shape: Shape) -> Any:

@@ -46,10 +46,10 @@ def to_nir(
     `integration` says, and resets as `reset` says does what the network does layer by layer with
     `dt`.
     `from_nir` restores the network; the graph's metadata hold the order of the populations and
-    their refractoriness. Populations become `LIF` nodes of the same names (`IF` if none of their
-    neurons leaks), and projections become maps, with a `Flatten` where shapes require it. nir's own
-    type check (version 1.0.8) refuses grouped convolutions; `nir.read(path, type_check=False)`
-    reads them.
+    their refractoriness. Populations become `LIF` nodes of the same names (`CubaLIF` if they have
+    `tau_syn`, `IF` if none of their neurons leaks), and projections become maps, with a `Flatten`
+    where shapes require it. nir's own type check (version 1.0.8) refuses grouped convolutions;
+    `nir.read(path, type_check=False)` reads them.
 
     Parameters
     ----------
@@ -76,9 +76,10 @@ def to_nir(
         If `nir` is missing.
     NetworkError
         If NIR cannot express what the network does: a reset other than `reset`, a `reset_amount`, a
-        `sync_threshold`, a population in which only some neurons leak, a convolution or pooling
-        whose source population is the target of a flat map, a large sparse map, or a name with a
-        slash; or if an argument is not as described.
+        `sync_threshold`, a population in which only some neurons leak, a population with `tau_syn`
+        in which a time constant is infinite, a convolution or pooling whose source population is
+        the target of a flat map, a large sparse map, or a name with a slash; or if an argument is
+        not as described.
 
     Examples
     --------
@@ -173,18 +174,30 @@ def _neurons(
     def each(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return np.array(np.broadcast_to(values.reshape(shape if values.size > 1 else ()), shape))
 
-    own = population.shape
-    tau_mem, v_threshold = (each(neuron.values(k, own)) for k in ("tau_mem", "v_threshold"))
-    leaks, zeros = np.isfinite(tau_mem), np.zeros(shape)
+    def written(tau: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], ...]:
+        """A time constant for timesteps of `step` seconds, and what makes the input's factor 1."""
+        lost = -np.expm1(-dt / tau)
+        return step / lost if integration == "euler" else tau * (step / dt), 1 / lost
+
+    own, zeros = population.shape, np.zeros(shape)
+    values = {key: each(neuron.values(key, own)) for key in neuron.parameters}
+    tau_mem, v_threshold, tau_syn = values["tau_mem"], values["v_threshold"], values.get("tau_syn")
+    leaks = np.isfinite(tau_mem)
+    if tau_syn is not None and not (leaks & np.isfinite(tau_syn)).all():
+        what = f"{name!r} with tau_syn, where some time constants are infinite"
+        raise NetworkError(expected("network", what, "finite tau_mem and tau_syn"))
     if not leaks.any():
         # `v' = r I` over one timestep. SpikingJelly accepts no other r; Norse and sinabs ignore it.
         return nir.IF(r=np.full(shape, 1 / step), v_threshold=v_threshold, v_reset=zeros)
     if not leaks.all():
         what = f"{name!r}, where some neurons leak and others do not"
         raise NetworkError(expected("network", what, "finite tau_mem, or all of it infinite"))
-    lost = -np.expm1(-dt / tau_mem)
-    tau = step / lost if integration == "euler" else tau_mem * (step / dt)
-    return nir.LIF(tau=tau, r=1 / lost, v_leak=zeros, v_threshold=v_threshold, v_reset=zeros.copy())
+    tau, r = written(tau_mem)
+    rest = {"r": r, "v_leak": zeros, "v_threshold": v_threshold, "v_reset": zeros.copy()}
+    if tau_syn is None:
+        return nir.LIF(tau=tau, **rest)
+    tau_syn, w_in = written(tau_syn)
+    return nir.CubaLIF(tau_mem=tau, tau_syn=tau_syn, w_in=w_in, **rest)
 
 
 def _maps(

@@ -33,6 +33,20 @@ def lif(*shape: int, **changes: Any) -> Any:
     return nir.LIF(**{**values, **changes})
 
 
+def cuba(*shape: int, **changes: Any) -> Any:
+    rng = np.random.default_rng((1, *shape))
+    values = {
+        "tau_syn": rng.uniform(2e-3, 20e-3, shape),
+        "tau_mem": rng.uniform(2e-3, 20e-3, shape),
+        "r": rng.uniform(2.0, 20.0, shape),
+        "w_in": rng.uniform(1.0, 5.0, shape),
+        "v_leak": np.full(shape, 0.2),
+        "v_threshold": rng.uniform(0.5, 1.5, shape),
+        "v_reset": np.full(shape, 0.2),
+    }
+    return nir.CubaLIF(**{**values, **changes})
+
+
 def conv(
     *shape: int,
     stride: Any = 1,
@@ -74,7 +88,7 @@ def resting_at_0(graph: Any) -> Any:
     """The graph with `v_leak` 0 everywhere and `v_reset` unchanged."""
     graph = deepcopy(graph)
     for node in graph.nodes.values():
-        if isinstance(node, nir.LIF):
+        if isinstance(node, nir.LIF | nir.CubaLIF):
             node.v_leak = np.zeros_like(node.v_leak)
     return graph
 
@@ -88,6 +102,7 @@ class Equations:
         self.graph, self.integration, self.reset = graph, integration, reset
         self.reset_delay = reset_delay
         self.v: dict[str, Any] = {}
+        self.current: dict[str, Any] = {}
         self.due: dict[str, Any] = {}
 
     def run(self, x: Array) -> Array:
@@ -135,8 +150,11 @@ class Equations:
             )
         else:
             v, v_leak = self.v.get(name, own("v_leak")), own("v_leak")
-            d = DT / own("tau")
-            d = d if self.integration == "euler" else -torch.expm1(-d)
+            if kind == "CubaLIF":
+                current = self.current.get(name, torch.zeros(()))
+                x = current + self.lost(own("tau_syn")) * (own("w_in") * x - current)
+                self.current[name] = x
+            d = self.lost(own("tau" if kind == "LIF" else "tau_mem"))
             v = v + d * (v_leak - v + own("r") * x)
         v = v - self.due.get(name, 0.0)
         fires = v > own("v_threshold")
@@ -146,6 +164,10 @@ class Equations:
         after = {"zero": own("v_reset"), "subtract": v - own("v_threshold"), "none": v}
         self.v[name] = torch.where(fires, after[self.reset], v)
         return fires.double()
+
+    def lost(self, tau: Any) -> Any:
+        """What a timestep takes of a potential or current."""
+        return DT / tau if self.integration == "euler" else -torch.expm1(-DT / tau)
 
 
 IMAGE = (2, 8, 7)
@@ -161,6 +183,17 @@ GRAPHS = {
     ),
     "a neuron for each input": chain((4,), lif(4)),
     "forgotten in a timestep": chain((4,), lif(4, tau=np.full(4, DT))),
+    "currents": chain(
+        (5,),
+        nir.Affine(normal(4, 5), normal(4)),
+        cuba(4),
+        nir.Linear(normal(3, 4, seed=1)),
+        cuba(3),
+    ),
+    "currents forgotten in a timestep": chain((4,), cuba(4, tau_syn=np.full(4, DT))),
+    "currents in some populations": chain(
+        IMAGE, conv(3, 2, 3, 3), cuba(3, 6, 5), flat(), nir.Linear(normal(4, 90) - 0.1), lif(4)
+    ),
     "scaled": chain((4,), nir.Scale(normal(4)), lif(4)),
     "one scale": chain((4,), nir.Scale(np.array(0.7)), lif(4)),
     "one after the other": chain(

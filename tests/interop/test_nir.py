@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from nir_graphs import (
     Equations,
     chain,
     conv,
+    cuba,
     graph,
     lif,
     nir,
@@ -108,11 +110,65 @@ def test_a_file_gives_the_network_of_its_graph(tmp_path: Path) -> None:
                 np.testing.assert_array_equal(array, other.projection.arrays()[name])
 
 
-def test_a_recurrent_graph_in_a_graph_is_a_population_joined_to_itself() -> None:
+def test_the_current_of_a_neuron_decays_as_its_node_says_in_the_datas_timesteps() -> None:
+    values = {"tau_mem": [2e-3, 4e-3], "tau_syn": [4e-3, 10e-3], "r": [2, 3], "w_in": [2, 5]}
+    node = cuba(2, **{key: np.array(each) for key, each in values.items()})
+    given = chain((2,), node)
+    for integration, alphas, factors in (
+        ("euler", [0.75, 0.9], [2 / 2 * 2 / 4, 3 / 4 * 5 / 10]),
+        (
+            "exponential",
+            np.exp([-1 / 4, -1 / 10]),
+            [2 * 2, 3 * 5] * np.expm1([-1 / 2, -1 / 4]) * np.expm1([-1 / 4, -1 / 10]),
+        ),
+    ):
+        (population,) = from_nir(given, dt=25e-3, source_dt=DT, integration=integration).populations
+        tau_syn = population.neuron.values("tau_syn", (2,))
+        np.testing.assert_allclose(np.exp(-25e-3 / tau_syn), alphas)
+        v_threshold = population.neuron.values("v_threshold", (2,))
+        np.testing.assert_allclose(v_threshold, (node.v_threshold - 0.2) / factors)
+
+
+@pytest.mark.parametrize("v_leak", [0.0, 0.2])
+def test_what_norse_writes_fires_as_it_does_there_once_w_in_makes_its_input_whole(
+    v_leak: float,
+) -> None:
+    tau_syn, tau_mem, v_th = 5e-3, 10e-3, v_leak + 0.2
+    ones = np.ones(4)
+    # As `norse.torch.to_nir(..., dt=1)` writes `LIFCell`.
+    times = {"tau_syn": tau_syn * ones, "tau_mem": tau_mem * ones}
+    rest = {"v_leak": v_leak * ones, "v_threshold": v_th * ones, "v_reset": v_leak * ones}
+    node = cuba(4, **times, **rest, r=ones, w_in=ones)
+    given = chain((5,), nir.Affine(normal(4, 5), normal(4)), node)
+    x = np.random.default_rng(0).binomial(1, 0.4, (60, 3, 5)).astype(np.float64)
+
+    def norse(x: np.ndarray) -> np.ndarray:
+        """`norse.torch.functional.lif.lif_feed_forward_step`, timestep by timestep."""
+        v, i, fired = np.full((3, 4), v_leak), np.zeros((3, 4)), []
+        for each in x @ normal(4, 5).T + normal(4):
+            i = i + each
+            v = v + DT / tau_mem * (v_leak - v + i)
+            i = i - DT / tau_syn * i
+            fired.append(v > v_th)
+            v = np.where(fired[-1], v_leak, v)
+        return np.stack(fired)
+
+    for whole in (False, True):
+        if whole:
+            node.w_in = node.tau_syn / DT
+        network = from_nir(given, dt=10e-3, source_dt=DT, dtype="float64")
+        counts = pa.simulate(network, x, pa.Layered(), dt=10e-3).counts
+        assert 0 < counts.mean() < 1
+        np.testing.assert_array_equal(counts, Equations(given, "euler").run(x))
+        assert (counts == norse(x)).all() == whole
+
+
+@pytest.mark.parametrize("neuron", [lif, cuba])
+def test_a_recurrent_graph_in_a_graph_is_a_population_joined_to_itself(neuron: Any) -> None:
     inner = graph(
         {
             "input": nir.Input(np.array([4])),
-            "lif": lif(4),
+            "lif": neuron(4),
             "w": nir.Linear(normal(4, 4)),
             "output": nir.Output(np.array([4])),
         },
@@ -178,44 +234,77 @@ def test_single_maps_stay_what_they_are() -> None:
         assert isinstance(from_nir(GRAPHS[name], dt=DT).projections[-1].projection, kind)
 
 
-@pytest.mark.filterwarnings("ignore:nirtorch:DeprecationWarning")
-@pytest.mark.parametrize("default", [False, True])
-def test_a_network_that_snntorch_wrote_fires_as_it_does_there(
-    default: bool, tmp_path: Path
-) -> None:
-    pytest.importorskip("nirtorch")
-    snn = pytest.importorskip("snntorch")
+def assert_fires_as_in_snntorch(net: Any, x: Any, default: bool, tmp_path: Path) -> None:
+    """Compare snnTorch's spikes with those of the graph that it writes, and of its file."""
     from snntorch import utils
     from snntorch.export_nir import export_to_nir
 
-    def leaky(beta: float, threshold: float, *shape: int, **more: Any) -> Any:
-        how = {} if default else {"reset_mechanism": "zero", "reset_delay": False}
-        how |= {"init_hidden": True, **more}
-        return snn.Leaky(torch.full(shape, beta), threshold=torch.full(shape, threshold), **how)
-
-    torch.manual_seed(0)
-    net = torch.nn.Sequential(
-        torch.nn.Conv2d(2, 4, 3),
-        leaky(0.8, 0.3, 4, 8, 8),
-        torch.nn.AvgPool2d(2),
-        torch.nn.Conv2d(4, 6, 3, padding=1),
-        leaky(0.7, 0.5, 6, 4, 4),
-        torch.nn.Flatten(),
-        torch.nn.Linear(96, 5),
-        leaky(0.9, 0.2, 5, output=True),
-    )
-    x = (torch.rand(20, 7, 2, 10, 10) < 0.3).float()
     utils.reset(net)
     with torch.no_grad():
         theirs = torch.stack([net(each)[0] for each in x]).numpy()
     written = export_to_nir(net, x[0][:1], ignore_dims=[0])
     nir.write(str(tmp_path / "net.nir"), written)
-    assert theirs.sum() > 0
+    assert 0 < theirs.mean() < 1
     for given in (written, tmp_path / "net.nir"):
         reset = {"reset": "subtract", "reset_delay": True} if default else {}
         network = from_nir(given, dt=10e-3, source_dt=1e-4, **reset)
         ours = pa.simulate(network, x.numpy(), pa.Layered(), dt=10e-3).counts
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.filterwarnings("ignore:nirtorch:DeprecationWarning")
+@pytest.mark.parametrize("kind", ["Leaky", "Synaptic"])
+@pytest.mark.parametrize("default", [False, True])
+def test_a_network_that_snntorch_wrote_fires_as_it_does_there(
+    default: bool, kind: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("nirtorch")
+    snn = pytest.importorskip("snntorch")
+
+    def neurons(beta: float, threshold: float, *shape: int, **more: Any) -> Any:
+        how = {} if default else {"reset_mechanism": "zero", "reset_delay": False}
+        how |= {"init_hidden": True, "threshold": torch.full(shape, threshold), **more}
+        decays = [torch.full(shape, beta)]
+        if kind == "Synaptic":
+            decays.insert(0, torch.linspace(0.0, 0.9, math.prod(shape)).view(shape))
+        return getattr(snn, kind)(*decays, **how)
+
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(2, 4, 3),
+        neurons(0.8, 0.3, 4, 8, 8),
+        torch.nn.AvgPool2d(2),
+        torch.nn.Conv2d(4, 6, 3, padding=1),
+        neurons(0.7, 0.5, 6, 4, 4),
+        torch.nn.Flatten(),
+        torch.nn.Linear(96, 5),
+        neurons(0.9, 0.2, 5, output=True),
+    )
+    x = (torch.rand(20, 7, 2, 10, 10) < 0.3).float()
+    assert_fires_as_in_snntorch(net, x, default, tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:nirtorch:DeprecationWarning")
+@pytest.mark.parametrize("kind", ["RLeaky", "RSynaptic"])
+def test_a_recurrent_network_that_snntorch_wrote_fires_as_it_does_there(
+    kind: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("nirtorch")
+    snn = pytest.importorskip("snntorch")
+    torch.manual_seed(0)
+
+    def neurons(**how: Any) -> Any:
+        decays = [0.7, 0.8] if kind == "RSynaptic" else [0.8]
+        return getattr(snn, kind)(*decays, threshold=0.5, init_hidden=True, **how)
+
+    net = torch.nn.Sequential(
+        torch.nn.Linear(8, 6),
+        neurons(linear_features=6),
+        torch.nn.Linear(6, 4),
+        neurons(all_to_all=False, V=torch.linspace(-0.5, 0.5, 4), output=True),
+    )
+    x = (torch.rand(30, 7, 8) < 0.3).float()
+    assert_fires_as_in_snntorch(net, x, True, tmp_path)
 
 
 ENDS = {"input": nir.Input(np.array([2])), "output": nir.Output(np.array([2]))}
@@ -317,6 +406,28 @@ REFUSED = {
         r"tau = 0\.0001",
     ),
     "a negative time constant": (chain((1,), lif(1, tau=np.array([-1.0]))), r"tau = -1\.0"),
+    "a time constant without end": (
+        chain((1,), lif(1, tau=np.array([np.inf]))),
+        r"tau = inf; accepted: finite seconds above 0",
+    ),
+    "a current that does not decay": (
+        chain((1,), cuba(1, tau_syn=np.array([np.inf]))),
+        r"tau_syn = inf; accepted: finite seconds above 0",
+    ),
+    "a current that decays within a timestep": (
+        chain((1,), cuba(1, tau_syn=np.array([1e-4]))),
+        r"tau_syn = 0\.0001; accepted: at least a timestep",
+    ),
+    "a potential with a current that decays within a timestep": (
+        chain((1,), cuba(1, tau_mem=np.array([1e-4]))),
+        r"tau_mem = 0\.0001",
+    ),
+    "an input that is turned around": (chain((1,), cuba(1, w_in=-np.ones(1))), r"w_in = -1\.0"),
+    "a current that takes nothing in": (chain((1,), cuba(1, w_in=np.zeros(1))), r"w_in = 0\.0"),
+    "a current that takes in without end": (
+        chain((1,), cuba(1, w_in=np.full(1, np.inf))),
+        r"w_in = inf; accepted: finite numbers above 0",
+    ),
     "no resistance": (chain((1,), lif(1, r=np.zeros(1))), r"r = 0\.0"),
     "a reset away from the leak": (
         chain((1,), lif(1, v_reset=np.zeros(1))),

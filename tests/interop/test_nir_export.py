@@ -137,6 +137,31 @@ def test_refractoriness_comes_back_unless_another_is_asked_for(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("integration", ["euler", "exponential"])
+def test_currents_come_back_with_the_values_that_they_had(integration: Any, tmp_path: Path) -> None:
+    given = {
+        "a": pa.LIF([5e-3, 8e-3, 2e-2], 0.3, "subtract", tau_syn=4e-3),
+        "b": pa.LIF(5e-3, [0.3, 0.2, 0.1], "subtract", tau_syn=[1e-3, 2e-3, 1e-1]),
+        "c": pa.LIF(5e-3, 0.3, "subtract"),
+    }
+    ours = pa.Network(n_inputs=3)
+    for source, (name, neuron) in zip(("input", "a", "b"), given.items(), strict=True):
+        ours.add(name, 3, neuron)
+        ours.connect(source, name, pa.Linear(np.eye(3)))
+    how = {"integration": integration, "reset": "subtract"}
+    graph = to_nir(ours, dt=DT, target_dt=1e-4, **how)
+    nir.write(str(tmp_path / "net.nir"), graph)
+    for source in (graph, tmp_path / "net.nir"):
+        for back in from_nir(source, dt=DT, source_dt=1e-4, **how).populations:
+            neuron = given[back.name]
+            assert back.neuron.parameters == neuron.parameters
+            for key in neuron.parameters:
+                values = (
+                    np.broadcast_to(each.values(key, (3,)), 3) for each in (back.neuron, neuron)
+                )
+                np.testing.assert_allclose(*values, rtol=1e-12)
+
+
+@pytest.mark.parametrize("integration", ["euler", "exponential"])
 @pytest.mark.parametrize("reset", ["subtract", "none"])
 def test_a_graph_is_written_for_a_framework_that_resets_as_the_network(
     reset: Any, integration: Any
@@ -207,6 +232,17 @@ def linear() -> pa.nn.AsyncSequential:
     )
 
 
+def synaptic() -> pa.nn.AsyncSequential:
+    return pa.nn.AsyncSequential(
+        torch.nn.Linear(12, 20),
+        pa.nn.LIF(v_threshold=0.3, tau_mem=20e-3, tau_syn=10e-3),
+        torch.nn.Linear(20, 4),
+        pa.nn.LIF(v_threshold=0.2, tau_mem=50e-3, tau_syn=5e-3),
+        schedule=pa.Random(4),
+        dt=10e-3,
+    )
+
+
 def convolutional() -> pa.nn.AsyncSequential:
     return pa.nn.AsyncSequential(
         torch.nn.Conv2d(1, 3, 3),
@@ -220,7 +256,7 @@ def convolutional() -> pa.nn.AsyncSequential:
     )
 
 
-@pytest.mark.parametrize("made", [linear, convolutional])
+@pytest.mark.parametrize("made", [linear, synaptic, convolutional])
 def test_a_trained_model_fires_in_snntorch_as_it_does_layer_by_layer(
     made: Callable[[], pa.nn.AsyncSequential],
 ) -> None:
@@ -266,6 +302,14 @@ REFUSED = {
     "a reset": (built(pa.LIF(reset="subtract")), "'a' with reset = 'subtract'"),
     "waiting": (built(pa.LIF(sync_threshold=3)), "'a' with sync_threshold = 3"),
     "some do not leak": (built(pa.LIF(tau_mem=[1.0, np.inf])), "'a', where some neurons leak"),
+    "a current and no leak": (
+        built(pa.LIF(tau_mem=np.inf, tau_syn=5e-3)),
+        "'a' with tau_syn, where some time constants are infinite; accepted: finite tau_mem and",
+    ),
+    "a current that does not decay": (
+        built(pa.LIF(tau_syn=[1.0, np.inf])),
+        "'a' with tau_syn, where some time constants are infinite",
+    ),
     "a window behind a flat map": (windowed(), r"a_to_b, which needs the shape \(1, 2, 2\)"),
     "a slash": (built(name="a/b"), "the name 'a/b'"),
 }
