@@ -81,6 +81,12 @@ impl<T: Float> Adjoints<T> {
                 None => adjoint.fill(T::ZERO),
             }
         }
+        if !self.c.is_empty() {
+            // The currents of these neurons are the constant 0.
+            for population in pass.network.populations().iter().filter(|p| p.lif.tau_syn.is_none()) {
+                self.c[population.start..population.end].fill(T::ZERO);
+            }
+        }
     }
 
     /// Sets the output neurons' `e` to that of the timestep.
