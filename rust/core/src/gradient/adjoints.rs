@@ -162,15 +162,13 @@ impl<T: Float> Adjoints<T> {
         let s = &mut self.s[..x.len()];
         pass.options.surrogate.derivatives(x, s);
         T::accumulate(&mut self.a[range.clone()], &mut self.b[range.clone()], x, s, e);
-        if !self.c.is_empty() {
-            T::add_row(&mut self.b[range.clone()], &self.c[range.clone()]);
-        }
         if pass.options.want_neuron {
-            for (((sum, &s), &e), &x) in sums.v_threshold[range].iter_mut().zip(&*s).zip(&*e).zip(x) {
+            for (((sum, &s), &e), &x) in sums.v_threshold[range.clone()].iter_mut().zip(&*s).zip(&*e).zip(x) {
                 *sum += if x == T::NEG_INFINITY { T::ZERO } else { -(s * e) };
             }
         }
         e.fill(T::ZERO);
+        self.add_currents(range);
     }
 
     /// Passes adjoints back through the silent update of a neuron.
