@@ -13,7 +13,7 @@ from strategies import Case, Events
 
 import pyasync as pa
 
-KEEP = ("counts", "spike_counts", "output_spikes", "v")
+KEEP = ("counts", "spike_counts", "output_spikes", "v", "current")
 STOPS = {
     "max_spikes": "MAX_SPIKES",
     "output_sample": "OUTPUT",
@@ -23,7 +23,7 @@ STOPS = {
 ENDING = ("sample", "timestep", "ending")
 ENDINGS = ("quiescent", "discarded", "carried", "stopped")
 MEASURES = (
-    "counts", "spike_counts", "v", "spikes", "spike_density", "forward_steps",
+    "counts", "spike_counts", "v", "current", "spikes", "spike_density", "forward_steps",
     "synaptic_operations", "neuron_updates", "max_pending", "mean_pending",
     "events_before_firing", "latency", "reached_quiescence",
 )  # fmt: skip
@@ -86,9 +86,10 @@ def batch_of(case: Case) -> pa.SpikeBatch:
     return pa.SpikeBatch.from_dense(x.reshape(*x.shape[:2], *case.net.input_shape), dt=case.dt)
 
 
-def initial_v(case: Case, samples: Any) -> np.ndarray | None:
-    """The initial potentials of some of a case's samples."""
-    return None if case.initial_v is None else case.initial_v[samples]
+def initial(case: Case, samples: Any) -> dict[str, np.ndarray | None]:
+    """The arguments of `simulate` for the initial values of some of a case's samples."""
+    given = {"initial_v": case.initial_v, "initial_current": case.initial_current}
+    return {name: None if each is None else each[samples] for name, each in given.items()}
 
 
 def run(case: Case, network: pa.Network | None = None, **overrides: Any) -> pa.Result:
@@ -103,7 +104,7 @@ def run(case: Case, network: pa.Network | None = None, **overrides: Any) -> pa.R
         "threads": 1,
         "keep": KEEP,
         "record": True,
-        "initial_v": case.initial_v,
+        **initial(case, slice(None)),
         **vars(o),
     }
     return pa.simulate(
@@ -121,6 +122,8 @@ def run_oracle(case: Case, network: pa.Network) -> Measures:
         case.seed,
         case.sample_ids,
         case.initial_v,
+        case.initial_current,
+        network.synaptic_decay(case.dt),
     )
     return Measures(case.net, samples, case.n_timesteps)
 

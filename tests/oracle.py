@@ -2,8 +2,9 @@
 
 It shares no code with the engine: every projection becomes a plain weight matrix, every forward
 step a loop over spikes, and all arithmetic is elementwise NumPy in the network's type, which rounds
-once per operation and never fuses. The one value taken from the engine is `beta` (`Network.decay`),
-which tests/unit/test_decay.py checks against high-precision arithmetic.
+once per operation and never fuses. Only `beta` and `alpha` are taken from the engine
+(`Network.decay`, `Network.synaptic_decay`), which tests/unit/test_decay.py checks against
+high-precision arithmetic.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Sample:
     """The complete record of one sample's run."""
 
     v: np.ndarray
+    current: np.ndarray
     steps: list[Step] = field(default_factory=list)
     joined: list[tuple[int, int]] = field(default_factory=list)  # timestep, channel
     endings: list[str] = field(default_factory=list)  # one per timestep that was run
@@ -61,14 +63,21 @@ class Engine:
     """One network, schedule and set of options; `run` simulates one sample."""
 
     def __init__(
-        self, net: Network, beta: np.ndarray, schedule: Schedule, options: Options, seed: int
+        self,
+        net: Network,
+        beta: np.ndarray,
+        schedule: Schedule,
+        options: Options,
+        seed: int,
+        alpha: np.ndarray,
     ):
         self.net, self.schedule, self.options = net, schedule, options
         self.seed = seed if schedule.seed is None else schedule.seed
         self.dropout_seed = seed
         self.dtype = np.dtype(net.dtype)
-        assert beta.dtype == self.dtype
-        self.beta = beta
+        assert beta.dtype == alpha.dtype == self.dtype
+        self.beta, self.alpha = beta, alpha
+        self.has_current = net.has_current
         self.matrices = [
             weight_matrix(p, net.shape(p.source), net.shape(p.target), net.dtype)
             for p in net.projections
@@ -96,11 +105,15 @@ class Engine:
         spikes: list[list[tuple[int, float]]],
         sample_id: int,
         initial_v: np.ndarray | None = None,
+        initial_current: np.ndarray | None = None,
     ) -> Sample:
         """Run a sample; `spikes[t]`: (channel, multiplicity) in timestep t, ascending, merged."""
         n = self.net.n_neurons
-        v = np.zeros(n, self.dtype) if initial_v is None else initial_v.astype(self.dtype)
-        self.out = Sample(v)
+        v, current = (
+            np.zeros(n, self.dtype) if given is None else given.astype(self.dtype)
+            for given in (initial_v, initial_current)
+        )
+        self.out = Sample(v, current)
         self.sample_id, self.next_arrival, self.n_fired = sample_id, 0, 0
         self.pending: list[Spike] = []
         self.first_output_step: int | None = None  # steps are counted over the sample
@@ -112,6 +125,7 @@ class Engine:
                     [Spike(-1, -1 - c, np.inf, self.dtype.type(m)) for c, m in inputs],
                 )
                 self.out.v *= self.beta
+                self.out.current *= self.alpha
                 self.is_refractory, self.n = np.zeros(n, bool), np.zeros(n, np.int64)
                 self.times_fired = np.zeros(n, np.int64)
                 self.first_output_in_timestep: int | None = None
@@ -138,7 +152,9 @@ class Engine:
 
     def asynchronous(self) -> str | None:
         at_once = self.options.input_mode == "at_once"
-        i = self.deliver_biases()
+        i = self.start()
+        self.deliver_currents(np.arange(len(i)), i)
+        self.deliver_biases(i)
         if at_once:
             self.deliver(self.inputs, i)
         fired = self.update(i, np.flatnonzero(self.touched), 0)
@@ -169,7 +185,10 @@ class Engine:
             self.pending = []  # spikes that fired in step k - 1 are emitted now
             group, last = last, []
             if k < len(order):
-                i = self.deliver_biases(only=order[k])
+                i = self.start()
+                visited = np.flatnonzero(np.array(self.population_of) == order[k])
+                self.deliver_currents(visited, i)
+                self.deliver_biases(i, only=order[k])
                 for index, p in enumerate(self.net.projections):
                     if p.target == self.net.populations[order[k]].name:
                         source = (
@@ -184,7 +203,6 @@ class Engine:
                             ]
                         for spike in sorted(spikes, key=lambda s: abs(s.neuron)):
                             self.deliver([spike], i, only=index)
-                visited = np.flatnonzero(np.array(self.population_of) == order[k])
                 last = fired_by[order[k]] = self.update(i, visited, k)
             self.close_step(k, group, last)
             self.unfinished = k < len(order)  # populations are left to visit, or spikes to emit
@@ -197,12 +215,16 @@ class Engine:
         self.touched = np.zeros(self.net.n_neurons, bool)
         return np.zeros(self.net.n_neurons, self.dtype)
 
-    def deliver_biases(self, only: int | None = None) -> np.ndarray:
-        i = self.start()
+    def deliver_currents(self, neurons: np.ndarray, i: np.ndarray) -> None:
+        """Take the currents of some neurons out into their input; one that is 0 is no event."""
+        flowing = neurons[self.out.current[neurons] != 0]
+        self.arrive(flowing, self.out.current[flowing], i)
+        self.out.current[flowing] = 0.0
+
+    def deliver_biases(self, i: np.ndarray, only: int | None = None) -> None:
         for p, bias in zip(self.net.projections, self.biases, strict=True):
             if only is None or p.target == self.net.populations[only].name:
                 self.arrive(self.net.offset(p.target) + np.flatnonzero(bias), bias[bias != 0], i)
-        return i
 
     def deliver(self, group: list[Spike], i: np.ndarray, only: int | None = None) -> None:
         for spike in group:
@@ -234,6 +256,8 @@ class Engine:
         v, fired = self.out.v, []
         for k in neurons:
             self.out.neuron_updates += 1
+            if self.has_current[k]:
+                self.out.current[k] = self.out.current[k] + i[k]
             if self.is_refractory[k]:
                 continue
             after = v[k] + i[k]
@@ -315,11 +339,17 @@ def simulate(
     seed: int = 0,
     sample_ids: list[int] | None = None,
     initial_v: np.ndarray | None = None,
+    initial_current: np.ndarray | None = None,
+    alpha: np.ndarray | None = None,
 ) -> list[Sample]:
     """Run every sample; `spikes[b][t]` as returned by `canonical`."""
-    engine = Engine(net, beta, schedule, options or Options(), seed)
+    if alpha is None:
+        assert not net.has_current.any()
+        alpha = np.zeros(net.n_neurons, net.dtype)
+    engine = Engine(net, beta, schedule, options or Options(), seed, alpha)
     ids = sample_ids or range(len(spikes))
-    return [
-        engine.run(s, ids[b], None if initial_v is None else initial_v[b])
-        for b, s in enumerate(spikes)
+    starts = [
+        [None if given is None else given[b] for given in (initial_v, initial_current)]
+        for b in range(len(spikes))
     ]
+    return [engine.run(s, ids[b], *starts[b]) for b, s in enumerate(spikes)]

@@ -45,6 +45,10 @@ class Measures:
         return np.array([s.v for s in self.samples])
 
     @property
+    def current(self) -> np.ndarray:
+        return np.array([s.current for s in self.samples])
+
+    @property
     def spikes(self) -> np.ndarray:
         return self.each(lambda s: len(s.fired), "int64")
 

@@ -60,6 +60,18 @@ class Network:
         return sum(p.size for p in self.populations)
 
     @property
+    def has_current(self) -> np.ndarray:
+        """Which neurons have a synaptic current, bool [n_neurons]."""
+        return np.repeat(
+            ["tau_syn" in p.neuron for p in self.populations], [p.size for p in self.populations]
+        )
+
+    @property
+    def n_state(self) -> int:
+        """Numbers in the engine's state of a sample: all potentials, then all currents if any."""
+        return self.n_neurons * (2 if self.has_current.any() else 1)
+
+    @property
     def output_ids(self) -> range:
         name = self.output or self.populations[-1].name
         return range(self.offset(name), self.offset(name) + int(np.prod(self.shape(name))))

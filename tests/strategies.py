@@ -52,6 +52,16 @@ class Case:
     sample_ids: list[int] | None = None
     dt: float = 0.01
     initial_v: np.ndarray | None = None
+    initial_current: np.ndarray | None = None  # 0 for neurons without tau_syn
+
+    @property
+    def initial_state(self) -> np.ndarray | None:
+        """The initial potentials, then the currents if there are any: the engine's state."""
+        if self.initial_v is None and self.initial_current is None:
+            return None
+        zeros = np.zeros((len(self.spikes), self.net.n_neurons), self.net.dtype)
+        parts = [zeros if each is None else each for each in (self.initial_v, self.initial_current)]
+        return np.concatenate(parts, axis=1)[:, : self.net.n_state]
 
     @property
     def spikes(self) -> Spikes:
@@ -185,7 +195,10 @@ def cases(
     if draw(st.booleans()):
         ids = st.lists(st.integers(0, 2**64 - 1), min_size=n_samples, max_size=n_samples)
         case = replace(case, sample_ids=draw(ids))
-    if draw(st.sampled_from([False, False, True])):
-        v = np.random.default_rng(n_samples).normal(0, 0.3, (n_samples, net.n_neurons))
-        case = replace(case, initial_v=v.astype(net.dtype))
+    rng = np.random.default_rng(n_samples)
+    for name in ("initial_v", "initial_current"):
+        if draw(st.sampled_from([False, False, True])):
+            values = rng.normal(0, 0.3, (n_samples, net.n_neurons)).astype(net.dtype)
+            given = values if name == "initial_v" else values * net.has_current
+            case = replace(case, **{name: given})
     return case

@@ -53,6 +53,7 @@ def networks(
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     dtype = draw(st.sampled_from(["float32", "float64"]))
     exact = exact or draw(st.booleans())
+    currents = draw(st.sampled_from([False, False, False, True]))
     input_shape = draw(shapes(wide))
     shape_of: dict[str, Shape] = {"input": input_shape}
     populations: list[Population] = []
@@ -66,7 +67,10 @@ def networks(
             )
         )
         shape_of[name] = shape
-        populations.append(Population(name, shape, draw(neurons(rng, shape, refractory, exact))))
+        neuron = draw(neurons(rng, shape, refractory, exact))
+        if currents:
+            neuron |= draw(synaptic(rng, shape))
+        populations.append(Population(name, shape, neuron))
         projections.append(projection)
     for _ in range(draw(st.integers(0, 4))):
         source, target = (
@@ -129,6 +133,14 @@ def reset_amounts(
     form = draw(st.sampled_from(["none", "one", "each"])) if reset == "subtract" else "none"
     chosen = rng.choice(values, () if form == "one" else shape)
     return {} if form == "none" else {"reset_amount": chosen}
+
+
+@st.composite
+def synaptic(draw: st.DrawFn, rng: np.random.Generator, shape: Shape) -> dict[str, Any]:
+    """None, or `tau_syn` for all neurons or one each: from all gone in a timestep to forever."""
+    form = draw(st.sampled_from(["each", "one", "none"]))
+    chosen = rng.choice([1e-3, 5e-3, 20e-3, 0.1, 0.5, np.inf], () if form == "one" else shape)
+    return {} if form == "none" else {"tau_syn": chosen}
 
 
 @st.composite

@@ -15,7 +15,7 @@ from compare import (
     build,
     build_input,
     build_schedule,
-    initial_v,
+    initial,
     run,
     same,
 )
@@ -58,7 +58,7 @@ def test_any_order_of_the_batch(case: Case, data: st.DataObject) -> None:
         x=x[order],
         sample_ids=ids[order],
         threads=2,
-        initial_v=initial_v(case, order),
+        **initial(case, order),
     )
     for name in (*MEASURES, "stopped_by"):
         same(getattr(shuffled, name), rows(whole, name, order), name)
@@ -72,8 +72,8 @@ def test_any_split_of_the_batch(case: Case, data: st.DataObject) -> None:
     whole = run(case, network, x=x, sample_ids=ids)
     for part in (slice(None, cut), slice(cut, None)):
         if len(x[part]):
-            v = initial_v(case, part)
-            alone = run(case, network, x=x[part], sample_ids=ids[part], threads=3, initial_v=v)
+            start = initial(case, part)
+            alone = run(case, network, x=x[part], sample_ids=ids[part], threads=3, **start)
             for name in (*MEASURES, "stopped_by"):
                 same(getattr(alone, name), rows(whole, name, range(len(x))[part]), name)
             assert alone.trace == whole.trace[part]
@@ -82,19 +82,20 @@ def test_any_split_of_the_batch(case: Case, data: st.DataObject) -> None:
 @given(cases(max_samples=9), st.integers(1, 4))
 def test_a_stream_of_batches_is_one_long_batch(case: Case, size: int) -> None:
     network, x = build(case.net), batch_of(case)
-    whole = run(case, network, x=x, sample_ids=None, initial_v=None)
+    whole = run(case, network, x=x, sample_ids=None, initial_v=None, initial_current=None)
     arguments = {
         **vars(case.options),
         "dt": case.dt,
         "seed": case.seed,
         "record": True,
-        "keep": ("counts", "spike_counts", "v"),
+        "keep": ("counts", "spike_counts", "v", "current"),
     }
     batches = (x[at : at + size] for at in range(0, len(x), size))
     results = list(pa.simulate_stream(network, batches, build_schedule(case.schedule), **arguments))
     assert len(results) == math.ceil(len(x) / size)
     for k, part in enumerate(results):
-        same(part.v, whole.v[k * size : (k + 1) * size], "v")
+        for name in ("v", "current"):
+            same(getattr(part, name), getattr(whole, name)[k * size : (k + 1) * size], name)
         same(part.counts, whole.counts[:, k * size : (k + 1) * size], "counts")
         assert part.trace == whole.trace[k * size : (k + 1) * size]
 
@@ -119,8 +120,7 @@ def test_sample_ids_and_seed_alone_make_the_random_numbers(case: Case) -> None:
     ids = ids_of(case)
     whole = run(case, network, x=x, sample_ids=ids)
     for b in range(len(x)):
-        v = initial_v(case, [b])
-        alone = run(case, network, x=x[b], sample_ids=[int(ids[b])], initial_v=v)
+        alone = run(case, network, x=x[b], sample_ids=[int(ids[b])], **initial(case, [b]))
         same(alone.v[0], whole.v[b], "v")
 
 

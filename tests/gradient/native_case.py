@@ -15,7 +15,7 @@ from pyasync._input import read_input
 
 Gradients = dict[str, Any]
 BOTH = ("float64", "float64", "float32")
-NAMES = ("weights", "biases", "beta", "v_threshold", "input", "initial_v")
+NAMES = ("weights", "biases", "beta", "v_threshold", "alpha", "input", "initial_state")
 
 
 def native_gradient(
@@ -24,16 +24,16 @@ def native_gradient(
     trace: pa.Trace,
     grad_counts: np.ndarray | None = None,
     grad_spike_counts: np.ndarray | None = None,
-    grad_v: np.ndarray | None = None,
+    grad_state: np.ndarray | None = None,
     *,
     dt: float,
     surrogate: tuple[str, float] = ("atan", 2.0),
     scope: str = "spikes",
     detach_reset: bool = True,
-    initial_v: np.ndarray | None = None,
+    initial_state: np.ndarray | None = None,
     threads: int = 1,
     want_input: bool = True,
-    want_initial_v: bool = True,
+    want_initial_state: bool = True,
     want_neuron: bool = True,
 ) -> Gradients:
     batch, _, _, dt = read_input(network, x, dt, False)
@@ -43,13 +43,13 @@ def native_gradient(
         "surrogate": surrogate,
         "gradient_scope": scope,
         "detach_reset": detach_reset,
-        "initial_v": initial_v,
+        "initial_state": initial_state,
         "want_input": want_input,
-        "want_initial_v": want_initial_v,
+        "want_initial_state": want_initial_state,
         "want_neuron": want_neuron,
     }
     gradient: Gradients = pa._core.gradient(
-        network.build(), batch, trace.core, grad_counts, grad_spike_counts, grad_v, options
+        network.build(), batch, trace.core, grad_counts, grad_spike_counts, grad_state, options
     )
     return gradient
 
@@ -71,7 +71,7 @@ def native(g: GradientCase, network: pa.Network, trace: pa.Trace, **overrides: A
         trace,
         g.grad_counts,
         g.grad_spike_counts,
-        g.grad_v,
+        g.grad_state,
         **{"dt": g.case.dt, **g.options, **overrides},
     )
 
@@ -81,11 +81,12 @@ def expected(g: GradientCase, network: pa.Network, trace: pa.Trace) -> Gradients
     return oracle.gradient(
         c.net,
         network.decay(c.dt),
+        network.synaptic_decay(c.dt),
         c.spikes,
         trace.to_steps(),
         g.grad_counts,
         g.grad_spike_counts,
-        g.grad_v,
+        g.grad_state,
         layered=c.schedule.kind == "Layered",
         at_once=c.options.input_mode == "at_once",
         **g.options,

@@ -81,7 +81,10 @@ class Step:
 
     timestep: int
     refractory: np.ndarray  # before the step
-    v_before: np.ndarray | None  # potentials before the decay, in the first step of a timestep
+    # Potentials and currents before the decay, in the first step of a timestep.
+    v_before: np.ndarray | None
+    current_before: np.ndarray | None
+    flows: np.ndarray  # whose current is part of what arrives, if it is not 0
     emitted: list[Spike] = field(default_factory=list)
     biased: list[int] = field(default_factory=list)  # projections whose biases arrive
     opened: list[int] = field(default_factory=list)  # projections that deliver all of the input
@@ -97,8 +100,9 @@ Row = tuple[int, int, list[int], dict[int, Spike]]  # timestep, step, emitted, f
 class Parameters:
     """A described network as matrices, biases and per-neuron values."""
 
-    def __init__(self, net: Network, beta: np.ndarray):
-        self.net, self.beta = net, beta
+    def __init__(self, net: Network, beta: np.ndarray, alpha: np.ndarray):
+        self.net, self.beta, self.alpha = net, beta, alpha
+        self.has_current = net.has_current
         ends = [(p, net.shape(p.source), net.shape(p.target)) for p in net.projections]
         self.matrices = [weight_matrix(*end, net.dtype) for end in ends]
         self.indices = [parameter_index(*end) for end in ends]
@@ -136,24 +140,41 @@ class Parameters:
 class Forward:
     """Runs the recorded steps of one sample again and notes what was delivered where."""
 
-    def __init__(self, p: Parameters, inputs: list[list[tuple[int, float]]], v: np.ndarray):
+    def __init__(
+        self,
+        p: Parameters,
+        inputs: list[list[tuple[int, float]]],
+        v: np.ndarray,
+        current: np.ndarray,
+    ):
         self.p, self.dtype = p, np.dtype(p.net.dtype)
         self.inputs = [
             [Spike(-1 - c, t, float(self.dtype.type(m))) for c, m in row]
             for t, row in enumerate(inputs)
         ]
-        self.v = v.astype(self.dtype)
+        self.v, self.current = v.astype(self.dtype), current.astype(self.dtype)
         self.steps: list[Step] = []
 
     def open(self, timestep: int, step: int) -> Step:
-        v_before = None
+        v_before = current_before = None
+        none = np.zeros(len(self.v), bool)
         if step == 0:
             v_before, self.v = self.v, self.v * self.p.beta
-            self.is_refractory = np.zeros(len(self.v), bool)
-        self.v = self.v.copy()
-        self.i, self.touched = np.zeros(len(self.v), self.dtype), np.zeros(len(self.v), bool)
-        self.steps.append(Step(timestep, self.is_refractory.copy(), v_before))
+            current_before, self.current = self.current, self.current * self.p.alpha
+            self.is_refractory = none.copy()
+        self.v, self.current = self.v.copy(), self.current.copy()
+        self.i, self.touched = np.zeros(len(self.v), self.dtype), none.copy()
+        self.steps.append(
+            Step(timestep, self.is_refractory.copy(), v_before, current_before, none.copy())
+        )
         return self.steps[-1]
+
+    def deliver_currents(self, now: Step, neurons: np.ndarray) -> None:
+        now.flows = neurons & self.p.has_current
+        flowing = now.flows & (self.current != 0)
+        self.i[flowing] = self.i[flowing] + self.current[flowing]
+        self.current[flowing] = 0.0
+        self.touched |= flowing
 
     def arrive(self, k: int, events: np.ndarray, exist: np.ndarray) -> None:
         reached = self.p.targets[k].start + np.flatnonzero(exist)
@@ -173,6 +194,8 @@ class Forward:
 
     def update(self, now: Step, fired: dict[int, Spike]) -> None:
         p = self.p
+        takes = self.touched & p.has_current
+        self.current[takes] = self.current[takes] + self.i[takes]
         for j in map(int, np.flatnonzero(self.touched & ~self.is_refractory)):
             v, spike = self.v[j] + self.i[j], fired.get(j)
             now.updates.append(Update(j, float(v), float(v - p.theta[j]), spike))
@@ -188,6 +211,7 @@ class Forward:
         for timestep, step, emitted, fired in rows:
             now = self.open(timestep, step)
             if step == 0:
+                self.deliver_currents(now, np.ones(len(self.v), bool))
                 for k in range(len(self.p.matrices)):
                     self.deliver_bias(k, now)
                 now.opened = self.p.leaving(-1) if at_once else []
@@ -211,13 +235,15 @@ class Forward:
                 visited = net.populations[order[step]]
                 self.visits[timestep, visited.name] = now
                 into = [k for k, p in enumerate(net.projections) if p.target == visited.name]
+                here = np.array(self.p.population_of) == visited.name
+                self.deliver_currents(now, here)
                 for k in into:
                     self.deliver_bias(k, now)
                 for k in into:
                     for spike in self.group(k, timestep, fired_in):
                         self.deliver(k, spike, now)
                 now.opened = [k for k in into if net.projections[k].source == "input"]
-                self.touched = np.array(self.p.population_of) == visited.name
+                self.touched = here
                 self.update(now, fired)
                 now_fired += fired.values()
 
@@ -256,8 +282,9 @@ class Gradient:
     biases: list[np.ndarray]
     beta: np.ndarray
     v_threshold: np.ndarray
+    alpha: np.ndarray
     input: np.ndarray
-    initial_v: np.ndarray
+    initial_state: np.ndarray
     scale: float = 1.0  # the largest adjoint found, to which rounding errors are relative
 
 
@@ -271,15 +298,17 @@ class Reverse:
         self,
         b: int,
         a: np.ndarray,
+        current: np.ndarray,
         e_counts: np.ndarray,
         surrogate: Surrogate,
         detach_reset: bool,
     ) -> None:
+        """`a` and `current`: dL/d final potentials, and currents (0 where there are none)."""
         p, g = self.p, self.g
         derivative = DERIVATIVES[surrogate[0]]
         for at in reversed(range(len(self.run.steps))):
             step = self.run.steps[at]
-            step.b = np.where(step.refractory, 0.0, a)
+            step.b = np.where(step.refractory, 0.0, a) + current
             for u in step.updates:
                 j, z = u.neuron, u.spike is not None
                 to = u.spike.deliveries if u.spike else self.silence(at, j)
@@ -300,12 +329,16 @@ class Reverse:
                     after = a[j] + through
                 g.v_threshold[j] -= through
                 g.scale = max(g.scale, abs(e), abs(after), abs(a[j] * u.v))
-                a[j] = step.b[j] = after
+                a[j], step.b[j] = after, after + current[j]
             self.deliver_back(step, b)
+            g.scale = max(g.scale, float(np.abs(step.b[p.has_current]).max(initial=0.0)))
+            current = np.where(step.flows, step.b, current)
             if step.v_before is not None:
                 g.beta += a * step.v_before
+                g.alpha += current * step.current_before
                 a *= p.beta
-        g.initial_v[b] = a
+                current = current * p.alpha
+        g.initial_state[b] = np.concatenate([a, current])[: g.initial_state.shape[1]]
 
     def silence(self, at: int, neuron: int) -> list[Delivery]:
         return self.run.silence(self.scope, self.layered, at, neuron)
@@ -354,12 +387,15 @@ def run_again(
     inputs: list[list[tuple[int, float]]],
     steps: Any,
     sample: int,
-    initial_v: np.ndarray | None,
+    initial_state: np.ndarray | None,
     layered: bool,
     at_once: bool,
 ) -> Forward:
-    v = np.zeros(p.net.n_neurons) if initial_v is None else initial_v[sample]
-    run = Forward(p, inputs, v)
+    n = p.net.n_neurons
+    state = np.zeros(2 * n)
+    if initial_state is not None:
+        state[: initial_state.shape[1]] = initial_state[sample]
+    run = Forward(p, inputs, state[:n], state[n:])
     rows = rows_of(steps, sample)
     if layered:
         run.layered(rows)
@@ -371,42 +407,49 @@ def run_again(
 def gradient(
     net: Network,
     beta: np.ndarray,
+    alpha: np.ndarray,
     spikes: Spikes,
     steps: Any,
     grad_counts: np.ndarray | None,
     grad_spike_counts: np.ndarray | None,
-    grad_v: np.ndarray | None,
+    grad_state: np.ndarray | None,
     *,
     surrogate: Surrogate,
     scope: str,
     detach_reset: bool,
-    initial_v: np.ndarray | None = None,
+    initial_state: np.ndarray | None = None,
     layered: bool = False,
     at_once: bool = True,
 ) -> dict[str, Any]:
     """The results of `_core.gradient`, and "scale".
 
-    `spikes[b][t]` as returned by `oracle.canonical`, `steps` as by `Trace.to_steps`.
+    `spikes[b][t]` as returned by `oracle.canonical`, `steps` as by `Trace.to_steps`. A state is all
+    potentials, then all currents if any neuron has one.
     """
-    p = Parameters(net, beta)
+    p = Parameters(net, beta, alpha)
     n, B, T = net.n_neurons, len(spikes), len(spikes[0])
     g = Gradient(
         [np.zeros(m.shape) for m in p.matrices],
         [np.zeros(len(m)) for m in p.matrices],
         np.zeros(n),
         np.zeros(n),
+        np.zeros(n),
         np.zeros((T, B, int(np.prod(net.input_shape)))),
-        np.zeros((B, n)),
+        np.zeros((B, net.n_state)),
     )
     for b in range(B):
-        run = run_again(p, spikes[b], steps, b, initial_v, layered, at_once)
-        a = np.zeros(n) if grad_v is None else grad_v[b].astype(float)
+        run = run_again(p, spikes[b], steps, b, initial_state, layered, at_once)
+        ends = np.zeros(2 * n)
+        if grad_state is not None:
+            ends[: net.n_state] = grad_state[b]
+        a, current = ends[:n], np.where(p.has_current, ends[n:], 0.0)
         e_counts = np.zeros((T, n))
         if grad_spike_counts is not None:
             e_counts += grad_spike_counts[b]
         if grad_counts is not None:
             e_counts[:, list(net.output_ids)] += grad_counts[:, b]
-        Reverse(p, run, scope, layered, g).walk(b, a, e_counts, surrogate, detach_reset)
+        walk = Reverse(p, run, scope, layered, g).walk
+        walk(b, a, current, e_counts, surrogate, detach_reset)
     weights = []
     for projection, matrix, index in zip(net.projections, g.matrices, p.indices, strict=True):
         flat = np.zeros(parameter_size(projection, len(matrix)))
@@ -417,7 +460,8 @@ def gradient(
         "biases": g.biases,
         "beta": g.beta,
         "v_threshold": g.v_threshold,
+        "alpha": g.alpha,
         "input": g.input,
-        "initial_v": g.initial_v,
+        "initial_state": g.initial_state,
         "scale": g.scale,
     }

@@ -72,8 +72,10 @@ class Leaves:
             "v_threshold": leaf(thresholds),
             "input": leaf(dense(case)),
         }
-        if case.initial_v is not None:
-            self.tensors["initial_v"] = leaf(case.initial_v)
+        if case.net.has_current.any():
+            self.tensors["alpha"] = leaf(network.synaptic_decay(case.dt))
+        if case.initial_state is not None:
+            self.tensors["initial_state"] = leaf(case.initial_state)
         self.n = len(network.projections)
         for k, connection in enumerate(network.projections):
             arrays = connection.projection.arrays()
@@ -95,7 +97,9 @@ class Leaves:
             tensors["beta"],
             tensors["v_threshold"],
             self.reset_amount,
-            **{"initial_v": tensors.get("initial_v"), "surrogate": Surrogate("atan", 2), **options},
+            tensors.get("alpha"),
+            initial_state=tensors.get("initial_state"),
+            **{"surrogate": Surrogate("atan", 2), **options},
         )
 
     def gradients(self) -> Gradients:
@@ -115,7 +119,7 @@ def differentiate(g: GradientCase, network: pa.Network, trace: pa.Trace) -> Grad
         gradient_scope=g.scope,
         detach_reset=g.detach_reset,
     )
-    cotangents = (g.grad_counts, g.grad_spike_counts, g.grad_v)
+    cotangents = (g.grad_counts, g.grad_spike_counts, g.grad_state)
     used = [
         (output * torch.from_numpy(cotangent)).sum()
         for output, cotangent in zip(outputs, cotangents, strict=True)
@@ -127,7 +131,8 @@ def differentiate(g: GradientCase, network: pa.Network, trace: pa.Trace) -> Grad
 
 def by_parameter(given: dict[str, Any], ours: Gradients) -> Gradients:
     """Gradients of the oracle or the engine, brought to the shapes of the parameters."""
-    flat = {name: given[name] for name in ("beta", "v_threshold", "input", "initial_v")}
+    names = ("beta", "v_threshold", "alpha", "input", "initial_state")
+    flat = {name: given[name] for name in names}
     flat |= {f"weight {k}": each for k, each in enumerate(given["weights"])}
     flat |= {f"bias {k}": each for k, each in enumerate(given["biases"])}
     shaped = {}

@@ -11,7 +11,7 @@ from oracle import Options
 from oracle_network import Network, Population, Projection
 from oracle_schedules import Schedule
 from strategies import Case, cases
-from strategies_network import reset_amounts
+from strategies_network import reset_amounts, synaptic
 
 SURROGATES = (
     ("atan", 2.0),
@@ -31,7 +31,7 @@ class GradientCase:
     case: Case
     grad_counts: np.ndarray | None
     grad_spike_counts: np.ndarray | None
-    grad_v: np.ndarray | None
+    grad_state: np.ndarray | None  # potentials, then currents if there are any
     surrogate: tuple[str, float] = ("atan", 2.0)
     scope: str = "spikes"
     detach_reset: bool = True
@@ -43,16 +43,32 @@ class GradientCase:
             "surrogate": self.surrogate,
             "scope": self.scope,
             "detach_reset": self.detach_reset,
-            "initial_v": self.case.initial_v,
+            "initial_state": self.case.initial_state,
         }
+
+    def sample(self, b: int, **case: Any) -> GradientCase:
+        """The gradient of one sample; `case` says how its input is given."""
+        c, counts = self.case, self.grad_counts
+        names = ("initial_v", "initial_current")
+        starts = {name: getattr(c, name) for name in names}
+        case |= {name: None if each is None else each[[b]] for name, each in starts.items()}
+        return replace(
+            self,
+            case=replace(c, **case),
+            grad_counts=None if counts is None else counts[:, [b]],
+            **{
+                name: None if (each := getattr(self, name)) is None else each[[b]]
+                for name in ("grad_spike_counts", "grad_state")
+            },
+        )
 
 
 def cotangents(
     case: Case, rng: np.random.Generator, some: tuple[bool, bool, bool]
 ) -> tuple[np.ndarray | None, ...]:
-    """Random dL/d counts, dL/d spike_counts and dL/d v; None for those that the loss ignores."""
+    """Random dL/d counts, spike_counts and state; None for those that the loss ignores."""
     n, B, T = case.net.n_neurons, len(case.spikes), case.n_timesteps
-    shapes = ((T, B, len(case.net.output_ids)), (B, n), (B, n))
+    shapes = ((T, B, len(case.net.output_ids)), (B, n), (B, case.net.n_state))
     return tuple(
         rng.normal(0, 1, shape).astype(case.net.dtype) if used else None
         for shape, used in zip(shapes, some, strict=True)
@@ -100,8 +116,9 @@ def gradient_cases(
     case = replace(case, options=draw(eventful(case)))
     dtype = draw(st.sampled_from(dtypes))
     if case.net.dtype != dtype:
-        v = None if case.initial_v is None else case.initial_v.astype(dtype)
-        case = replace(case, net=replace(case.net, dtype=dtype), initial_v=v)
+        starts = {name: getattr(case, name) for name in ("initial_v", "initial_current")}
+        starts = {k: None if v is None else v.astype(dtype) for k, v in starts.items()}
+        case = replace(case, net=replace(case.net, dtype=dtype), **starts)
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     some = [(True, True, True), (True, False, False), (False, True, False), (False, False, True)]
     surrogate = draw(st.sampled_from(SURROGATES))
@@ -127,6 +144,7 @@ def layered_chains(
 
     If not `plain`: with biases, recurrent projections within layers, and one from the last layer to
     the first. No neuron is refractory where the gradient would treat that differently.
+    `fixed["currents"]`: a choice of which populations have synaptic currents.
     """
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     sizes = [draw(st.integers(1, 12)) for _ in range(draw(st.integers(2, 4)))]
@@ -134,6 +152,8 @@ def layered_chains(
     detach_reset = fixed.get("detach_reset", draw(st.booleans()))
     reset = fixed.get("reset", draw(st.sampled_from(["zero", "subtract", "none"])))
     refractory = "timestep" if detach_reset or reset != "zero" else "none"
+    choice = fixed.get("currents", ["none"] if plain else ["none", "some"])
+    currents = draw(st.sampled_from(choice))
     populations = tuple(
         Population(
             name,
@@ -144,6 +164,8 @@ def layered_chains(
                 "reset": reset,
                 "refractory": refractory,
                 **draw(reset_amounts(reset, rng, (n,), [0.1, 0.6, 1.3])),
+                **(draw(synaptic(rng, (n,))) if currents == "some" else {}),
+                **({"tau_syn": rng.choice([5e-3, 20e-3, 0.1], n)} if currents == "all" else {}),
             },
         )
         for name, n in zip(names[1:], sizes[1:], strict=True)
@@ -167,7 +189,9 @@ def layered_chains(
     T, B = draw(st.integers(1, 6)), draw(st.integers(1, 3))
     x = rng.normal(0.5, 0.8, (T, B, sizes[0])) * (rng.random((T, B, sizes[0])) < 0.7)
     v = rng.normal(0, 0.3, (B, net.n_neurons)).astype(dtype) if some[-1] else None
-    case = Case(net, x.astype(dtype), Schedule("Layered"), initial_v=v)
+    current = (rng.normal(0, 0.3, (B, net.n_neurons)) * net.has_current).astype(dtype)
+    current = current if some[-last - 1] else None
+    case = Case(net, x.astype(dtype), Schedule("Layered"), initial_v=v, initial_current=current)
     return GradientCase(
         case,
         *cotangents(case, rng, (True, not plain, True)),

@@ -27,6 +27,8 @@ from strategies_gradient import GradientCase, gradient_cases
 
 import pyasync as pa
 
+OF_NEURONS = ("beta", "v_threshold", "alpha")
+
 
 def test_a_layered_reset_passes_its_gradient_on_though_the_neuron_rests() -> None:
     one = {"weight": np.array([[1.0]])}
@@ -136,26 +138,26 @@ def assert_native_is_oracle(g: GradientCase, want_neuron: bool = True) -> None:
     net = g.case.net
     close_to = comparable(flat(wanted, net), net)
     if not want_neuron:
-        close_to = {k: v for k, v in close_to.items() if k not in ("beta", "v_threshold")}
+        close_to = {k: v for k, v in close_to.items() if k not in OF_NEURONS}
     assert_close(comparable(flat(ours, net), net), close_to, wanted["scale"], net.dtype)
 
 
 @given(gradient_cases(BOTH, max_samples=9), st.booleans(), st.booleans(), st.booleans())
 def test_no_bit_depends_on_threads_repetition_or_what_else_is_asked_for(
-    g: GradientCase, want_input: bool, want_initial_v: bool, want_neuron: bool
+    g: GradientCase, want_input: bool, want_initial_state: bool, want_neuron: bool
 ) -> None:
     network, trace = recorded(g)
     first = native(g, network, trace)
     for threads in (1, 2, 3, 8):
         assert_same_bits(native(g, network, trace, threads=threads), first, g.case.net, ())
-    wants = {"input": want_input, "initial_v": want_initial_v}
+    wants = {"input": want_input, "initial_state": want_initial_state}
     asked = {f"want_{name}": wanted for name, wanted in wants.items()}
     fewer = native(g, network, trace, **asked, want_neuron=want_neuron)
     for name, wanted in wants.items():
         assert (fewer[name] is None) == (not wanted)
-    assert (fewer["beta"] is None) == (fewer["v_threshold"] is None) == (not want_neuron)
+    assert all((fewer[name] is None) == (not want_neuron) for name in OF_NEURONS)
     left_out = tuple(name for name, wanted in wants.items() if not wanted)
-    left_out += () if want_neuron else ("beta", "v_threshold")
+    left_out += () if want_neuron else OF_NEURONS
     assert_same_bits(fewer, first, g.case.net, left_out)
     as_events = native(g, network, trace, x=batch_of(g.case))
     assert_same_bits(as_events, first, g.case.net, ())
@@ -170,12 +172,13 @@ def test_an_adjoint_that_vanishes_keeps_its_sign_whatever_else_is_asked_for(
     network = pa.Network.sequential([projection], pa.LIF(tau_mem=1e-3, v_threshold=1.0))
     x = np.ones((4, 1, 1), np.float32)
     trace = pa.simulate(network, x, pa.Fifo(1), dt=0.0625, record=True).trace
-    grad_v = np.full((1, len(weight)), -1.0, np.float32)
+    given = {"grad_state": np.full((1, len(weight)), -1.0, np.float32), "dt": 0.0625}
     found = [
-        native_gradient(network, x, trace, grad_v=grad_v, dt=0.0625, want_neuron=want)["initial_v"]
+        native_gradient(network, x, trace, **given, want_neuron=want)["initial_state"]
         for want in (False, True)
     ]
-    assert found[0].tobytes() == found[1].tobytes() == np.full_like(grad_v, -0.0).tobytes()
+    vanished = np.full((1, len(weight)), -0.0, np.float32).tobytes()
+    assert found[0].tobytes() == found[1].tobytes() == vanished
 
 
 @given(gradient_cases(max_samples=5))
@@ -185,28 +188,19 @@ def test_a_batch_is_the_sum_of_its_samples(g: GradientCase) -> None:
     scale = expected(g, network, trace)["scale"]
     total: dict[str, np.ndarray] = {}
     for b in range(len(trace)):
-        alone = replace(
-            g,
-            case=replace(
-                g.case, initial_v=None if g.case.initial_v is None else g.case.initial_v[[b]]
-            ),
-            grad_counts=None if g.grad_counts is None else g.grad_counts[:, [b]],
-            grad_spike_counts=None if g.grad_spike_counts is None else g.grad_spike_counts[[b]],
-            grad_v=None if g.grad_v is None else g.grad_v[[b]],
-        )
-        one = native(alone, network, trace[[b]], x=x[[b]])
+        one = native(g.sample(b), network, trace[[b]], x=x[[b]])
         assert one["input"].tobytes() == batch["input"][:, [b]].tobytes()
-        assert one["initial_v"].tobytes() == batch["initial_v"][[b]].tobytes()
+        assert one["initial_state"].tobytes() == batch["initial_state"][[b]].tobytes()
         for name, array in flat(one, net).items():
             total[name] = total.get(name, 0.0) + array
-    summed = {k: v for k, v in flat(batch, net).items() if k not in ("input", "initial_v")}
+    summed = {k: v for k, v in flat(batch, net).items() if k not in ("input", "initial_state")}
     assert_close({k: total[k] for k in summed}, summed, scale, "float64")
 
 
 @given(gradient_cases())
 def test_what_cannot_reach_the_loss_has_gradient_zero(g: GradientCase) -> None:
     net = g.case.net
-    g = replace(g, grad_spike_counts=None, grad_v=None)
+    g = replace(g, grad_spike_counts=None, grad_state=None)
     if g.grad_counts is None:
         g = replace(g, grad_counts=np.ones((g.case.n_timesteps, len(g.case.spikes), 1)))
         g = replace(g, grad_counts=np.repeat(g.grad_counts, len(net.output_ids), 2))
@@ -221,7 +215,7 @@ def test_what_cannot_reach_the_loss_has_gradient_zero(g: GradientCase) -> None:
 
 
 @given(gradient_cases())
-def test_without_any_event_only_the_input_and_initial_potential_matter(g: GradientCase) -> None:
+def test_without_any_event_only_the_input_and_initial_state_matter(g: GradientCase) -> None:
     assume(g.case.schedule.kind != "Layered")
     bare = tuple(
         replace(p, arguments={k: v for k, v in p.arguments.items() if k != "bias"})
@@ -230,11 +224,12 @@ def test_without_any_event_only_the_input_and_initial_potential_matter(g: Gradie
     net = replace(g.case.net, projections=bare)
     T, B = g.case.n_timesteps, len(g.case.spikes)
     x = np.zeros((T, B, int(np.prod(net.input_shape))))
-    g = replace(g, case=replace(g.case, net=net, x=x))
+    g = replace(g, case=replace(g.case, net=net, x=x, initial_current=None))
     ours = native(g, *recorded(g))
     assert not any(w.any() for w in ours["weights"] if w is not None)
     assert not ours["v_threshold"].any()
-    if g.grad_v is None:
+    assert not ours["alpha"].any()
+    if g.grad_state is None:
         assert not any(array.any() for array in flat(ours, net).values())
 
 
@@ -246,7 +241,7 @@ def test_a_silent_network_teaches_only_what_the_loss_counts(g: GradientCase) -> 
         replace(p, neuron={**p.neuron, "v_threshold": 1e3}) for p in g.case.net.populations
     )
     net = replace(g.case.net, populations=never)
-    g = replace(g, case=replace(g.case, net=net), grad_spike_counts=None, grad_v=None)
+    g = replace(g, case=replace(g.case, net=net), grad_spike_counts=None, grad_state=None)
     network, trace = recorded(g)
     assume(not len(trace.to_steps().fired))
     output = net.output or net.populations[-1].name

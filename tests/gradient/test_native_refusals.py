@@ -47,12 +47,14 @@ SPOILED: dict[str, dict[str, Any]] = {
     "spike counts transposed": {"grad_spike_counts": np.ones((6, 3))},
     "spike counts in float32": {"grad_spike_counts": np.ones((3, 6), "float32")},
     "spike counts with a NaN": {"grad_spike_counts": np.full((3, 6), np.nan)},
-    "v of too few samples": {"grad_v": np.ones((2, 6))},
-    "v in float32": {"grad_v": np.ones((3, 6), "float32")},
-    "v with a NaN": {"grad_v": np.full((3, 6), np.nan)},
-    "initial_v of another shape": {"initial_v": np.zeros((3, 5))},
-    "initial_v in float32": {"initial_v": np.zeros((3, 6), "float32")},
-    "initial_v with a NaN": {"initial_v": np.full((3, 6), np.nan)},
+    "state of too few samples": {"grad_state": np.ones((2, 6))},
+    "state with currents that do not flow": {"grad_state": np.ones((3, 12))},
+    "state in float32": {"grad_state": np.ones((3, 6), "float32")},
+    "state with a NaN": {"grad_state": np.full((3, 6), np.nan)},
+    "initial_state of another shape": {"initial_state": np.zeros((3, 5))},
+    "initial_state with currents that do not flow": {"initial_state": np.zeros((3, 12))},
+    "initial_state in float32": {"initial_state": np.zeros((3, 6), "float32")},
+    "initial_state with a NaN": {"initial_state": np.full((3, 6), np.nan)},
     "another dt": {"dt": 0.02},
     "an unknown scope": {"scope": "everything"},
     "an unknown surrogate": {"surrogate": ("heaviside", 1.0)},
@@ -132,7 +134,7 @@ def test_any_trace_with_any_network_gives_numbers_or_a_named_error(
         ours = native(g, network, foreign)
     except pa.PyasyncError:
         return
-    assert ours["initial_v"].shape == (len(g.case.spikes), g.case.net.n_neurons)
+    assert ours["initial_state"].shape == (len(g.case.spikes), g.case.net.n_state)
 
 
 @given(gradient_cases(BOTH), st.integers(0, 2**32))

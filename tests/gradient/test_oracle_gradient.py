@@ -38,7 +38,7 @@ def torch_gradient(g: GradientCase, network: pa.Network, trace: pa.Trace) -> Gra
     torch = pytest.importorskip("torch")
     c = g.case
     layered, at_once = c.schedule.kind == "Layered", c.options.input_mode == "at_once"
-    p = oracle.Parameters(c.net, network.decay(c.dt))
+    p = oracle.Parameters(c.net, network.decay(c.dt), network.synaptic_decay(c.dt))
 
     def leaf(array: np.ndarray) -> Any:
         return torch.tensor(np.asarray(array, float), requires_grad=True)
@@ -55,8 +55,9 @@ def torch_gradient(g: GradientCase, network: pa.Network, trace: pa.Trace) -> Gra
         for w, at, m in zip(parameters, p.indices, p.matrices, strict=True)
     ]
     biases, beta, theta = [leaf(b) for b in p.biases], leaf(p.beta), leaf(p.theta)
+    alpha, flows = leaf(p.alpha), p.has_current
     B, T, n = len(c.spikes), c.n_timesteps, c.net.n_neurons
-    initial = leaf(np.zeros((B, n)) if c.initial_v is None else c.initial_v)
+    initial = leaf(np.zeros((B, c.net.n_state)) if c.initial_state is None else c.initial_state)
     dense = np.zeros((T, B, int(np.prod(c.net.input_shape))))
     for b, t in np.ndindex(B, T):
         for channel, m in c.spikes[b][t]:
@@ -64,14 +65,20 @@ def torch_gradient(g: GradientCase, network: pa.Network, trace: pa.Trace) -> Gra
     x, loss = leaf(dense), torch.zeros((), dtype=torch.float64)
     steps = trace.to_steps()
     for b in range(B):
-        again = oracle.run_again(p, c.spikes[b], steps, b, c.initial_v, layered, at_once)
+        again = oracle.run_again(p, c.spikes[b], steps, b, c.initial_state, layered, at_once)
         soft: dict[int, Any] = {}  # of each spike, by identity
         silent: list[tuple[int, oracle.Step, int, Any]] = []
-        v = list(initial[b])
+        v, current = list(initial[b, :n]), list(initial[b, n:]) or [torch.zeros(())] * n
         for at, step in enumerate(again.steps):
             if step.v_before is not None:
                 v = [beta[k] * v[k] for k in range(n)]
+                current = [alpha[k] * current[k] for k in range(n)]
             i = torch.zeros(n, dtype=torch.float64)
+            if step.flows.any():
+                delivered = torch.from_numpy(step.flows)
+                i = torch.where(delivered, torch.stack(current), i)
+                taken = torch.zeros((), dtype=torch.float64)
+                current = [taken if step.flows[k] else current[k] for k in range(n)]
 
             def add(k: int, values: Any, i: Any = i) -> None:
                 i[p.targets[k]] = i[p.targets[k]] + values
@@ -90,6 +97,7 @@ def torch_gradient(g: GradientCase, network: pa.Network, trace: pa.Trace) -> Gra
                 if to is step:
                     add(k, matrices[k][:, p.column(k, neuron)] * z)
             v = [v[k] if step.refractory[k] else v[k] + i[k] for k in range(n)]
+            current = [current[k] + i[k] if flows[k] else current[k] for k in range(n)]
             for u in step.updates:
                 j, fired = u.neuron, u.spike is not None
                 over = v[j] - theta[j]
@@ -113,9 +121,10 @@ def torch_gradient(g: GradientCase, network: pa.Network, trace: pa.Trace) -> Gra
                 else:
                     ends = again.silence(g.scope, layered, at, j)
                     silent += [(k, to, j, z) for k, to in ends]
-        if g.grad_v is not None:
-            loss = loss + sum(v[k] * float(g.grad_v[b, k]) for k in range(n))
-    leaves = [*parameters, *biases, beta, theta, x, initial]
+        if g.grad_state is not None:
+            state = (v + current)[: c.net.n_state]
+            loss = loss + sum(each * float(g.grad_state[b, k]) for k, each in enumerate(state))
+    leaves = [*parameters, *biases, beta, theta, alpha, x, initial]
     if loss.requires_grad:
         loss.backward()
     grads = [np.zeros(w.shape) if w.grad is None else w.grad.numpy() for w in leaves]
@@ -167,7 +176,7 @@ def test_a_chain_that_fires_is_what_one_computes_by_hand(gradient_of: Pass, scop
     np.testing.assert_allclose(np.ravel(ours["weights"][0]), [1.5 * b_a])
     np.testing.assert_allclose(ours["input"], [[[b_a]]])
     np.testing.assert_allclose(ours["v_threshold"], [-b_a, -s_b])
-    assert ours["initial_v"][0, 1] == pytest.approx(b_b * np.exp(-0.5))
+    assert ours["initial_state"][0, 1] == pytest.approx(b_b * np.exp(-0.5))
 
 
 @PASSES
@@ -184,7 +193,7 @@ def test_a_carried_spike_is_heard_from_where_it_was_delivered(gradient_of: Pass)
     np.testing.assert_allclose(np.ravel(ours["weights"][1]), [b_b])
     np.testing.assert_allclose(np.ravel(ours["weights"][0]), [1.5 * b_a])
     np.testing.assert_allclose(ours["input"], [[[b_a]], [[0.0]]])
-    assert ours["initial_v"][0, 1] == pytest.approx(b_b * np.exp(-1))
+    assert ours["initial_state"][0, 1] == pytest.approx(b_b * np.exp(-1))
 
 
 @PASSES

@@ -25,18 +25,22 @@ torch = pytest.importorskip("torch")
 
 
 @given(cases())
-def test_it_gives_the_recorded_spikes_and_the_final_potentials(case: Case) -> None:
+def test_it_gives_the_recorded_spikes_and_the_final_state(case: Case) -> None:
     network = build(case.net)
     result = run(case, network)
     leaves = Leaves(case, network)
     for scope in SCOPES:
-        counts, spike_counts, v = leaves.replay(network, result.trace, gradient_scope=scope)
-        assert counts.dtype == spike_counts.dtype == v.dtype == leaves.tensors["beta"].dtype
+        counts, spike_counts, state = leaves.replay(network, result.trace, gradient_scope=scope)
+        assert counts.dtype == spike_counts.dtype == state.dtype == leaves.tensors["beta"].dtype
         assert np.array_equal(counts.detach().numpy(), result.counts)
         assert np.array_equal(spike_counts.detach().numpy(), result.spike_counts)
-        size = max(1.0, float(np.abs(result.v).max()))
         tolerance = 1e-11 if case.net.dtype == "float64" else 1e-3
-        np.testing.assert_allclose(v.detach().numpy(), result.v, tolerance, tolerance * size)
+        ended = np.split(state.detach().numpy(), [case.net.n_neurons], 1)
+        assert ended[1].size == (result.current.size if case.net.has_current.any() else 0)
+        for ours, theirs in zip(ended, (result.v, result.current), strict=True):
+            if ours.size:
+                size = max(1.0, float(np.abs(theirs).max()))
+                np.testing.assert_allclose(ours, theirs, tolerance, tolerance * size)
 
 
 @given(gradient_cases(BOTH))
@@ -58,13 +62,13 @@ def assert_is_native(g: GradientCase, network: pa.Network, trace: pa.Trace) -> N
         "surrogate": g.surrogate,
         "gradient_scope": g.scope,
         "detach_reset": g.detach_reset,
-        "initial_v": c.initial_v,
+        "initial_state": c.initial_state,
         "want_input": True,
-        "want_initial_v": True,
+        "want_initial_state": True,
         "want_neuron": True,
     }
     x = read_input(network, dense(c), c.dt, False)[0]
-    cotangents = (g.grad_counts, g.grad_spike_counts, g.grad_v)
+    cotangents = (g.grad_counts, g.grad_spike_counts, g.grad_state)
     native = pa._core.gradient(network.build(), x, trace.core, *cotangents, options)
     ours = differentiate(g, network, trace)
     scale = max(1.0, *(float(np.abs(each).max(initial=0)) for each in ours.values()))
@@ -151,8 +155,8 @@ def test_a_spike_batch_gives_the_gradients_of_the_dense_input(g: GradientCase) -
     gradients = []
     for x in (None, batch_of(g.case)):
         leaves = Leaves(g.case, network)
-        counts, spike_counts, v = leaves.replay(network, trace, x=x, gradient_scope=g.scope)
-        (counts.sum() + (spike_counts**2).sum() + v.sum()).backward()
+        counts, spike_counts, state = leaves.replay(network, trace, x=x, gradient_scope=g.scope)
+        (counts.sum() + (spike_counts**2).sum() + state.sum()).backward()
         gradients.append(leaves.gradients())
     dense_input, events = gradients
     assert dense_input.pop("input").shape == events.pop("input").shape
@@ -165,21 +169,11 @@ def test_samples_of_a_batch_do_not_meet(g: GradientCase) -> None:
     together = differentiate(g, network, trace)
     scale = expected(g, network, trace)["scale"]
     b = len(trace) - 1
-    alone = replace(
-        g,
-        case=replace(
-            g.case,
-            x=dense(g.case)[:, [b]],
-            initial_v=None if g.case.initial_v is None else g.case.initial_v[[b]],
-        ),
-        grad_counts=None if g.grad_counts is None else g.grad_counts[:, [b]],
-        grad_spike_counts=None if g.grad_spike_counts is None else g.grad_spike_counts[[b]],
-        grad_v=None if g.grad_v is None else g.grad_v[[b]],
-    )
+    alone = g.sample(b, x=dense(g.case)[:, [b]])
     ours = differentiate(alone, network, trace[[b]])
     wanted = {"input": together["input"][:, [b]]}
-    if "initial_v" in ours:
-        wanted["initial_v"] = together["initial_v"][[b]]
+    if "initial_state" in ours:
+        wanted["initial_state"] = together["initial_state"][[b]]
     assert_close({name: ours[name] for name in wanted}, wanted, scale, "float64")
 
 
@@ -187,7 +181,7 @@ def test_samples_of_a_batch_do_not_meet(g: GradientCase) -> None:
 def test_what_cannot_reach_the_loss_has_gradient_zero(g: GradientCase) -> None:
     net, case = g.case.net, g.case
     ones = np.ones((case.n_timesteps, len(case.spikes), len(net.output_ids)))
-    g = replace(g, grad_counts=ones, grad_spike_counts=None, grad_v=None)
+    g = replace(g, grad_counts=ones, grad_spike_counts=None, grad_state=None)
     heard = {net.output or net.populations[-1].name}
     for _ in net.populations:
         heard |= {p.source for p in net.projections if p.target in heard}

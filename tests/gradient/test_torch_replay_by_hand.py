@@ -50,7 +50,7 @@ def by_hand(
         case,
         given.pop("grad_counts", np.ones((len(x), 1, 1))),
         None,
-        given.pop("grad_v", np.eye(len(names))[[-1]]),
+        given.pop("grad_state", np.eye(len(names))[[-1]]),
         ("fast_sigmoid", 1.0),
         **given,
     )
@@ -70,7 +70,7 @@ def test_one_event_by_hand(scope: str) -> None:
     ours = by_hand(
         {("input", "a"): [1.5], ("a", "b"): [0.5], ("a", "c"): [2.0]},
         [[1.0]],
-        grad_v=np.array([[0.0, 1.0, 0.0]]),
+        grad_state=np.array([[0.0, 1.0, 0.0]]),
         scope=scope,
     )
     # b: a = 1 and e = 0, so b_b = 1.  c: reset, e = 1, so b_c = s'(1) = 1/4.

@@ -41,20 +41,26 @@ def bptt(g: GradientCase, network: pa.Network) -> Gradients:
     sizes = [p.size for p in c.net.populations]
     names = [p.name for p in c.net.populations]
     beta, theta = (leaves.tensors[name].split(sizes) for name in ("beta", "v_threshold"))
-    B = len(c.spikes)
-    v = list(leaves.tensors.get("initial_v", torch.zeros(B, sum(sizes))).split(sizes, dim=1))
+    B, n = len(c.spikes), sum(sizes)
+    alpha = leaves.tensors.get("alpha", torch.zeros(n)).split(sizes)
+    state = leaves.tensors.get("initial_state", torch.zeros(B, n))
+    state = torch.cat([state, torch.zeros(B, 2 * n - state.shape[1])], dim=1)
+    v, current = (list(each.split(sizes, dim=1)) for each in state.split(n, dim=1))
     z = [torch.zeros(B, n, dtype=torch.float64) for n in sizes]
     spike_counts, counts = 0.0, []
     for x in leaves.tensors["input"]:
         for layer, p in enumerate(c.net.populations):
             # `z` still holds what layers from this one on fired in the timestep before.
-            u = v[layer] * beta[layer]
+            current[layer] = i = current[layer] * alpha[layer]
             for k, q in enumerate(c.net.projections):
                 if q.target == p.name:
                     source = x if q.source == "input" else z[names.index(q.source)]
-                    u = u + source @ leaves.tensors[f"weight {k}"].T
+                    i = i + source @ leaves.tensors[f"weight {k}"].T
                     if f"bias {k}" in leaves.tensors:
-                        u = u + leaves.tensors[f"bias {k}"]
+                        i = i + leaves.tensors[f"bias {k}"]
+            if "tau_syn" in p.neuron:
+                current[layer] = i
+            u = v[layer] * beta[layer] + i
             z[layer] = Heaviside.apply(u - theta[layer])
             gate = z[layer].detach() if g.detach_reset else z[layer]
             amount = torch.as_tensor(p.neuron.get("reset_amount", theta[layer]))
@@ -62,8 +68,8 @@ def bptt(g: GradientCase, network: pa.Network) -> Gradients:
             v[layer] = u - gate * drop
         spike_counts = spike_counts + torch.cat(z, 1)
         counts.append(z[-1])
-    outputs = (torch.stack(counts), spike_counts, torch.cat(v, 1))
-    wanted = (g.grad_counts, g.grad_spike_counts, g.grad_v)
+    outputs = (torch.stack(counts), spike_counts, torch.cat(v + current, 1)[:, : c.net.n_state])
+    wanted = (g.grad_counts, g.grad_spike_counts, g.grad_state)
     sum(
         (output * torch.from_numpy(cotangent)).sum()
         for output, cotangent in zip(outputs, wanted, strict=True)
@@ -113,24 +119,29 @@ def moved(case: Case, by: dict[str, np.ndarray], eps: float) -> Case:
     at, populations = 0, []
     for q in case.net.populations:
         step = eps * by["v_threshold"][at : at + q.size].reshape(q.shape)
-        populations.append(
-            replace(q, neuron={**q.neuron, "v_threshold": q.neuron["v_threshold"] + step})
-        )
+        neuron = {**q.neuron, "v_threshold": q.neuron["v_threshold"] + step}
+        if "tau_syn" in neuron:
+            longer = 1 + eps * by["log_tau_syn"][at : at + q.size].reshape(q.shape)
+            neuron["tau_syn"] = neuron["tau_syn"] * longer
+        populations.append(replace(q, neuron=neuron))
         at += q.size
     net = replace(case.net, projections=tuple(projections), populations=tuple(populations))
-    v = None if case.initial_v is None else case.initial_v + eps * by["initial_v"]
-    return replace(case, net=net, x=dense(case) + eps * by["input"], initial_v=v)
+    starts = {}
+    if case.initial_state is not None:
+        parts = np.split(case.initial_state + eps * by["initial_state"], [net.n_neurons], 1)
+        starts = {"initial_v": parts[0], "initial_current": parts[1] if parts[1].size else None}
+    return replace(case, net=net, x=dense(case) + eps * by["input"], **starts)
 
 
 @given(gradient_cases(), st.integers(0, 2**32))
-def test_while_no_decision_changes_it_is_the_slope_of_the_final_potentials(
+def test_while_no_decision_changes_it_is_the_slope_of_the_final_state(
     g: GradientCase, seed: int
 ) -> None:
     """With s' = 0, the rest of the gradient is an actual derivative of the engine's results."""
     network, trace = recorded(g)
     rng = np.random.default_rng(seed)
-    cotangent = rng.normal(0, 1, (len(trace), network.n_neurons))
-    g = replace(g, grad_counts=None, grad_spike_counts=None, grad_v=cotangent)
+    cotangent = rng.normal(0, 1, (len(trace), g.case.net.n_state))
+    g = replace(g, grad_counts=None, grad_spike_counts=None, grad_state=cotangent)
     ours = differentiate(replace(g, surrogate=("none", 0.0), detach_reset=True), network, trace)
     leaves = Leaves(g.case, network)
     # Zeros stay 0, or they would become synapses, biases or input spikes.
@@ -140,12 +151,23 @@ def test_while_no_decision_changes_it_is_the_slope_of_the_final_potentials(
         if name != "beta"
     }
     along["v_threshold"] = rng.normal(0, 1, network.n_neurons)
+    if "alpha" in along:  # d alpha / d log(tau_syn) = alpha dt / tau_syn
+        along["log_tau_syn"], alpha = along["alpha"], network.synaptic_decay(g.case.dt)
+        tau = np.concatenate(
+            [
+                np.broadcast_to(p.neuron.get("tau_syn", np.inf), p.shape).ravel()
+                for p in g.case.net.populations
+            ]
+        )
+        along["alpha"] = along["log_tau_syn"] * alpha * g.case.dt / tau
     eps, ends = 1e-6, []
     for sign in (1, -1):
         case = moved(g.case, along, sign * eps)
         result = run(case, build(case.net))
         assume(decisions(result.trace) == decisions(trace))
-        ends.append((result.v * cotangent).sum())
-    slope = sum(float((ours[name] * direction).sum()) for name, direction in along.items())
-    size = sum(float(np.abs(ours[name] * direction).sum()) for name, direction in along.items())
+        state = np.concatenate([result.v, result.current], 1)[:, : case.net.n_state]
+        ends.append((state * cotangent).sum())
+    terms = [ours[name] * direction for name, direction in along.items() if name in ours]
+    slope = sum(float(term.sum()) for term in terms)
+    size = sum(float(np.abs(term).sum()) for term in terms)
     assert (ends[0] - ends[1]) / (2 * eps) == pytest.approx(slope, rel=1e-6, abs=1e-6 * (1 + size))

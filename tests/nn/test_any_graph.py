@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compare import build, build_input, build_schedule, initial_v
+from compare import build, build_input, build_schedule, initial
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import Case, cases
@@ -22,12 +22,17 @@ def model_of(case: Case, network: pa.Network, **options: Any) -> pa.nn.AsyncNetw
     return pa.nn.AsyncNetwork.from_network(network, schedule=schedule, dt=case.dt, **options)
 
 
+def held(state: pa.nn.State | None) -> list[Any]:
+    """The tensors of a state."""
+    return [] if state is None else [each for each in state if each is not None]
+
+
 def call(model: pa.nn.AsyncNetwork, case: Case) -> Any:
-    v = initial_v(case, slice(None))
     state = None
-    if v is not None:
-        v = v.astype(case.net.dtype)
-        state = pa.nn.State(torch.from_numpy(v).requires_grad_())
+    if case.initial_state is not None:
+        start = case.initial_state.astype(case.net.dtype)
+        parts = [torch.from_numpy(part) for part in np.split(start, [case.net.n_neurons], 1)]
+        state = pa.nn.State(*(part.requires_grad_() for part in parts if part.numel()))
     out = model(
         build_input(case),
         seed=case.seed,
@@ -52,14 +57,16 @@ def test_a_model_runs_what_its_network_runs(case: Case, dropout: float) -> None:
         dt=case.dt,
         seed=case.seed,
         sample_ids=case.sample_ids,
-        initial_v=initial_v(case, slice(None)),
-        keep=("counts", "spike_counts", "v"),
+        **initial(case, slice(None)),
+        keep=("counts", "spike_counts", "v", "current"),
         **dropouts,
     )
     counts, spike_counts, state, _ = call(model, case)
     np.testing.assert_array_equal(counts.detach(), ran.counts)
     np.testing.assert_array_equal(spike_counts.detach(), ran.spike_counts)
     np.testing.assert_array_equal(state.v.detach(), ran.v)
+    if case.net.has_current.any():
+        np.testing.assert_array_equal(state.current.detach(), ran.current)
 
 
 @given(cases(stops=False))
@@ -101,9 +108,9 @@ def test_both_ways_to_compute_the_gradient_agree(case: Case, scope: str, dropout
         chance = torch.Generator().manual_seed(case.seed)
         loss = sum(
             (each * torch.randn(each.shape, generator=chance, dtype=torch.float64)).sum()
-            for each in (counts, spike_counts, state.v)
+            for each in (counts, spike_counts, *held(state))
         )
-        sought = [*model.parameters(), *([] if start is None else [start.v])]
+        sought = [*model.parameters(), *held(start)]
         found.append(torch.autograd.grad(loss, sought))
     for one, other in zip(*found, strict=True):
         scale = max(1.0, float(one.abs().max())) if one.numel() else 1.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from compare import ENDINGS, assert_same_results, build, initial_v, run
+from compare import ENDINGS, assert_same_results, build, initial, run
 from hypothesis import given
 from hypothesis import strategies as st
 from oracle_schedules import Moment, Schedule, draws
@@ -161,7 +161,7 @@ def test_samples_with_the_same_id_and_input_are_the_same(case: Case) -> None:
     twice = run(
         replace(case, x=np.concatenate([case.x, case.x], 1), sample_ids=[7] * (2 * B)),
         network,
-        initial_v=initial_v(case, [*range(B), *range(B)]),
+        **initial(case, [*range(B), *range(B)]),
     )
     assert twice.v[:B].tobytes() == twice.v[B:].tobytes()
     assert twice.forward_steps[:B].tolist() == twice.forward_steps[B:].tolist()

@@ -211,8 +211,10 @@ MUTATIONS: list[Mutation] = [
 
 
 def reached(net: Network, sources: set[int], inputs: bool) -> set[int]:
-    """Neurons with a synapse from one of the spikes, or (inputs) from the input or with a bias."""
-    found: set[int] = set()
+    """Neurons with a synapse from one of the spikes, or (inputs) from the input, or with a bias, or
+    a current.
+    """
+    found = set(np.flatnonzero(net.has_current).tolist()) if inputs else set[int]()
     for p in net.projections:
         matrix, to = (
             weight_matrix(p, net.shape(p.source), net.shape(p.target), net.dtype),

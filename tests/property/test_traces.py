@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from compare import KEEP, MEASURES, assert_same_results, batch_of, build, initial_v, run, same
+from compare import KEEP, MEASURES, assert_same_results, batch_of, build, initial, run, same
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import Case, cases
@@ -39,8 +39,8 @@ def test_replay_of_a_saved_sliced_and_permuted_trace(case: Case, data: st.DataOb
     picked = trace[order]
     picked.validate(network)
     assert pa.Trace.concatenate([trace[[at]] for at in order]) == picked
-    v = initial_v(case, order)
-    again = run(case, network, x=x[order], sample_ids=None, schedule=pa.Replay(picked), initial_v=v)
+    replayed = {"schedule": pa.Replay(picked), **initial(case, order)}
+    again = run(case, network, x=x[order], sample_ids=None, **replayed)
     for name in (*MEASURES, "stopped_by"):
         same(
             getattr(again, name),

@@ -1,4 +1,4 @@
-"""`Network.decay`: beta = exp(-dt / tau_mem) in float64, rounded once to the network's type."""
+"""`Network.decay` and `synaptic_decay`: exp(-dt / tau) in float64, rounded once to the dtype."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ import pyasync as pa
 SECONDS = st.floats(1e-6, 10.0)
 
 
-def decay(tau: object, dt: float, dtype: str) -> np.ndarray:
+EITHER = pytest.mark.parametrize("name", ["tau_mem", "tau_syn"])
+
+
+def decay(tau: object, dt: float, dtype: str, name: str = "tau_mem") -> np.ndarray:
     network = pa.Network(1, dtype=dtype)
-    network.add("a", np.shape(tau) or 1, pa.LIF(tau_mem=tau))
-    return network.decay(dt)
+    network.add("a", np.shape(tau) or 1, pa.LIF(**{name: tau}))
+    return network.decay(dt) if name == "tau_mem" else network.synaptic_decay(dt)
 
 
 def exact(tau: float, dt: float) -> Decimal:
@@ -27,24 +30,31 @@ def exact(tau: float, dt: float) -> Decimal:
         return Decimal(-dt / tau).exp()
 
 
+@EITHER
 @given(st.lists(SECONDS, min_size=1, max_size=8), SECONDS)
-def test_beta_is_within_one_unit_in_the_last_place(taus: list[float], dt: float) -> None:
-    beta = decay(np.array(taus), dt, "float64")
+def test_it_is_within_one_unit_in_the_last_place(name: str, taus: list[float], dt: float) -> None:
+    beta = decay(np.array(taus), dt, "float64", name)
     assert beta.dtype == np.float64
     assert beta.shape == (len(taus),)
     for got, tau in zip(beta, taus, strict=True):
         assert abs(Decimal(float(got)) - exact(tau, dt)) <= Decimal(float(np.spacing(got)))
 
 
+@EITHER
 @given(st.lists(SECONDS, min_size=1, max_size=8), SECONDS)
-def test_float32_beta_is_the_float64_one_rounded_once(taus: list[float], dt: float) -> None:
-    single, double = decay(np.array(taus), dt, "float32"), decay(np.array(taus), dt, "float64")
+def test_float32_decay_is_the_float64_one_rounded_once(
+    name: str, taus: list[float], dt: float
+) -> None:
+    single, double = (decay(np.array(taus), dt, dtype, name) for dtype in ("float32", "float64"))
+    assert (single.dtype, double.dtype) == (np.float32, np.float64)
     assert single.tobytes() == double.astype(np.float32).tobytes()
 
 
+@EITHER
 @pytest.mark.parametrize(("tau", "dt", "beta"), [(np.inf, 0.01, 1.0), (1e-9, 1.0, 0.0)])
-def test_the_ends_of_the_scale(tau: float, dt: float, beta: float) -> None:
-    assert decay(tau, dt, "float64").tolist() == decay(tau, dt, "float32").tolist() == [beta]
+def test_the_ends_of_the_scale(name: str, tau: float, dt: float, beta: float) -> None:
+    for dtype in ("float32", "float64"):
+        assert decay(tau, dt, dtype, name).tolist() == [beta]
 
 
 def test_neurons_are_in_the_order_of_their_ids() -> None:
@@ -52,6 +62,15 @@ def test_neurons_are_in_the_order_of_their_ids() -> None:
     network.add("a", (2, 1), pa.LIF(tau_mem=[[0.1], [0.2]]))
     network.add("b", 2, pa.LIF(tau_mem=0.4))
     assert np.allclose(network.decay(0.1), np.exp([-1, -0.5, -0.25, -0.25]), rtol=1e-15)
+
+
+def test_a_neuron_without_tau_syn_keeps_nothing_of_a_current() -> None:
+    network = pa.Network(1, dtype="float64")
+    for name, tau in (("a", [0.1, 0.2]), ("b", None), ("c", 0.4)):
+        network.add(name, 2, pa.LIF(tau_syn=tau))
+    found = network.synaptic_decay(0.1)
+    assert np.allclose(found, np.exp([-1, -0.5, -np.inf, -np.inf, -0.25, -0.25]), rtol=1e-15)
+    assert pa.Network.sequential([pa.Linear(np.eye(3))]).synaptic_decay(0.1).tolist() == [0.0] * 3
 
 
 @given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=8), SECONDS)
