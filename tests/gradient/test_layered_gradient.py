@@ -100,7 +100,10 @@ def bptt(g: GradientCase, network: pa.Network) -> Gradients:
         counts.append(now[-1])
     loss = (torch.stack(counts) * torch.from_numpy(g.grad_counts)).sum()
     loss = loss + (torch.cat(total, 1) * torch.from_numpy(g.grad_spike_counts)).sum()
-    loss = loss + (torch.cat(v + current, 1)[:, : c.net.n_state] * torch.from_numpy(g.grad_state)).sum()
+    loss = (
+        loss
+        + (torch.cat(v + current, 1)[:, : c.net.n_state] * torch.from_numpy(g.grad_state)).sum()
+    )
     loss.backward()
     leaves = [*weights, *biases, beta, theta, alpha, x, initial]
     grads = [np.zeros(each.shape) if each.grad is None else each.grad.numpy() for each in leaves]

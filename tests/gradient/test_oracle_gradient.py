@@ -164,6 +164,31 @@ PASSES = pytest.mark.parametrize("gradient_of", [expected, native], ids=["oracle
 
 
 @PASSES
+@pytest.mark.parametrize("kind", ["Fifo", "Layered"])
+def test_a_current_is_heard_of_in_every_timestep_that_it_reaches(
+    gradient_of: Pass, kind: str
+) -> None:
+    # Nothing fires. With alpha = 1/2 and beta = 1 the current is x, x/2, x/4; v is 7/4 x.
+    neuron = {"v_threshold": 1e3, "tau_mem": np.inf, "tau_syn": pa.time_constant(0.5, 0.01)}
+    net = Network(
+        (1,),
+        (Population("a", (1,), neuron),),
+        (Projection("input", "a", "Linear", {"weight": np.array([[3.0]])}),),
+        "float64",
+    )
+    start = {"initial_v": np.zeros((1, 1)), "initial_current": np.full((1, 1), 4.0)}
+    case = Case(net, np.array([[[2.0]], [[0.0]], [[0.0]]]), Schedule(kind), **start)
+    g = GradientCase(case, None, None, np.array([[1.0, 8.0]]), scope="touched")
+    ours = gradient_of(g, *recorded(g))
+    # dL/dv = 1 and dL/dc = 8: of x in timestep 0, 7/4 + 8/4.
+    assert ours["input"].ravel().tolist() == [3 * (7 / 4 + 8 / 4), 3 * (3 / 2 + 8 / 2), 3 * 9.0]
+    assert ours["weights"][0].ravel().tolist() == [2 * 15 / 4]
+    assert ours["initial_state"].tolist() == [[1.0, 15 / 8]]
+    # The currents before each decay: 4, 8, 4; what then arrives has 15/4, 11/2 and 9.
+    assert ours["alpha"].tolist() == [4 * 15 / 4 + 8 * 11 / 2 + 4 * 9]
+
+
+@PASSES
 @pytest.mark.parametrize("scope", SCOPES)
 def test_a_chain_that_fires_is_what_one_computes_by_hand(gradient_of: Pass, scope: str) -> None:
     # a: v' = 1.5 > 0.5 fires, x = 1.  b: v' = 0.5, silent, x = -0.5.

@@ -6,13 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from compare import assert_equals_oracle, build, run, run_oracle
+from compare import assert_equals_oracle, assert_same_results, build, run, run_oracle
 from hypothesis import given
 from oracle import Options
 from oracle_network import Network, Population, Projection
 from oracle_schedules import Schedule
 from strategies import Case, cases
 from strategies_network import FLAT, IMAGE, LINE
+
+import pyasync as pa
 
 
 def check(case: Case) -> None:
@@ -23,6 +25,13 @@ def check(case: Case) -> None:
 @given(cases())
 def test_any_case(case: Case) -> None:
     check(case)
+
+
+@given(cases(kinds=("Fifo",)))
+def test_a_free_run_of_one_shard_is_fifo(case: Case) -> None:
+    network = build(case.net)
+    free = run(case, network, schedule=pa.FreeRunning(1, case.schedule.F, 1))
+    assert_same_results(free, run(case, network))
 
 
 @given(cases(stops=False, kinds=("Random",), max_group=3))

@@ -34,10 +34,21 @@ RACE = Network(
 )
 
 
-def run(net: Network, x: Any, schedule: Schedule, beta: float = 0.5, **options: Any) -> Measures:
+def run(
+    net: Network,
+    x: Any,
+    schedule: Schedule,
+    beta: float = 0.5,
+    current: list[float] | None = None,
+    **options: Any,
+) -> Measures:
+    """Half of every current is left after a timestep."""
     x = np.asarray(x)
     beta_of = np.full(net.n_neurons, beta, net.dtype)
-    return Measures(net, simulate(net, beta_of, canonical(x), schedule, Options(**options)), len(x))
+    start = None if current is None else np.array([current])
+    given = {"initial_current": start, "alpha": (0.5 * net.has_current).astype(net.dtype)}
+    samples = simulate(net, beta_of, canonical(x), schedule, Options(**options), **given)
+    return Measures(net, samples, len(x))
 
 
 def order(m: Measures) -> list[list[tuple[list[int], list[int]]]]:
@@ -166,6 +177,37 @@ def test_feedback_projections_deliver_one_timestep_later() -> None:
     )
     m = run(net, [[[1]], [[0]], [[0]]], Schedule("Layered"))
     assert [[neuron for _, neuron in s.fired] for s in m.samples] == [[2, 0, 1, 2, 0, 1, 2]]
+
+
+FLOWING = Network(
+    (2,),
+    (A, Population("b", (1,), {"v_threshold": 0.5, "tau_syn": 1.0})),
+    RACE.projections,
+    "float64",
+)
+
+
+def test_a_current_arrives_before_all_else_in_each_timestep() -> None:
+    m = run(FLOWING, [[[1, 0]], [[0, 0]], [[0, 0]]], Schedule("Fifo", 1))
+    # a.0 fires at 0.5, a.1 at 1.0; b gets 1, fires, and takes -2 while it rests: its current is -1.
+    steps = [[0, 1], [2], [], []]
+    assert [fired for _, fired in order(m)[0]] == [*steps, [], []]
+    assert m.current.tolist() == [[0.0, 0.0, -0.25]]
+    assert m.v.tolist() == [[0.0, 0.0, -0.5 * 0.5 - 0.25]]
+    assert (m.synaptic_operations[0], m.neuron_updates[0]) == (2 + 2, 2 + 2 + 2)
+    m = run(
+        FLOWING, [[[0, 1]]], Schedule("Fifo", 1), current=[0.0, 0.0, 1.5], input_mode="scheduled"
+    )
+    assert order(m)[0][0][1] == [2], "before the input joins"
+    assert m.events_before_firing[0] == 1
+
+
+def test_a_visit_that_does_not_come_leaves_the_current_decayed() -> None:
+    once = {"max_forward_steps": 1, "current": [0.0, 0.0, 1.0]}
+    m = run(FLOWING, [[[0, 1]], [[0, 0]]], Schedule("Layered"), **once)
+    assert (m.current[0, 2], m.v[0, 2]) == (0.25, 0.0)
+    m = run(FLOWING, [[[0, 0]], [[0, 0]]], Schedule("Layered"), current=[0.0, 0.0, 1.0])
+    assert (m.current[0, 2], m.v[0, 2]) == (0.25, 0.5 * 0.5 + 0.25)
 
 
 def test_a_neuron_without_refractoriness_may_be_pending_twice() -> None:

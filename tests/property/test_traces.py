@@ -26,6 +26,17 @@ def test_replay_gives_the_same_bits(case: Case) -> None:
     assert again.trace == original.trace
 
 
+@given(cases(kinds=("Fifo",)), st.integers(2, 5))
+def test_replay_of_a_free_run_gives_the_same_bits(case: Case, shards: int) -> None:
+    network = build(case.net)
+    # One worker takes the shards in turn, so that hypothesis can reproduce the run.
+    original = run(case, network, schedule=pa.FreeRunning(1, case.schedule.F, shards, "shards"))
+    original.trace.validate(network)
+    again = run(case, network, schedule=pa.Replay(original.trace))
+    assert_same_results(original, again)
+    assert again.trace == original.trace
+
+
 @given(cases(max_samples=6), st.data())
 def test_replay_of_a_saved_sliced_and_permuted_trace(case: Case, data: st.DataObject) -> None:
     network, x = build(case.net), batch_of(case)

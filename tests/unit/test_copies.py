@@ -24,6 +24,7 @@ READ_ONLY: list[tuple[Any, list[str]]] = [
     (pa.SpikeBatch([0, 1], [0, 2], 1, 2, [2.0, 3.0]), ["channel", "offsets", "multiplicity"]),
     (pa.LIF([0.1, 0.2], np.array([1.0, 2.0])), ["tau_mem", "v_threshold"]),
     (pa.LIF(1.0, 1.0, "subtract", reset_amount=[0.1, 0.2]), ["reset_amount"]),
+    (pa.LIF(tau_syn=[0.1, 0.2]), ["tau_syn"]),
     (pa.Priority(1, [1.0, 2.0]), ["values"]),
     (pa.Linear(np.eye(2), [1, 2]), ["weight", "bias"]),
     (pa.Conv1d(KERNEL[0], [1]), ["weight", "bias"]),
