@@ -80,6 +80,7 @@ ARRAYS: list[tuple[str, Callable[[Any], Any]]] = [
     ("x", lambda given: pa.SpikeBatch.from_dense(given)),
     ("sample_ids", lambda given: run(sample_ids=given)),
     ("initial_v", lambda given: run(initial_v=given)),
+    ("initial_current", lambda given: run(initial_current=given)),
     ("channel", lambda given: pa.SpikeBatch(given, [0, 2], 1, 2)),
     ("multiplicity", lambda given: pa.SpikeBatch([0, 1], [0, 2], 1, 2, given)),
     ("index", lambda given: BATCH[given]),
