@@ -57,11 +57,12 @@ class Case:
     @property
     def initial_state(self) -> np.ndarray | None:
         """The initial potentials, then the currents if there are any: the engine's state."""
-        if self.initial_v is None and self.initial_current is None:
+        given = [self.initial_v, self.initial_current]
+        like = next((each for each in given if each is not None), None)
+        if like is None:
             return None
-        zeros = np.zeros((len(self.spikes), self.net.n_neurons), self.net.dtype)
-        parts = [zeros if each is None else each for each in (self.initial_v, self.initial_current)]
-        return np.concatenate(parts, axis=1)[:, : self.net.n_state]
+        parts = [np.zeros_like(like) if each is None else each for each in given]
+        return np.concatenate(parts if self.net.has_current.any() else parts[:1], axis=1)
 
     @property
     def spikes(self) -> Spikes:
@@ -199,6 +200,6 @@ def cases(
     for name in ("initial_v", "initial_current"):
         if draw(st.sampled_from([False, False, True])):
             values = rng.normal(0, 0.3, (n_samples, net.n_neurons)).astype(net.dtype)
-            given = values if name == "initial_v" else values * net.has_current
+            given = values if name == "initial_v" else np.where(net.has_current, values, 0)
             case = replace(case, **{name: given})
     return case

@@ -460,7 +460,7 @@ def gradient(
         "biases": g.biases,
         "beta": g.beta,
         "v_threshold": g.v_threshold,
-        "alpha": g.alpha,
+        "alpha": g.alpha if p.has_current.any() else None,
         "input": g.input,
         "initial_state": g.initial_state,
         "scale": g.scale,

@@ -189,7 +189,7 @@ def layered_chains(
     T, B = draw(st.integers(1, 6)), draw(st.integers(1, 3))
     x = rng.normal(0.5, 0.8, (T, B, sizes[0])) * (rng.random((T, B, sizes[0])) < 0.7)
     v = rng.normal(0, 0.3, (B, net.n_neurons)).astype(dtype) if some[-1] else None
-    current = (rng.normal(0, 0.3, (B, net.n_neurons)) * net.has_current).astype(dtype)
+    current = np.where(net.has_current, rng.normal(0, 0.3, (B, net.n_neurons)), 0).astype(dtype)
     current = current if some[-last - 1] else None
     case = Case(net, x.astype(dtype), Schedule("Layered"), initial_v=v, initial_current=current)
     return GradientCase(

@@ -108,7 +108,8 @@ def bptt(g: GradientCase, network: pa.Network) -> Gradients:
     leaves = [*weights, *biases, beta, theta, alpha, x, initial]
     grads = [np.zeros(each.shape) if each.grad is None else each.grad.numpy() for each in leaves]
     k = len(weights)
-    return dict(zip(NAMES, [grads[:k], grads[k : 2 * k], *grads[2 * k :]], strict=True))
+    named = dict(zip(NAMES, [grads[:k], grads[k : 2 * k], *grads[2 * k :]], strict=True))
+    return named | ({} if c.net.has_current.any() else {"alpha": None})
 
 
 @given(layered_chains())

@@ -129,7 +129,8 @@ def torch_gradient(g: GradientCase, network: pa.Network, trace: pa.Trace) -> Gra
         loss.backward()
     grads = [np.zeros(w.shape) if w.grad is None else w.grad.numpy() for w in leaves]
     k = len(parameters)
-    return dict(zip(NAMES, [grads[:k], grads[k : 2 * k], *grads[2 * k :]], strict=True))
+    named = dict(zip(NAMES, [grads[:k], grads[k : 2 * k], *grads[2 * k :]], strict=True))
+    return named | ({} if flows.any() else {"alpha": None})
 
 
 @given(gradient_cases(max_samples=2, max_populations=3))

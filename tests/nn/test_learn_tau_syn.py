@@ -22,7 +22,7 @@ def flowing(learn: bool = True, tau_syn: Any = TAUS[1], **options: Any) -> pa.nn
     """A model 20 - 16 - 3, the same one every time; only its hidden neurons have currents."""
     generator = torch.Generator().manual_seed(1)
     learned = {"learn_tau_mem": learn, "learn_threshold": learn}
-    threshold = options.pop("v_threshold", 0.2)
+    threshold = options.pop("v_threshold", 0.1)
     model = pa.nn.AsyncSequential(
         nn.Linear(20, 16),
         pa.nn.LIF(
@@ -81,6 +81,7 @@ def test_the_engine_and_pytorch_agree(
 
 @SCHEDULES
 @pytest.mark.parametrize("tau_syn", TAUS, ids=["one", "each"])
+@pytest.mark.filterwarnings("ignore::pyasync.nn.ActivityWarning")
 def test_while_nothing_fires_it_is_the_slope_of_the_loss(
     x: Any, gradient: str, schedule: pa.Schedule, tau_syn: Any
 ) -> None:
