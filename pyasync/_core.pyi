@@ -27,6 +27,7 @@ class _Header(TypedDict):
 
 class _Arrays(TypedDict):
     counts: _F32
+    output_v: npt.NDArray[Any]
     spike_counts: _U32
     state: npt.NDArray[Any]
     spikes: _I64
@@ -122,6 +123,7 @@ def gradient(
     x: Any,
     trace: Trace,
     grad_counts: npt.NDArray[Any] | None,
+    grad_output_v: npt.NDArray[Any] | None,
     grad_spike_counts: npt.NDArray[Any] | None,
     grad_state: npt.NDArray[Any] | None,
     options: dict[str, Any],

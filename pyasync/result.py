@@ -16,7 +16,7 @@ from pyasync.trace import Trace
 if TYPE_CHECKING:
     from pyasync.network import Network
 
-KEEP = ("counts", "spike_counts", "output_spikes", "v", "current")
+KEEP = ("counts", "spike_counts", "output_spikes", "output_v", "v", "current")
 INTEGERS = (
     "spikes",
     "forward_steps",
@@ -165,6 +165,23 @@ class Result:
         """
         counts: npt.NDArray[np.float32] = self._kept("counts")
         return counts.reshape(self.n_timesteps, self.n_samples, self._n_outputs)
+
+    @property
+    def output_v(self) -> npt.NDArray[Any]:
+        """Potentials of the output neurons at the end of each timestep, [T, B, n_outputs].
+
+        In the network's dtype; 0 in timesteps that were not run because the sample was stopped.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> network = pa.Network.sequential([pa.Linear(np.eye(2))], pa.LIF(tau_mem=np.inf))
+        >>> x = np.array([[[0.25, 0.5]], [[0.5, 0.0]]])   # two timesteps of one sample
+        >>> pa.simulate(network, x, dt=1e-3, keep=("output_v",)).output_v[:, 0].tolist()
+        [[0.25, 0.5], [0.75, 0.5]]
+        """
+        output_v: npt.NDArray[Any] = self._kept("output_v")
+        return output_v.reshape(self.n_timesteps, self.n_samples, self._n_outputs)
 
     @property
     def spike_counts(self) -> npt.NDArray[np.uint32]:

@@ -101,8 +101,9 @@ def simulate(
         The same of synaptic currents, `result.current`; 0 for neurons without a `tau_syn`.
     keep : sequence of str
         What to keep besides the measures: "counts", "spike_counts", "output_spikes" (needed for
-        `anytime` and `latency_to_correct`, and for `decisions` if "counts" is not kept), "v"
-        (final potentials) and "current" (final synaptic currents).
+        `anytime` and `latency_to_correct`, and for `decisions` if "counts" is not kept), "output_v"
+        (potentials of the output neurons after each timestep), "v" (final potentials) and "current"
+        (final synaptic currents).
 
     Returns
     -------

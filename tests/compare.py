@@ -13,7 +13,7 @@ from strategies import Case, Events
 
 import pyasync as pa
 
-KEEP = ("counts", "spike_counts", "output_spikes", "v", "current")
+KEEP = ("counts", "spike_counts", "output_spikes", "output_v", "v", "current")
 STOPS = {
     "max_spikes": "MAX_SPIKES",
     "output_sample": "OUTPUT",
@@ -23,7 +23,8 @@ STOPS = {
 ENDING = ("sample", "timestep", "ending")
 ENDINGS = ("quiescent", "discarded", "carried", "stopped")
 MEASURES = (
-    "counts", "spike_counts", "v", "current", "spikes", "spike_density", "forward_steps",
+    "counts", "spike_counts", "output_v", "v", "current", "spikes", "spike_density",
+    "forward_steps",
     "synaptic_operations", "neuron_updates", "max_pending", "mean_pending",
     "events_before_firing", "latency", "reached_quiescence",
 )  # fmt: skip

@@ -49,6 +49,7 @@ class Sample:
     joined: list[tuple[int, int]] = field(default_factory=list)  # timestep, channel
     endings: list[str] = field(default_factory=list)  # one per timestep that was run
     stops: list[str] = field(default_factory=list)  # what stopped each timestep; "" for none
+    v_by_timestep: list[np.ndarray] = field(default_factory=list)  # at the end of each
     synaptic_operations: int = 0
     neuron_updates: int = 0
     n_at_firing: list[int] = field(default_factory=list)
@@ -132,6 +133,7 @@ class Engine:
                 stopped = (
                     self.layered() if self.schedule.kind == "Layered" else self.asynchronous()
                 ) or ""
+                self.out.v_by_timestep.append(self.out.v.copy())
                 self.out.stops.append("")
                 scope = "sample" if stopped in ("max_spikes", "output_sample") else "timestep"
                 if stopped and (self.unfinished or (scope == "sample" and t + 1 < len(spikes))):

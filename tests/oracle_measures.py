@@ -41,6 +41,15 @@ class Measures:
         return counts
 
     @property
+    def output_v(self) -> np.ndarray:
+        ids = self.net.output_ids
+        output_v = np.zeros((self.n_timesteps, len(self.samples), len(ids)), self.net.dtype)
+        for b, sample in enumerate(self.samples):
+            for t, v in enumerate(sample.v_by_timestep):
+                output_v[t, b] = v[ids.start : ids.stop]
+        return output_v
+
+    @property
     def v(self) -> np.ndarray:
         return np.array([s.v for s in self.samples])
 

@@ -216,6 +216,7 @@ class AsyncModule(nn.Module):
         state: State | None = None,
         return_state: bool = False,
         return_spike_counts: bool = False,
+        return_output_v: bool = False,
     ) -> Any:
         """Run a batch of input.
 
@@ -238,13 +239,17 @@ class AsyncModule(nn.Module):
         state : State, optional
             State to start from; 0 if not given. Pieces of a stream with the same seed draw the
             same random numbers, so give each piece its own (in evaluation, the default is 0).
-        return_state, return_spike_counts : bool
-            Whether to also return the state for the next piece, and the spikes of every neuron.
+        return_state, return_spike_counts, return_output_v : bool
+            Whether to also return the state for the next piece, the spikes of every neuron, and the
+            potentials of the output neurons.
 
         Returns
         -------
         counts : tensor [T, B, n_outputs] in the model's dtype and on its device
             Spikes of the output neurons in each timestep, differentiable.
+        output_v : tensor [T, B, n_outputs]
+            Only with `return_output_v`; differentiable. Potentials at the end of each timestep, to
+            read out neurons that do not fire (snnTorch's `mem`).
         spike_counts : tensor [B, n_neurons]
             Only with `return_spike_counts`; differentiable.
         state : State
@@ -270,6 +275,7 @@ class AsyncModule(nn.Module):
         """
         return_state = flag(InputError, "return_state", return_state)
         return_spike_counts = flag(InputError, "return_spike_counts", return_spike_counts)
+        return_output_v = flag(InputError, "return_output_v", return_output_v)
         function = TransformedSpikes if transforms_but_vmap() else Spikes
         plan = self._plan()
         tensors = plan.tensors()
@@ -311,21 +317,24 @@ class AsyncModule(nn.Module):
             gradient=gradient,
             record=torch.is_grad_enabled()
             and any(each is not None and each.requires_grad for each in differentiable),
+            output_v=return_output_v,
             spike_counts=return_spike_counts,
             state=return_state,
             x=given,
         )
-        counts, spike_counts, after = function.apply(call, *differentiable)
+        counts, output_v, spike_counts, after = function.apply(call, *differentiable)
         object.__setattr__(self, "_last_result", call.result)  # nn.Module's own is slower
         if self.training and call.result is not None:
             watch(call.result, self._warned)
-        counts = counts.transpose(0, 1) if self.batch_first else counts
-        asked = [spike_counts] * return_spike_counts
+        by_timestep = [counts] + [output_v] * return_output_v
+        if self.batch_first:
+            by_timestep = [each.transpose(0, 1) for each in by_timestep]
+        asked = [*by_timestep, *[spike_counts] * return_spike_counts]
         if return_state:
             n = plan.template.n_neurons
             both = (after[:, :n], after[:, n:]) if plan.template.has_currents else (after,)
             asked.append(State(*both))
-        return (counts, *asked) if asked else counts
+        return tuple(asked) if len(asked) > 1 else asked[0]
 
     def _options(self, seed: int, sample_ids: Any) -> dict[str, Any]:
         options: dict[str, Any] = {

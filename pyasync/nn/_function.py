@@ -32,6 +32,8 @@ from pyasync.simulate import simulate
 from pyasync.trace import Trace
 
 Given = torch.Tensor | None
+#: How many outputs `Spikes` has.
+N_RESULTS = 4
 
 
 @dataclass
@@ -49,7 +51,8 @@ class Call:
     detach_reset: bool
     gradient: str
     record: bool
-    #: Whether spike counts, and the final state, are to be returned.
+    #: Whether output potentials, spike counts and the final state are to be returned.
+    output_v: bool
     spike_counts: bool
     state: bool
     #: The input, if it is not a tensor.
@@ -72,7 +75,7 @@ class Call:
         tau_syn: Given,
         *tensors: Given,
     ) -> Any:
-        """Simulate; give counts [T, B, n_outputs], and spike counts and state, or None each."""
+        """Simulate; give counts, and output potentials, spike counts and state, or None each."""
         self.network = self.plan.filled(self.dtype, tensors, (tau_mem, v_threshold, tau_syn))
         if self.record and self.gradient == "torch":
             self.reset_amount = self.plan.reset_amount()
@@ -84,7 +87,8 @@ class Call:
             options["initial_v"] = state[:, :n]
             if self.network.has_currents:
                 options["initial_current"] = state[:, n:]
-        keep = ["counts", "spike_counts", "output_spikes"] + ["v", "current"] * self.state
+        keep = ["counts", "spike_counts", "output_spikes"]
+        keep += ["output_v"] * self.output_v + ["v", "current"] * self.state
         given = self.given(x)
         result = simulate(
             self.network, given, self.schedule, dt=self.dt, record=self.record, keep=keep, **options
@@ -93,6 +97,7 @@ class Call:
         return (
             # The tensor shares memory with `result.counts` if dtype and device allow.
             torch.from_numpy(np.asarray(result.counts, self.dtype)).to(self.device),
+            self._tensor(result.output_v) if self.output_v else None,
             self._tensor(result.spike_counts) if self.spike_counts else None,
             self._tensor(result.state) if self.state else None,
         )
@@ -113,7 +118,9 @@ class Call:
 
 
 class Spikes(torch.autograd.Function):
-    """Counts, spike counts and the final state of a run, differentiable through its trace.
+    """Results of a run, differentiable through its trace.
+
+    Outputs: counts and potentials of the output by timestep, spike counts, and the final state.
 
     Inputs: the call, x, the initial state, beta, tau_mem, v_threshold, alpha, tau_syn, then weight
     and bias of every link. A state is that of `Result.state`.
@@ -170,7 +177,7 @@ class Reverse(torch.autograd.Function):
 
     @staticmethod
     def forward(call: Call, needs: tuple[bool, ...], *rest: Given) -> Any:
-        grads, saved = rest[:3], list(rest[3:])
+        grads, saved = rest[:N_RESULTS], list(rest[N_RESULTS:])
         reverse = by_replay if call.gradient == "torch" else by_engine
         found = reverse(call, needs, grads, saved)
         return tuple(
@@ -217,7 +224,7 @@ def by_engine(
             return None
         return aligned(tensor.numpy(force=True), call.dtype, contiguous=contiguous)
 
-    counts, spike_counts, state = grads
+    counts, output_v, spike_counts, state = grads
     options = {
         "dt": call.dt,
         "threads": thread_count(call.options.get("threads")),
@@ -229,8 +236,9 @@ def by_engine(
         "want_initial_state": needs[1],
         "want_neuron": any(needs[2:5]),
     }
-    # The engine reads the cotangent of the counts with any strides.
-    cotangents = array(counts, contiguous=False), array(spike_counts), array(state)
+    # The engine reads the cotangents by timestep with any strides.
+    counts, output_v = (array(each, contiguous=False) for each in (counts, output_v))
+    cotangents = counts, output_v, array(spike_counts), array(state)
     arrays = _core.gradient(network.build(), batch, trace.core, *cotangents, options)
     names = "input", "initial_state", "beta", "v_threshold", "alpha"
     found: list[Any] = [arrays[name] for name in names]  # type: ignore[literal-required]

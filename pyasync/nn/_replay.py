@@ -50,7 +50,7 @@ def replay(
     gradient_scope: str = "spikes",
     detach_reset: bool = True,
     initial_state: Tensor | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Replay a trace differentiably; its spikes are the recorded ones, bit for bit.
 
     Parameters
@@ -90,6 +90,9 @@ def replay(
     -------
     counts : tensor [T, B, n_outputs]
         Spikes of each output neuron in each timestep.
+    output_v : tensor [T, B, n_outputs]
+        Potentials of the output neurons at the end of each timestep; they too may differ from the
+        run's own by rounding.
     spike_counts : tensor [B, n_neurons]
         Spikes of each neuron.
     state : tensor [B, n_neurons] or [B, 2 * n_neurons]
@@ -115,7 +118,7 @@ def replay(
     >>> trace = pa.simulate(network, x.numpy(), dt=1e-3, record=True).trace
     >>> w = torch.tensor([[0.75, 0.5]], dtype=torch.float64, requires_grad=True)
     >>> one = torch.ones(1, dtype=torch.float64)
-    >>> counts, spike_counts, state = replay(
+    >>> counts, output_v, spike_counts, state = replay(
     ...     network, trace, x, [w], [None], one, one, surrogate=StraightThrough()
     ... )
     >>> counts.sum().backward()
@@ -145,14 +148,17 @@ def replay(
     has_current = None
     if alpha is not None:
         has_current = _neurons(network, lambda neuron: neuron.tau_syn is not None, beta)
-    spike_counts, counts = zeros, []
+    spike_counts = zeros
+    counts, output_v = [], []
     for timestep, frame in enumerate(frames(x, beta)):
         refractory = zeros.bool()
         count = zeros[:, outputs]
+        runs = refractory[:, :1]
         delivery.start(timestep, frame)
         for index, step in enumerate(record.timesteps[timestep]):
             if index == 0:  # a sample that stopped before this timestep does not decay
                 sample, _ = record.running[step]
+                runs = runs.index_fill(0, sample, True)
                 v = v.index_put((sample,), v[sample] * beta)
                 if alpha is not None:
                     c = c.index_put((sample,), c[sample] * alpha)
@@ -180,12 +186,13 @@ def replay(
                 v = torch.where(enters & to_zero, v.detach(), v)
             refractory = refractory | enters
         counts.append(count)
+        output_v.append(torch.where(runs, v[:, outputs], 0.0))
     replayed = int(spike_counts.detach().long().sum())
     if replayed != record.n_fired:
         given = f"one in which {record.n_fired} neurons fired, of which {replayed} were touched"
         raise TraceError(expected("trace", given, "a trace of this network, weights and input"))
     state = v if alpha is None else torch.cat([v, c], dim=1)
-    return torch.stack(counts), spike_counts, state
+    return torch.stack(counts), torch.stack(output_v), spike_counts, state
 
 
 class _Spike(torch.autograd.Function):

@@ -25,7 +25,7 @@ from strategies import Case, cases
 
 import pyasync as pa
 
-BATCH_AXIS = {"counts": 1}
+BATCH_AXIS = {"counts": 1, "output_v": 1}
 
 
 def rows(result: pa.Result, name: str, samples: Any) -> np.ndarray:

@@ -23,6 +23,7 @@ def native_gradient(
     x: Any,
     trace: pa.Trace,
     grad_counts: np.ndarray | None = None,
+    grad_output_v: np.ndarray | None = None,
     grad_spike_counts: np.ndarray | None = None,
     grad_state: np.ndarray | None = None,
     *,
@@ -48,8 +49,9 @@ def native_gradient(
         "want_initial_state": want_initial_state,
         "want_neuron": want_neuron,
     }
+    cotangents = grad_counts, grad_output_v, grad_spike_counts, grad_state
     gradient: Gradients = pa._core.gradient(
-        network.build(), batch, trace.core, grad_counts, grad_spike_counts, grad_state, options
+        network.build(), batch, trace.core, *cotangents, options
     )
     return gradient
 
@@ -69,9 +71,7 @@ def native(g: GradientCase, network: pa.Network, trace: pa.Trace, **overrides: A
         network,
         overrides.pop("x", None) if "x" in overrides else build_input(g.case),
         trace,
-        g.grad_counts,
-        g.grad_spike_counts,
-        g.grad_state,
+        *g.cotangents,
         **{"dt": g.case.dt, **g.options, **overrides},
     )
 
@@ -84,9 +84,7 @@ def expected(g: GradientCase, network: pa.Network, trace: pa.Trace) -> Gradients
         network.synaptic_decay(c.dt),
         c.spikes,
         trace.to_steps(),
-        g.grad_counts,
-        g.grad_spike_counts,
-        g.grad_state,
+        *g.cotangents,
         layered=c.schedule.kind == "Layered",
         at_once=c.options.input_mode == "at_once",
         **g.options,

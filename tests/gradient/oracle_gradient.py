@@ -299,15 +299,21 @@ class Reverse:
         b: int,
         a: np.ndarray,
         current: np.ndarray,
+        a_ends: np.ndarray,
         e_counts: np.ndarray,
         surrogate: Surrogate,
         detach_reset: bool,
     ) -> None:
-        """`a` and `current`: dL/d final potentials, and currents (0 where there are none)."""
+        """`a` and `current`: dL/d final potentials, and currents (0 where there are none).
+
+        `a_ends[t]`: dL/d the potentials at the end of timestep t, apart from what follows.
+        """
         p, g = self.p, self.g
         derivative = DERIVATIVES[surrogate[0]]
         for at in reversed(range(len(self.run.steps))):
             step = self.run.steps[at]
+            if at + 1 == len(self.run.steps) or self.run.steps[at + 1].timestep > step.timestep:
+                a = a + a_ends[step.timestep]
             step.b = np.where(step.refractory, 0.0, a) + current
             for u in step.updates:
                 j, z = u.neuron, u.spike is not None
@@ -411,6 +417,7 @@ def gradient(
     spikes: Spikes,
     steps: Any,
     grad_counts: np.ndarray | None,
+    grad_output_v: np.ndarray | None,
     grad_spike_counts: np.ndarray | None,
     grad_state: np.ndarray | None,
     *,
@@ -448,8 +455,11 @@ def gradient(
             e_counts += grad_spike_counts[b]
         if grad_counts is not None:
             e_counts[:, list(net.output_ids)] += grad_counts[:, b]
+        a_ends = np.zeros((T, n))
+        if grad_output_v is not None:
+            a_ends[:, list(net.output_ids)] = grad_output_v[:, b]
         walk = Reverse(p, run, scope, layered, g).walk
-        walk(b, a, current, e_counts, surrogate, detach_reset)
+        walk(b, a, current, a_ends, e_counts, surrogate, detach_reset)
     weights = []
     for projection, matrix, index in zip(net.projections, g.matrices, p.indices, strict=True):
         flat = np.zeros(parameter_size(projection, len(matrix)))

@@ -119,10 +119,9 @@ def differentiate(g: GradientCase, network: pa.Network, trace: pa.Trace) -> Grad
         gradient_scope=g.scope,
         detach_reset=g.detach_reset,
     )
-    cotangents = (g.grad_counts, g.grad_spike_counts, g.grad_state)
     used = [
         (output * torch.from_numpy(cotangent)).sum()
-        for output, cotangent in zip(outputs, cotangents, strict=True)
+        for output, cotangent in zip(outputs, g.cotangents, strict=True)
         if cotangent is not None
     ]
     sum(used).backward()

@@ -29,13 +29,18 @@ class GradientCase:
     """A simulation, and all arguments of its gradient."""
 
     case: Case
-    grad_counts: np.ndarray | None
-    grad_spike_counts: np.ndarray | None
-    grad_state: np.ndarray | None  # potentials, then currents if there are any
+    grad_counts: np.ndarray | None = None
+    grad_output_v: np.ndarray | None = None
+    grad_spike_counts: np.ndarray | None = None
+    grad_state: np.ndarray | None = None  # potentials, then currents if there are any
     surrogate: tuple[str, float] = ("atan", 2.0)
     scope: str = "spikes"
     detach_reset: bool = True
     replayed: bool = False  # use the trace of a replay instead of the first run's
+
+    @property
+    def cotangents(self) -> tuple[np.ndarray | None, ...]:
+        return self.grad_counts, self.grad_output_v, self.grad_spike_counts, self.grad_state
 
     @property
     def options(self) -> dict[str, Any]:
@@ -48,14 +53,17 @@ class GradientCase:
 
     def sample(self, b: int, **case: Any) -> GradientCase:
         """The gradient of one sample; `case` says how its input is given."""
-        c, counts = self.case, self.grad_counts
+        c = self.case
         names = ("initial_v", "initial_current")
         starts = {name: getattr(c, name) for name in names}
         case |= {name: None if each is None else each[[b]] for name, each in starts.items()}
         return replace(
             self,
             case=replace(c, **case),
-            grad_counts=None if counts is None else counts[:, [b]],
+            **{
+                name: None if (each := getattr(self, name)) is None else each[:, [b]]
+                for name in ("grad_counts", "grad_output_v")
+            },
             **{
                 name: None if (each := getattr(self, name)) is None else each[[b]]
                 for name in ("grad_spike_counts", "grad_state")
@@ -64,11 +72,12 @@ class GradientCase:
 
 
 def cotangents(
-    case: Case, rng: np.random.Generator, some: tuple[bool, bool, bool]
+    case: Case, rng: np.random.Generator, some: tuple[bool, bool, bool, bool]
 ) -> tuple[np.ndarray | None, ...]:
-    """Random dL/d counts, spike_counts and state; None for those that the loss ignores."""
+    """Random dL/d of each result; None for those that the loss ignores."""
     n, B, T = case.net.n_neurons, len(case.spikes), case.n_timesteps
-    shapes = ((T, B, len(case.net.output_ids)), (B, n), (B, case.net.n_state))
+    by_timestep = (T, B, len(case.net.output_ids))
+    shapes = (by_timestep, by_timestep, (B, n), (B, case.net.n_state))
     return tuple(
         rng.normal(0, 1, shape).astype(case.net.dtype) if used else None
         for shape, used in zip(shapes, some, strict=True)
@@ -120,7 +129,7 @@ def gradient_cases(
         starts = {k: None if v is None else v.astype(dtype) for k, v in starts.items()}
         case = replace(case, net=replace(case.net, dtype=dtype), **starts)
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    some = [(True, True, True), (True, False, False), (False, True, False), (False, False, True)]
+    alone = [tuple(k == only for k in range(4)) for only in range(4)]
     surrogate = draw(st.sampled_from(SURROGATES))
     if draw(st.booleans()) and surrogate[0] != "straight_through_estimator":
         surrogate = (surrogate[0], draw(st.sampled_from([0.5, 0.7, 4.0])))
@@ -128,7 +137,7 @@ def gradient_cases(
         case = replace(case, net=without_ties(case.net))
     return GradientCase(
         case,
-        *cotangents(case, rng, draw(st.sampled_from(some))),
+        *cotangents(case, rng, draw(st.sampled_from([(True,) * 4, *alone]))),
         surrogate,
         draw(st.sampled_from(SCOPES)),
         draw(st.booleans()),
@@ -194,7 +203,7 @@ def layered_chains(
     case = Case(net, x.astype(dtype), Schedule("Layered"), initial_v=v, initial_current=current)
     return GradientCase(
         case,
-        *cotangents(case, rng, (True, not plain, True)),
+        *cotangents(case, rng, (True, not plain, not plain, True)),
         draw(st.sampled_from(fixed.get("surrogates", SURROGATES))),
         "touched",
         detach_reset,

@@ -74,7 +74,7 @@ def bptt(g: GradientCase, network: pa.Network) -> Gradients:
     starts = torch.cat([initial, torch.zeros(B, 2 * n - initial.shape[1])], 1)
     v, current = (list(each.split(sizes, 1)) for each in starts.split(n, 1))
     before = [torch.zeros(B, n, dtype=x.dtype) for n in sizes]
-    total, counts = [torch.zeros_like(z) for z in before], []
+    total, counts, output_v = [torch.zeros_like(z) for z in before], [], []
     for t in range(T):
         now: list[Any] = []
         for k, name in enumerate(names):
@@ -98,7 +98,9 @@ def bptt(g: GradientCase, network: pa.Network) -> Gradients:
             total[k] = total[k] + z
         before = now
         counts.append(now[-1])
+        output_v.append(v[-1])
     loss = (torch.stack(counts) * torch.from_numpy(g.grad_counts)).sum()
+    loss = loss + (torch.stack(output_v) * torch.from_numpy(g.grad_output_v)).sum()
     loss = loss + (torch.cat(total, 1) * torch.from_numpy(g.grad_spike_counts)).sum()
     loss = (
         loss

@@ -121,6 +121,11 @@ def torch_gradient(g: GradientCase, network: pa.Network, trace: pa.Trace) -> Gra
                 else:
                     ends = again.silence(g.scope, layered, at, j)
                     silent += [(k, to, j, z) for k, to in ends]
+            ends_timestep = at + 1 == len(again.steps) or again.steps[at + 1].v_before is not None
+            if ends_timestep and g.grad_output_v is not None:
+                grads_v = map(float, g.grad_output_v[step.timestep, b])
+                pairs = zip(c.net.output_ids, grads_v, strict=True)
+                loss = loss + sum(v[j] * grad for j, grad in pairs)
         if g.grad_state is not None:
             state = (v + current)[: c.net.n_state]
             loss = loss + sum(each * float(g.grad_state[b, k]) for k, each in enumerate(state))
@@ -158,7 +163,7 @@ def by_hand(scope: str, x: float) -> GradientCase:
     """One spike of `x` in one timestep, loss = v of b at the end + its count."""
     case = Case(CHAIN, np.array([[[x]]]), Schedule("Fifo", 1))
     one = np.ones((1, 1, 1))
-    return GradientCase(case, one, None, np.array([[0.0, 1.0]]), ("atan", 2.0), scope)
+    return GradientCase(case, one, grad_state=np.array([[0.0, 1.0]]), scope=scope)
 
 
 PASSES = pytest.mark.parametrize("gradient_of", [expected, native], ids=["oracle", "native"])
@@ -179,7 +184,7 @@ def test_a_current_is_heard_of_in_every_timestep_that_it_reaches(
     )
     start = {"initial_v": np.zeros((1, 1)), "initial_current": np.full((1, 1), 4.0)}
     case = Case(net, np.array([[[2.0]], [[0.0]], [[0.0]]]), Schedule(kind), **start)
-    g = GradientCase(case, None, None, np.array([[1.0, 8.0]]), scope="touched")
+    g = GradientCase(case, grad_state=np.array([[1.0, 8.0]]), scope="touched")
     ours = gradient_of(g, *recorded(g))
     # dL/dv = 1 and dL/dc = 8: of x in timestep 0, 7/4 + 8/4.
     assert ours["input"].ravel().tolist() == [3 * (7 / 4 + 8 / 4), 3 * (3 / 2 + 8 / 2), 3 * 9.0]
@@ -233,7 +238,7 @@ def test_a_carried_input_has_its_gradient_where_it_joined(gradient_of: Pass) -> 
     )
     options = Options("scheduled", max_forward_steps=2, on_stop="carry")
     case = Case(net, np.array([[[1.0, 1.0]], [[0.0, 0.0]]]), Schedule("Fifo", 1), options)
-    g = GradientCase(case, None, None, np.ones((1, 1)))
+    g = GradientCase(case, grad_state=np.ones((1, 1)))
     ours = gradient_of(g, *recorded(g))
     assert ours["input"].tolist() == [[[1.0, 2.0]], [[0.0, 0.0]]]
     assert ours["weights"][0].ravel().tolist() == [1.0, 1.0]

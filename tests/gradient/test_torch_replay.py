@@ -30,14 +30,17 @@ def test_it_gives_the_recorded_spikes_and_the_final_state(case: Case) -> None:
     result = run(case, network)
     leaves = Leaves(case, network)
     for scope in SCOPES:
-        counts, spike_counts, state = leaves.replay(network, result.trace, gradient_scope=scope)
+        found = leaves.replay(network, result.trace, gradient_scope=scope)
+        counts, output_v, spike_counts, state = found
         assert counts.dtype == spike_counts.dtype == state.dtype == leaves.tensors["beta"].dtype
         assert np.array_equal(counts.detach().numpy(), result.counts)
         assert np.array_equal(spike_counts.detach().numpy(), result.spike_counts)
         tolerance = 1e-11 if case.net.dtype == "float64" else 1e-3
         ended = np.split(state.detach().numpy(), [case.net.n_neurons], 1)
         assert ended[1].size == (result.current.size if case.net.has_current.any() else 0)
-        for ours, theirs in zip(ended, (result.v, result.current), strict=True):
+        ended.append(output_v.detach().numpy())
+        recorded_too = (result.v, result.current, result.output_v)
+        for ours, theirs in zip(ended, recorded_too, strict=True):
             if ours.size:
                 size = max(1.0, float(np.abs(theirs).max()))
                 np.testing.assert_allclose(ours, theirs, tolerance, tolerance * size)
@@ -68,8 +71,7 @@ def assert_is_native(g: GradientCase, network: pa.Network, trace: pa.Trace) -> N
         "want_neuron": True,
     }
     x = read_input(network, dense(c), c.dt, False)[0]
-    cotangents = (g.grad_counts, g.grad_spike_counts, g.grad_state)
-    native = pa._core.gradient(network.build(), x, trace.core, *cotangents, options)
+    native = pa._core.gradient(network.build(), x, trace.core, *g.cotangents, options)
     ours = differentiate(g, network, trace)
     scale = max(1.0, *(float(np.abs(each).max(initial=0)) for each in ours.values()))
     if dtype == "float64" or scale < 1e6:  # beyond, float32 has little more than rounding errors
@@ -88,7 +90,7 @@ def test_a_free_run_is_replayed_shard_by_shard(g: GradientCase, shards: int) -> 
     network = build(c.net)
     # One worker takes the shards in turn, so that hypothesis can reproduce the run.
     result = run(c, network, schedule=pa.FreeRunning(1, c.schedule.F, shards, "shards"))
-    counts, spike_counts, _ = Leaves(c, network).replay(network, result.trace)
+    counts, _, spike_counts, _ = Leaves(c, network).replay(network, result.trace)
     assert np.array_equal(counts.detach().numpy(), result.counts)
     assert np.array_equal(spike_counts.detach().numpy(), result.spike_counts)
     assert_is_native(g, network, result.trace)
@@ -111,7 +113,7 @@ def test_a_busy_free_run_is_replayed(scope: str) -> None:
     )
     dropouts = Options(refractory_dropout=0.6, spike_dropout=0.1, max_forward_steps=60)
     case = Case(net, rng.random((6, 3, 6)) < 0.5, Schedule("Fifo", 2), dropouts)
-    shapes = ((6, 3, 12), (3, 12), (3, 12))
+    shapes = ((6, 3, 12), (6, 3, 12), (3, 12), (3, 12))
     g = GradientCase(case, *(rng.normal(0, 1, shape) for shape in shapes), scope=scope)
     network = build(net)
     trace = run(case, network, schedule=pa.FreeRunning(1, 2, 4, "shards")).trace
@@ -141,7 +143,7 @@ def test_a_free_run_of_convolutions_is_replayed_wherever_shards_cut_them(
         "float64",
     )
     case = Case(net, rng.random((3, 2, 32)) < 0.3, Schedule("Fifo", 2))
-    shapes = ((3, 2, 24), (2, 60), (2, 60))
+    shapes = ((3, 2, 24), (3, 2, 24), (2, 60), (2, 60))
     g = GradientCase(case, *(rng.normal(0, 1, shape) for shape in shapes), scope=scope)
     network = build(net)
     trace = run(case, network, schedule=pa.FreeRunning(1, 2, shards, "shards")).trace
@@ -155,8 +157,8 @@ def test_a_spike_batch_gives_the_gradients_of_the_dense_input(g: GradientCase) -
     gradients = []
     for x in (None, batch_of(g.case)):
         leaves = Leaves(g.case, network)
-        counts, spike_counts, state = leaves.replay(network, trace, x=x, gradient_scope=g.scope)
-        (counts.sum() + (spike_counts**2).sum() + state.sum()).backward()
+        counts, v, spike_counts, state = leaves.replay(network, trace, x=x, gradient_scope=g.scope)
+        (counts.sum() + v.sum() + (spike_counts**2).sum() + state.sum()).backward()
         gradients.append(leaves.gradients())
     dense_input, events = gradients
     assert dense_input.pop("input").shape == events.pop("input").shape

@@ -50,6 +50,7 @@ def by_hand(
         case,
         given.pop("grad_counts", np.ones((len(x), 1, 1))),
         None,
+        None,
         given.pop("grad_state", np.eye(len(names))[[-1]]),
         ("fast_sigmoid", 1.0),
         **given,

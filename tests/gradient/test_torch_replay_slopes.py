@@ -47,7 +47,7 @@ def bptt(g: GradientCase, network: pa.Network) -> Gradients:
     state = torch.cat([state, torch.zeros(B, 2 * n - state.shape[1])], dim=1)
     v, current = (list(each.split(sizes, dim=1)) for each in state.split(n, dim=1))
     z = [torch.zeros(B, n, dtype=torch.float64) for n in sizes]
-    spike_counts, counts = 0.0, []
+    spike_counts, counts, output_v = 0.0, [], []
     for x in leaves.tensors["input"]:
         for layer, p in enumerate(c.net.populations):
             # `z` still holds what layers from this one on fired in the timestep before.
@@ -68,11 +68,12 @@ def bptt(g: GradientCase, network: pa.Network) -> Gradients:
             v[layer] = u - gate * drop
         spike_counts = spike_counts + torch.cat(z, 1)
         counts.append(z[-1])
-    outputs = (torch.stack(counts), spike_counts, torch.cat(v + current, 1)[:, : c.net.n_state])
-    wanted = (g.grad_counts, g.grad_spike_counts, g.grad_state)
+        output_v.append(v[-1])
+    ended = torch.stack(counts), torch.stack(output_v)
+    outputs = (*ended, spike_counts, torch.cat(v + current, 1)[:, : c.net.n_state])
     sum(
         (output * torch.from_numpy(cotangent)).sum()
-        for output, cotangent in zip(outputs, wanted, strict=True)
+        for output, cotangent in zip(outputs, g.cotangents, strict=True)
         if cotangent is not None
     ).backward()
     return leaves.gradients()
@@ -141,7 +142,7 @@ def test_while_no_decision_changes_it_is_the_slope_of_the_final_state(
     network, trace = recorded(g)
     rng = np.random.default_rng(seed)
     cotangent = rng.normal(0, 1, (len(trace), g.case.net.n_state))
-    g = replace(g, grad_counts=None, grad_spike_counts=None, grad_state=cotangent)
+    g = GradientCase(g.case, grad_state=cotangent, scope=g.scope)
     ours = differentiate(replace(g, surrogate=("none", 0.0), detach_reset=True), network, trace)
     leaves = Leaves(g.case, network)
     # Zeros stay 0, or they would become synapses, biases or input spikes.

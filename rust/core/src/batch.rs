@@ -27,9 +27,12 @@ use crate::workers::{Caller, MOST_THREADS, Watch, on_threads};
 pub struct Output<T> {
     /// Spikes of the output neurons: `[n_timesteps, n_samples, n_output]`.
     pub counts: Vec<f32>,
+    /// Potentials of the output neurons at the end of each timestep: `[n_timesteps, n_samples, n_output]`; 0 in timesteps
+    /// that were not run.
+    pub output_v: Vec<T>,
     /// Spikes of all neurons: `[n_samples, n_neurons]`.
     pub spike_counts: Vec<u32>,
-    /// Final potentials: `[n_samples, n_neurons]`.
+    /// Final state, as [`Network::state_len`] describes: `[n_samples, state_len]`.
     pub state: Vec<T>,
     /// Measures of each sample.
     pub measures: Vec<Measures>,
@@ -215,9 +218,10 @@ const MOST_CLAIMED: usize = 8;
 /// The samples that are still to be run, in order, each with its part of the output.
 struct Queue<'o, T> {
     next: usize,
-    widths: [usize; 3],
+    widths: [usize; 4],
     /// By timestep.
     counts: Vec<&'o mut [f32]>,
+    output_v: Vec<&'o mut [T]>,
     spike_counts: &'o mut [u32],
     state: &'o mut [T],
     measures: &'o mut [Measures],
@@ -226,12 +230,13 @@ struct Queue<'o, T> {
 impl<T> Queue<'_, T> {
     /// Splits off the first `n` samples.
     fn take(&mut self, n: usize) -> Self {
-        let [counts, spike_counts, state] = self.widths;
+        let [counts, output_v, spike_counts, state] = self.widths;
         self.next += n;
         Self {
             next: self.next - n,
             widths: self.widths,
             counts: self.counts.iter_mut().map(|timestep| split(timestep, n * counts)).collect(),
+            output_v: self.output_v.iter_mut().map(|timestep| split(timestep, n * output_v)).collect(),
             spike_counts: split(&mut self.spike_counts, n * spike_counts),
             state: split(&mut self.state, n * state),
             measures: split(&mut self.measures, n),
@@ -288,13 +293,15 @@ where
     let n_output = network.output().end - network.output().start;
     let widths = [
         width(options.keep_counts, n_output),
+        width(options.keep_output_v, n_output),
         width(options.keep_spike_counts, network.n_neurons()),
         width(options.keep_state, network.state_len()),
     ];
     let mut output = Output {
         counts: zeros("counts", n_samples, input.n_timesteps() * widths[0])?,
-        spike_counts: zeros("spike_counts", n_samples, widths[1])?,
-        state: zeros("v", n_samples, widths[2])?,
+        output_v: zeros("output_v", n_samples, input.n_timesteps() * widths[1])?,
+        spike_counts: zeros("spike_counts", n_samples, widths[2])?,
+        state: zeros("v", n_samples, widths[3])?,
         measures: vec![Measures::default(); n_samples],
         output_spikes: Vec::new(),
         output_offsets: Vec::new(),
@@ -304,6 +311,7 @@ where
         next: 0,
         widths,
         counts: output.counts.chunks_mut((n_samples * n_output).max(1)).collect(),
+        output_v: output.output_v.chunks_mut((n_samples * n_output).max(1)).collect(),
         spike_counts: &mut output.spike_counts,
         state: &mut output.state,
         measures: &mut output.measures,
@@ -323,8 +331,8 @@ where
             }
             while !claimed.is_empty() {
                 let sample = claimed.next;
-                let Queue { counts, spike_counts, state, measures, .. } = claimed.take(1);
-                let mut slot = Slot { counts, spike_counts, state };
+                let Queue { counts, output_v, spike_counts, state, measures, .. } = claimed.take(1);
+                let mut slot = Slot { counts, output_v, spike_counts, state };
                 if let Err(cause) = run_sample(&mut worker, sample, &mut slot, watch) {
                     failed.store(true, Ordering::Relaxed);
                     if matches!(cause, Error::Ends(_)) {

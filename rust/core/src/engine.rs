@@ -20,6 +20,8 @@ use crate::workers::{A_STEP, Watch};
 pub(crate) struct Slot<'a, T> {
     /// `[n_output]` by timestep.
     pub(crate) counts: Vec<&'a mut [f32]>,
+    /// `[n_output]` by timestep.
+    pub(crate) output_v: Vec<&'a mut [T]>,
     /// `[n_neurons]`.
     pub(crate) spike_counts: &'a mut [u32],
     /// As `Network::state_len` describes.
@@ -174,7 +176,7 @@ impl<'a, T: Float> Worker<'a, T> {
                 );
                 self.settle(schedule, moment, slot)?;
             };
-            if self.end_timestep(schedule, ending) {
+            if self.end_timestep(schedule, ending, moment, slot) {
                 break;
             }
         }
@@ -194,9 +196,20 @@ impl<'a, T: Float> Worker<'a, T> {
     }
 
     /// Ends a timestep; returns true if the sample has ended with it.
-    pub(crate) fn end_timestep<S: Schedule<T>>(&mut self, schedule: &mut S, ending: Ending) -> bool {
+    pub(crate) fn end_timestep<S: Schedule<T>>(
+        &mut self,
+        schedule: &mut S,
+        ending: Ending,
+        moment: Moment,
+        slot: &mut Slot<'_, T>,
+    ) -> bool {
         self.record_ending(ending);
         self.state.end_timestep();
+        if self.run.options.keep_output_v {
+            for (number, v) in self.state.output_v(self.run.network) {
+                slot.output_v[moment.timestep as usize][number] = v;
+            }
+        }
         if !matches!(ending, Ending::Carried(_)) {
             schedule.clear();
             self.waiting_inputs.clear();

@@ -148,7 +148,7 @@ impl<T: Float> Worker<'_, T> {
                     "sample {sample}, timestep {timestep}: got no ending; accepted: one after the last visit"
                 ))
             })?;
-            if self.end_timestep(schedule, ending) {
+            if self.end_timestep(schedule, ending, moment, slot) {
                 break;
             }
         }

@@ -134,11 +134,13 @@ pub struct Options {
     pub record: bool,
     /// Keep the output's spike counts of every timestep.
     pub keep_counts: bool,
+    /// Keep the output neurons' potentials at the end of every timestep.
+    pub keep_output_v: bool,
     /// Keep every neuron's spike count.
     pub keep_spike_counts: bool,
     /// Keep when each output spike fired.
     pub keep_output_spikes: bool,
-    /// Keep the final potentials.
+    /// Keep the final state.
     pub keep_state: bool,
 }
 
@@ -158,6 +160,7 @@ impl Options {
             dropout: None,
             record: false,
             keep_counts: true,
+            keep_output_v: false,
             keep_spike_counts: true,
             keep_output_spikes: true,
             keep_state: false,

@@ -348,6 +348,15 @@ impl<T: Float> State<T> {
         }
     }
 
+    /// The potentials of those output neurons that this state holds, each with its number among all of them. Like
+    /// those of `copy_state`, they are exact only between timesteps.
+    pub(crate) fn output_v(&self, network: &Network<T>) -> impl Iterator<Item = (usize, T)> {
+        let (output, own) = (network.output(), self.neurons());
+        let here = output.start.max(own.start)..output.end.min(own.end);
+        let first = output.start;
+        here.map(move |id| (id - first, self.v[self.places.of(id)]))
+    }
+
     /// Copies out the potentials and, if there are any, the currents, by id. The potentials are exact only between
     /// timesteps, when no neuron is refractory.
     pub(crate) fn copy_state(&self, v: &mut [T], current: &mut [T]) {

@@ -30,7 +30,7 @@ fn options(scope: GradientScope, threads: usize) -> GradientOptions {
 
 fn of_counts(counts: &[f64]) -> Cotangents<'_, f64> {
     let counts = Strided::contiguous(counts, [3, 20, 3]).unwrap();
-    Cotangents { counts: Some(counts), spike_counts: None, state: None }
+    Cotangents { counts: Some(counts), output_v: None, spike_counts: None, state: None }
 }
 
 fn bits(gradient: &Gradient<f64>) -> Vec<u64> {
@@ -116,7 +116,7 @@ proptest! {
         steps.fired[..n].copy_from_slice(&fired[..n]);
         let Ok(trace) = trace.with_steps(&steps) else { return Ok(()) };
         let input = Input::dense_u8(&x, 3, 20, 6).unwrap();
-        let cotangents = Cotangents { counts: None, spike_counts: None, state: None };
+        let cotangents = Cotangents { counts: None, output_v: None, spike_counts: None, state: None };
         let _ = gradient(&network, &input, &trace, cotangents, &options(scope, 1), &mut |_| true);
     }
 }
@@ -132,7 +132,7 @@ fn a_gradient_of_few_samples_can_be_stopped() {
     let recording = Options { record: true, ..Options::new(0.01) };
     let fifo = ScheduleSpec::Fifo { group_size: 1 };
     let trace = simulate(&network, &input, &fifo, &recording, &mut |_| true).unwrap().trace.unwrap();
-    let none = Cotangents { counts: None, spike_counts: None, state: None };
+    let none = Cotangents { counts: None, output_v: None, spike_counts: None, state: None };
     let options = options(GradientScope::Touched, 1);
     let stopped = gradient(&network, &input, &trace, none, &options, &mut |_| false);
     assert!(matches!(stopped, Err(Error::Interrupted)));

@@ -183,7 +183,7 @@ fn read(kind: Kind, file: &[u8]) -> Vec<(&'static str, Result<(), Error>)> {
         ("gradient of what was touched", GradientScope::Touched),
     ] {
         let options = GradientOptions { scope, ..GradientOptions::new(0.01) };
-        let cotangents = Cotangents { counts: None, spike_counts: None, state: None };
+        let cotangents = Cotangents { counts: None, output_v: None, spike_counts: None, state: None };
         let ended_so = gradient(&network, &input, &trace, cotangents, &options, &mut |_| true);
         ended.push((name, ended_so.map(drop)));
     }

@@ -17,8 +17,8 @@ use crate::trace::Trace;
 
 /// The gradient through a recorded run, as flat arrays by name; see `pyasync_core::gradient`.
 ///
-/// `x` is as in `simulate`; the cotangents are arrays of the network's type, C-contiguous except for that of the
-/// counts, or None.
+/// `x` is as in `simulate`; the cotangents are arrays of the network's type, C-contiguous except for those by timestep,
+/// or None.
 #[pyfunction]
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn gradient<'py>(
@@ -26,12 +26,13 @@ pub(crate) fn gradient<'py>(
     x: &Bound<'py, PyAny>,
     trace: &Trace,
     grad_counts: Option<&Bound<'py, PyAny>>,
+    grad_output_v: Option<&Bound<'py, PyAny>>,
     grad_spike_counts: Option<&Bound<'py, PyAny>>,
     grad_state: Option<&Bound<'py, PyAny>>,
     options: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyDict>> {
     with_network!(&network.typed, network => {
-        run(network, x, trace, (grad_counts, grad_spike_counts, grad_state), options)
+        run(network, x, trace, [grad_counts, grad_output_v, grad_spike_counts, grad_state], options)
     })
 }
 
@@ -41,7 +42,7 @@ fn run<'py, T: Float + Element>(
     network: &pyasync_core::Network<T>,
     x: &Bound<'py, PyAny>,
     trace: &Trace,
-    (counts, spike_counts, state): (Given<'_, 'py>, Given<'_, 'py>, Given<'_, 'py>),
+    [counts, output_v, spike_counts, state]: [Given<'_, 'py>; 4],
     options: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let py = x.py();
@@ -52,14 +53,17 @@ fn run<'py, T: Float + Element>(
     let by_count = [input.n_timesteps(), input.n_samples(), n_outputs];
     let by_neuron = [input.n_samples(), network.n_neurons()];
     let counts: Option<PyReadonlyArray3<'_, T>> = cotangent("grad_counts", counts, &by_count)?;
+    let output_v: Option<PyReadonlyArray3<'_, T>> = cotangent("grad_output_v", output_v, &by_count)?;
     let spike_counts: Option<PyReadonlyArray2<'_, T>> =
         cotangent("grad_spike_counts", spike_counts, &by_neuron)?;
     let by_state = [input.n_samples(), network.state_len()];
     let state: Option<PyReadonlyArray2<'_, T>> = cotangent("grad_state", state, &by_state)?;
-    let mut copied = Vec::new();
+    let (mut copied, mut copied_v) = (Vec::new(), Vec::new());
     let counts = counts.as_ref().map(|array| strided(array, &mut copied)).transpose();
+    let output_v = output_v.as_ref().map(|array| strided(array, &mut copied_v)).transpose();
     let cotangents = Cotangents {
         counts: counts.or_raise(py)?,
+        output_v: output_v.or_raise(py)?,
         spike_counts: spike_counts.as_ref().map(|array| array.as_slice()).transpose()?,
         state: state.as_ref().map(|array| array.as_slice()).transpose()?,
     };

@@ -134,6 +134,7 @@ fn parse_options(options: &Bound<'_, PyDict>) -> PyResult<Options> {
         dropout,
         record: get(options, "record")?,
         keep_counts: get(options, "keep_counts")?,
+        keep_output_v: get(options, "keep_output_v")?,
         keep_spike_counts: get(options, "keep_spike_counts")?,
         keep_output_spikes: get(options, "keep_output_spikes")?,
         keep_state: get::<bool>(options, "keep_v")? || get(options, "keep_current")?,
@@ -207,6 +208,7 @@ type Measure = fn(&Measures) -> u64;
 fn convert<T: Float + Element>(py: Python<'_>, output: Output<T>) -> PyResult<Bound<'_, PyDict>> {
     let arrays = PyDict::new(py);
     arrays.set_item("counts", PyArray1::from_vec(py, output.counts))?;
+    arrays.set_item("output_v", PyArray1::from_vec(py, output.output_v))?;
     arrays.set_item("spike_counts", PyArray1::from_vec(py, output.spike_counts))?;
     arrays.set_item("state", PyArray1::from_vec(py, output.state))?;
     let measures = &output.measures;

@@ -55,6 +55,7 @@ impl Log {
 #[derive(Debug)]
 pub(super) struct Found<T> {
     pub(super) counts: Vec<f32>,
+    pub(super) output_v: Vec<T>,
     pub(super) spike_counts: Vec<u32>,
     pub(super) state: Vec<T>,
     pub(super) measures: Vec<Measures>,

@@ -137,6 +137,11 @@ impl<T: Float> Worker<'_, T> {
             self.note_ending(ending);
             self.record_ending(ending);
             replay.states.iter_mut().for_each(State::end_timestep);
+            if run.options.keep_output_v {
+                for (number, v) in replay.states.iter().flat_map(|state| state.output_v(run.network)) {
+                    slot.output_v[timestep][number] = v;
+                }
+            }
             if !matches!(ending, Ending::Carried(_)) {
                 replay.due[replay.due_from..].fill(0);
                 (replay.n_due, replay.due_from) = (0, replay.due.len());

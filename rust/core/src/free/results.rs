@@ -28,6 +28,7 @@ pub(super) fn gathered<T: Float>(
     let n_output = network.output().end - network.output().start;
     let mut all = Output {
         counts: zeros("counts", n_samples, kept(options.keep_counts, input.n_timesteps() * n_output))?,
+        output_v: zeros("output_v", n_samples, kept(options.keep_output_v, input.n_timesteps() * n_output))?,
         spike_counts: zeros("spike_counts", n_samples, kept(options.keep_spike_counts, network.n_neurons()))?,
         state: zeros("v", n_samples, kept(options.keep_state, network.state_len()))?,
         measures: vec![Measures { reached_quiescence: true, ..Measures::default() }; n_samples],
@@ -89,20 +90,26 @@ impl<T: Float> Output<T> {
                 part[neurons.clone()].copy_from_slice(own);
             }
         }
+        self.measures[sample].add(&found.measures[number]);
         let output = network.output();
         let n_output = output.end - output.start;
         let within = |id: usize| id.clamp(neurons.start, neurons.end);
         let outputs = within(output.start)..within(output.end);
-        if options.keep_counts && !outputs.is_empty() {
-            let (width, n_timesteps) = (outputs.len(), input.n_timesteps());
-            let own = &found.counts[number * n_timesteps * width..];
-            for timestep in 0..n_timesteps {
-                let row = timestep * input.n_samples() + sample;
-                let to = row * n_output + outputs.start - output.start;
-                self.counts[to..to + width].copy_from_slice(&own[timestep * width..][..width]);
+        let (width, n_timesteps) = (outputs.len(), input.n_timesteps());
+        if outputs.is_empty() {
+            return;
+        }
+        for timestep in 0..n_timesteps {
+            let row = timestep * input.n_samples() + sample;
+            let to = row * n_output + outputs.start - output.start;
+            let from = (number * n_timesteps + timestep) * width;
+            if options.keep_counts {
+                self.counts[to..to + width].copy_from_slice(&found.counts[from..from + width]);
+            }
+            if options.keep_output_v {
+                self.output_v[to..to + width].copy_from_slice(&found.output_v[from..from + width]);
             }
         }
-        self.measures[sample].add(&found.measures[number]);
     }
 }
 

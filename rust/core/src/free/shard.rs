@@ -78,6 +78,7 @@ impl<'a, T: Float> Shard<'a, T> {
             measures: Measures::default(),
             found: Found {
                 counts: Vec::new(),
+                output_v: Vec::new(),
                 spike_counts: Vec::new(),
                 state: Vec::new(),
                 measures: Vec::new(),
@@ -92,8 +93,9 @@ impl<'a, T: Float> Shard<'a, T> {
     pub(super) fn reserve(&mut self, n_samples: usize) -> Result<(), Error> {
         let Run { options, input, .. } = self.run;
         let width = |keep: bool, width: usize| if keep { width } else { 0 };
-        let n_counts = width(options.keep_counts, input.n_timesteps() * self.outputs().len());
-        self.found.counts = room("counts", n_samples, n_counts)?;
+        let n_counts = input.n_timesteps() * self.outputs().len();
+        self.found.counts = room("counts", n_samples, width(options.keep_counts, n_counts))?;
+        self.found.output_v = room("output_v", n_samples, width(options.keep_output_v, n_counts))?;
         self.found.spike_counts =
             room("spike_counts", n_samples, width(options.keep_spike_counts, self.n_neurons))?;
         self.found.state = room("v", n_samples, width(options.keep_state, self.state_len()))?;
@@ -137,6 +139,11 @@ impl<'a, T: Float> Shard<'a, T> {
         self.measures.synaptic_operations = self.state.operations;
         self.measures.neuron_updates = self.state.updates;
         self.found.measures.push(self.measures);
+        if self.run.options.keep_output_v {
+            // Timesteps that were not run are 0.
+            let width = self.run.input.n_timesteps() * self.outputs().len();
+            self.found.output_v.resize(self.found.measures.len() * width, T::ZERO);
+        }
         if self.run.options.keep_state {
             let start = self.found.state.len();
             self.found.state.resize(start + self.state_len(), T::ZERO);
@@ -352,6 +359,9 @@ impl<'a, T: Float> Shard<'a, T> {
 
     pub(super) fn end_timestep(&mut self, ending: Ending) {
         self.state.end_timestep();
+        if self.run.options.keep_output_v {
+            self.found.output_v.extend(self.state.output_v(self.run.network).map(|(_, v)| v));
+        }
         if ending != Ending::Quiescent {
             self.measures.reached_quiescence = false;
             self.measures.stopped_by = ending.reason();

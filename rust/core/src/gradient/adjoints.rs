@@ -89,20 +89,29 @@ impl<T: Float> Adjoints<T> {
         }
     }
 
-    /// Sets the output neurons' `e` to that of the timestep.
+    /// Sets the output neurons' `e` to that of the timestep, and adds to their `a` what the loss takes of their
+    /// potentials at its end.
     pub(super) fn begin_timestep(&mut self, pass: &Pass<'_, T>, sample: usize, timestep: usize) {
-        let Some(counts) = pass.cotangents.counts else { return };
         let output = pass.network.output();
         let n = output.end - output.start;
         let follows_ids = pass.places.plane(pass.network.population_index(output.start as u32)).is_none();
-        let e = if follows_ids { &mut self.e[output.start..output.end] } else { &mut self.s[..n] };
-        counts.read(timestep, sample, e);
-        if let Some(spike_counts) = pass.cotangents.spike_counts {
-            T::add_row(e, &spike_counts[sample * self.a.len() + output.start..][..n]);
+        if let Some(counts) = pass.cotangents.counts {
+            let e = if follows_ids { &mut self.e[output.start..output.end] } else { &mut self.s[..n] };
+            counts.read(timestep, sample, e);
+            if let Some(spike_counts) = pass.cotangents.spike_counts {
+                T::add_row(e, &spike_counts[sample * self.a.len() + output.start..][..n]);
+            }
+            if !follows_ids {
+                for (place, id) in (output.start..).zip(pass.places.ids(output.start..output.end)) {
+                    self.e[place] = self.s[id - output.start];
+                }
+            }
         }
-        if !follows_ids {
+        if let Some(output_v) = pass.cotangents.output_v {
+            let s = &mut self.s[..n];
+            output_v.read(timestep, sample, s);
             for (place, id) in (output.start..).zip(pass.places.ids(output.start..output.end)) {
-                self.e[place] = self.s[id - output.start];
+                self.a[place] += s[id - output.start];
             }
         }
     }

@@ -8,6 +8,8 @@ use crate::float::Float;
 pub struct Cotangents<'a, T> {
     /// `[n_timesteps, n_samples, n_output]`.
     pub counts: Option<Strided<'a, T>>,
+    /// With respect to the potentials of the output at the end of each timestep, `[n_timesteps, n_samples, n_output]`.
+    pub output_v: Option<Strided<'a, T>>,
     /// `[n_samples, n_neurons]`.
     pub spike_counts: Option<&'a [T]>,
     /// With respect to the final state, `[n_samples, state_len]`, as [`Network::state_len`](crate::Network::state_len)
@@ -59,7 +61,7 @@ impl<'a, T: Float> Strided<'a, T> {
     }
 }
 
-impl<T: Float> Cotangents<'_, T> {
+impl<'a, T: Float> Cotangents<'a, T> {
     /// Refuses cotangents that are not finite, or not of the shapes `[n_timesteps, n_samples, n_output]` (by timestep),
     /// `[n_samples, n_neurons]` (by neuron) and `[n_samples, state_len]` (of the state).
     pub(super) fn check(
@@ -68,14 +70,12 @@ impl<T: Float> Cotangents<'_, T> {
         by_neuron: [usize; 2],
         of_state: [usize; 2],
     ) -> Result<(), Error> {
+        let values = |given: Option<Strided<'a, T>>| given.map(|given| given.values);
+        let has_shape = |given: Option<Strided<'a, T>>| given.is_none_or(|given| given.shape == by_timestep);
         let fits = |values: &[T], shape: &[usize]| values.len() == shape.iter().product::<usize>();
         for (name, given, fits, shape) in [
-            (
-                "grad_counts",
-                self.counts.map(|counts| counts.values),
-                self.counts.is_none_or(|counts| counts.shape == by_timestep),
-                &by_timestep[..],
-            ),
+            ("grad_counts", values(self.counts), has_shape(self.counts), &by_timestep[..]),
+            ("grad_output_v", values(self.output_v), has_shape(self.output_v), &by_timestep),
             (
                 "grad_spike_counts",
                 self.spike_counts,
