@@ -221,7 +221,7 @@ class Engine:
         """Take the currents of some neurons out into their input; one that is 0 is no event."""
         flowing = neurons[self.out.current[neurons] != 0]
         self.arrive(flowing, self.out.current[flowing], i)
-        self.out.current[flowing] = 0.0
+        self.out.current[neurons] = 0.0  # also where it had decayed to -0.0
 
     def deliver_biases(self, i: np.ndarray, only: int | None = None) -> None:
         for p, bias in zip(self.net.projections, self.biases, strict=True):

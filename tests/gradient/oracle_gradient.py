@@ -173,7 +173,7 @@ class Forward:
         now.flows = neurons & self.p.has_current
         flowing = now.flows & (self.current != 0)
         self.i[flowing] = self.i[flowing] + self.current[flowing]
-        self.current[flowing] = 0.0
+        self.current[now.flows] = 0.0
         self.touched |= flowing
 
     def arrive(self, k: int, events: np.ndarray, exist: np.ndarray) -> None:

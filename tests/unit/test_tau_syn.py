@@ -121,6 +121,7 @@ def test_a_current_is_no_synaptic_operation_but_an_update() -> None:
 def test_a_current_of_zero_is_no_event(start: float) -> None:
     result = one([0.0, 0.0], NEVER, initial_current=[[start]])
     assert result.neuron_updates.tolist() == [0]
+    same(result.current, np.zeros((1, 1)), "current")
 
 
 def test_a_current_is_added_before_the_input() -> None:
