@@ -195,6 +195,23 @@ def test_a_current_is_heard_of_in_every_timestep_that_it_reaches(
 
 
 @PASSES
+@pytest.mark.parametrize("kind", ["Fifo", "Layered"])
+def test_a_current_that_no_neuron_has_is_not_heard_of(gradient_of: Pass, kind: str) -> None:
+    one = {"weight": np.array([[0.5]])}
+    net = Network(
+        (1,),
+        (Population("a", (1,), {"tau_syn": 0.01}), Population("b", (1,))),
+        (Projection("input", "a", "Linear", one), Projection("input", "b", "Linear", one)),
+        "float64",
+    )
+    case = Case(net, np.ones((2, 1, 1)), Schedule(kind, 1))
+    g = GradientCase(case, None, None, np.array([[0.0, 0.0, 0.0, 1.0]]))
+    assert not any(each.any() for each in flat(gradient_of(g, *recorded(g)), net).values())
+    g = replace(g, grad_state=np.array([[0.0, 0.0, 1.0, 0.0]]))
+    assert flat(gradient_of(g, *recorded(g)), net)["input"].all()
+
+
+@PASSES
 @pytest.mark.parametrize("scope", SCOPES)
 def test_a_chain_that_fires_is_what_one_computes_by_hand(gradient_of: Pass, scope: str) -> None:
     # a: v' = 1.5 > 0.5 fires, x = 1.  b: v' = 0.5, silent, x = -0.5.
