@@ -12,8 +12,12 @@ from pyasync._checks import choice, integer, numbers, seconds, shown
 from pyasync._copy import ReadOnly
 from pyasync.errors import NetworkError, expected
 
-#: What infinite time constants mean.
-_INFINITE = {"tau_mem": "integrate-and-fire", "tau_syn": "it never decays"}
+#: What infinite parameters mean.
+_INFINITE = {
+    "tau_mem": "integrate-and-fire",
+    "tau_syn": "it never decays",
+    "v_threshold": "never fires",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +32,7 @@ class LIF(ReadOnly):
     tau_mem : float or array of the population's shape
         Membrane time constant in seconds, above 0; infinity gives the integrate-and-fire neuron.
     v_threshold : float or array of the population's shape
-        Firing threshold.
+        Firing threshold; infinity for neurons that never fire and are read out by their potential.
     reset : {"zero", "subtract", "none"}
         What firing does to the potential: set it to 0, subtract `reset_amount`, or nothing.
     refractory : {"timestep", "none"}
@@ -97,8 +101,11 @@ class LIF(ReadOnly):
                 object.__setattr__(self, parameter, values if values.ndim else values.item())
         for parameter in self.parameters:
             values = self._values(parameter)
-            if parameter in _INFINITE:
+            if parameter.startswith("tau"):
                 fine, accepted = values > 0, f"seconds > 0 (infinity: {_INFINITE[parameter]})"
+            elif parameter == "v_threshold":
+                fine = values > -np.inf
+                accepted = f"finite numbers (infinity: {_INFINITE[parameter]})"
             else:
                 fine, accepted = np.isfinite(values), "finite numbers"
             if not fine.all():

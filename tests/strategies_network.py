@@ -115,9 +115,11 @@ def neurons(
 
     reset = draw(st.sampled_from(["zero", "subtract", "none"]))
     amounts = [0.0, 0.125, 0.375, 1.25] if exact else [0.05, 0.4, 1.1]
+    thresholds = [0.125, 0.25, 0.5, 1.0] if exact else [0.1, 0.3, 0.7, 1.0]
+    thresholds += [np.inf] * draw(st.sampled_from([0, 0, 0, 0, 0, 1]))
     return {
         "tau_mem": one_or_each([1e-3, 5e-3, 20e-3, 0.1, np.inf]),
-        "v_threshold": one_or_each([0.125, 0.25, 0.5, 1.0] if exact else [0.1, 0.3, 0.7, 1.0]),
+        "v_threshold": one_or_each(thresholds),
         "reset": reset,
         **draw(reset_amounts(reset, rng, shape, amounts)),
         "refractory": refractory or draw(st.sampled_from(["timestep", "timestep", "none"])),

@@ -42,12 +42,14 @@ class ActivityWarning(UserWarning):
     """
 
 
-def watch(result: Result, known: set[str]) -> None:
+def watch(result: Result, known: set[str], silent_is_fine: bool) -> None:
     """Warn of new problems; `known` holds the kinds already warned of, and is updated."""
     updates = result.n_neurons * result.n_timesteps * result.n_samples
     # This runs in every training step, so the usual case is decided first, and without NumPy.
     now = {
-        "silent": math.isnan(result.latency[0]) and bool(np.isnan(result.latency).all()),
+        "silent": not silent_is_fine
+        and math.isnan(result.latency[0])
+        and bool(np.isnan(result.latency).all()),
         "saturated": result._total_spikes > SATURATED * updates,
         "unending": not result._all_quiescent
         and bool((result.stopped_by == StopReason.MAX_FORWARD_STEPS).any()),

@@ -325,7 +325,7 @@ class AsyncModule(nn.Module):
         counts, output_v, spike_counts, after = function.apply(call, *differentiable)
         object.__setattr__(self, "_last_result", call.result)  # nn.Module's own is slower
         if self.training and call.result is not None:
-            watch(call.result, self._warned)
+            watch(call.result, self._warned, silent_is_fine=return_output_v)
         by_timestep = [counts] + [output_v] * return_output_v
         if self.batch_first:
             by_timestep = [each.transpose(0, 1) for each in by_timestep]

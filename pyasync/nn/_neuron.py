@@ -47,7 +47,7 @@ class LIF(nn.Module):
     Parameters
     ----------
     v_threshold : float or tensor of the population's shape
-        Firing threshold: a neuron fires when `v > v_threshold`.
+        Firing threshold: a neuron fires when `v > v_threshold`, and with infinity never.
     tau_mem : float or tensor of the population's shape
         Membrane time constant in seconds, above 0; infinity gives the integrate-and-fire neuron.
     reset : {"zero", "subtract", "none"}
@@ -139,6 +139,9 @@ class LIF(nn.Module):
                 self.register_parameter(f"log_{name}", nn.Parameter(tau.log().to(dtype)))
         threshold = tensors["v_threshold"]
         if flag(NetworkError, "learn_threshold", learn_threshold):
+            if bool(torch.isinf(threshold).any()):
+                accepted = "finite numbers where learn_threshold=True"
+                raise NetworkError(expected("v_threshold", math.inf, accepted))
             self.v_threshold = nn.Parameter(threshold.to(dtype))
         else:
             self.register_buffer("v_threshold", threshold)

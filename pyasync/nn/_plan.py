@@ -192,6 +192,8 @@ def _check_neurons(populations: list[Any]) -> None:
             values = np.atleast_1d(1.0 if given is None else given)
             is_time = name.startswith("tau")
             fine = values > 0 if is_time else np.isfinite(values)
+            if name == "v_threshold":
+                fine |= values == np.inf
             if not fine.all():
                 shown = f"{values[~fine][0]} in population {population!r}"
                 accepted = "seconds > 0" if is_time else "finite numbers"

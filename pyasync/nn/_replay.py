@@ -138,6 +138,8 @@ def replay(
     amount = v_threshold
     if reset_amount is not None:
         amount = torch.where(reset_amount.isnan(), v_threshold, reset_amount.detach())
+    resets = ~v_threshold.isposinf()  # one that never fires is never reset
+    to_zero, by_amount = to_zero & resets, by_amount & resets
     outputs = slice(network.output_ids.start, network.output_ids.stop)
 
     zeros = torch.cat(blank, dim=1)

@@ -320,14 +320,16 @@ class Reverse:
                 to = u.spike.deliveries if u.spike else self.silence(at, j)
                 e = e_counts[step.timestep, j] + self.emission_term(j, to)
                 s = derivative(u.x, surrogate[1])
+                # A neuron that never fires is never reset.
+                constant = detach_reset or p.theta[j] == np.inf
                 rests = z and p.can_rest[j] and not u.spike.skipped and not self.layered
                 if p.reset[j] == "zero":
                     if rests and not detach_reset:
                         a[j] = 0.0
-                    through = s * (e - (0.0 if detach_reset else a[j] * u.v))
+                    through = s * (e - (0.0 if constant else a[j] * u.v))
                     after = a[j] * (1 - z) + through
                 elif p.reset[j] == "subtract":
-                    through = s * (e - (0.0 if detach_reset else a[j] * float(p.amount[j])))
+                    through = s * (e - (0.0 if constant else a[j] * float(p.amount[j])))
                     after = a[j] + through
                     g.v_threshold[j] -= 0.0 if p.has_amount[j] else a[j] * z
                 else:

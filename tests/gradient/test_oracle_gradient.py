@@ -54,7 +54,9 @@ def torch_gradient(g: GradientCase, network: pa.Network, trace: pa.Trace) -> Gra
         else torch.from_numpy(m.astype(float))
         for w, at, m in zip(parameters, p.indices, p.matrices, strict=True)
     ]
-    biases, beta, theta = [leaf(b) for b in p.biases], leaf(p.beta), leaf(p.theta)
+    biases, beta = [leaf(b) for b in p.biases], leaf(p.beta)
+    # Only its derivative counts here.
+    theta = leaf(np.minimum(p.theta, 1e3))
     alpha, flows = leaf(p.alpha), p.has_current
     B, T, n = len(c.spikes), c.n_timesteps, c.net.n_neurons
     initial = leaf(np.zeros((B, c.net.n_state)) if c.initial_state is None else c.initial_state)
@@ -108,7 +110,8 @@ def torch_gradient(g: GradientCase, network: pa.Network, trace: pa.Trace) -> Gra
                     loss = loss + z * float(g.grad_counts[step.timestep, b, column])
                 if g.grad_spike_counts is not None:
                     loss = loss + z * float(g.grad_spike_counts[b, j])
-                through = z.detach() if g.detach_reset else z
+                constant = g.detach_reset or p.theta[j] == np.inf
+                through = z.detach() if constant else z
                 if p.reset[j] == "zero":
                     rests = fired and p.can_rest[j] and not u.spike.skipped and not layered
                     v[j] = v[j] * (1 - through)

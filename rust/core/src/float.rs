@@ -30,6 +30,8 @@ pub trait Float:
     const INFINITY: Self;
     /// Minus infinity.
     const NEG_INFINITY: Self;
+    /// The largest finite number: the threshold of a neuron that never fires.
+    const MAX: Self;
     /// NumPy's name of the type.
     const NAME: &'static str;
     /// Converts, rounding once.
@@ -52,6 +54,7 @@ macro_rules! float {
             const ONE: Self = 1.0;
             const INFINITY: Self = $type::INFINITY;
             const NEG_INFINITY: Self = $type::NEG_INFINITY;
+            const MAX: Self = $type::MAX;
             const NAME: &'static str = $name;
             #[inline]
             fn from_f64(value: f64) -> Self {

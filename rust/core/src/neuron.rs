@@ -32,7 +32,8 @@ pub struct Lif {
     /// Membrane time constant in seconds, one value in all or one per neuron; infinity makes it the integrate-and-fire
     /// neuron.
     pub tau_mem: Vec<f64>,
-    /// The potential strictly above which a neuron fires; one value in all or one per neuron.
+    /// The potential strictly above which a neuron fires, one value in all or one per neuron; infinity for neurons that
+    /// never fire.
     pub v_threshold: Vec<f64>,
     /// What firing does to the potential.
     pub reset: Reset,
@@ -100,7 +101,11 @@ impl Lif {
                 None => Ok(values),
             }
         };
-        let v_threshold = potentials("v_threshold", &self.v_threshold)?;
+        // The largest number is as far out of reach as infinity, and distances from it are finite.
+        let reachable =
+            |&threshold: &f64| if threshold == f64::INFINITY { T::MAX.to_f64() } else { threshold };
+        let v_threshold = self.v_threshold.iter().map(reachable).collect::<Vec<_>>();
+        let v_threshold = potentials("v_threshold", &v_threshold)?;
         if self.reset_amount.is_some() && self.reset != Reset::Subtract {
             let given = format!("a value with Reset::{:?}", self.reset);
             return Err(Error::network("reset_amount", given, "none, except with Reset::Subtract"));

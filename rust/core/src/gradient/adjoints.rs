@@ -238,9 +238,11 @@ impl<T: Float> Adjoints<T> {
 fn through_spike<T: Float>(pass: &Pass<'_, T>, lif: &Lif, k: usize, (x, s): (T, T), e: T, a: T) -> T {
     let Network { threshold, reset_amount, .. } = pass.network;
     let id = pass.places.id(k) as usize;
+    // A neuron that never fires is never reset.
+    let resets = || !pass.options.detach_reset && threshold[id] != T::MAX;
     match lif.reset {
-        Reset::Zero if !pass.options.detach_reset => s * (e - a * (x + threshold[id])),
-        Reset::Subtract if !pass.options.detach_reset => {
+        Reset::Zero if resets() => s * (e - a * (x + threshold[id])),
+        Reset::Subtract if resets() => {
             let amounts = if lif.reset_amount.is_some() { reset_amount } else { threshold };
             s * (e - a * amounts[id])
         }
