@@ -208,7 +208,7 @@ def test_a_current_that_no_neuron_has_is_not_heard_of(gradient_of: Pass, kind: s
         "float64",
     )
     case = Case(net, np.ones((2, 1, 1)), Schedule(kind, 1))
-    g = GradientCase(case, None, None, np.array([[0.0, 0.0, 0.0, 1.0]]))
+    g = GradientCase(case, grad_state=np.array([[0.0, 0.0, 0.0, 1.0]]))
     assert not any(each.any() for each in flat(gradient_of(g, *recorded(g)), net).values())
     g = replace(g, grad_state=np.array([[0.0, 0.0, 1.0, 0.0]]))
     assert flat(gradient_of(g, *recorded(g)), net)["input"].all()
