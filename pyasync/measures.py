@@ -30,6 +30,23 @@ def decide(totals: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     return np.where(totals.any(axis=-1), totals.argmax(axis=-1), -1)
 
 
+def decide_by_potential(output_v: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Output neuron with the highest mean potential, the lowest index among equals.
+
+    Parameters
+    ----------
+    output_v : array [T, B, n_outputs]
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyasync.measures import decide_by_potential
+    >>> decide_by_potential(np.array([[[0.5, 0.25]], [[0.5, 1.0]]]))
+    array([1])
+    """
+    return np.asarray(output_v.mean(axis=0, dtype=np.float64).argmax(axis=-1), np.int64)
+
+
 def labels(y: npt.ArrayLike, n_samples: int, n_outputs: int) -> npt.NDArray[np.int64]:
     """Check labels, one per sample, each the index of an output neuron; return them as int64."""
     accepted = f"{counted(n_samples, 'integer')} from 0 to {n_outputs - 1}, one a sample"

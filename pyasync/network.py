@@ -293,6 +293,22 @@ class Network:
         return range(population.start, population.stop)
 
     @property
+    def output_fires(self) -> bool:
+        """Whether output neurons can fire; otherwise they are read out by their potentials.
+
+        That is the case if the `v_threshold` of all of them is infinite.
+
+        Examples
+        --------
+        >>> import numpy as np, pyasync as pa
+        >>> projections = [pa.Linear(np.ones((2, 3))), pa.Linear(np.ones((1, 2)))]
+        >>> readout = pa.LIF(v_threshold=np.inf)
+        >>> pa.Network.sequential(projections, [pa.LIF(), readout]).output_fires
+        False
+        """
+        return self._populations[self.output].neuron.fires
+
+    @property
     def input_shape(self) -> Shape:
         """Shape of one timestep's input."""
         return self._input_shape

@@ -121,6 +121,11 @@ class LIF(ReadOnly):
         accepted = "a number, or an array of the population's shape"
         return numbers(NetworkError, parameter, getattr(self, parameter), accepted, np.float64)
 
+    @property
+    def fires(self) -> bool:
+        """Whether any of the neurons can fire, rather than all having an infinite `v_threshold`."""
+        return bool(np.isfinite(self._values("v_threshold")).any())
+
     def values(self, parameter: str, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
         """Values of one of the `parameters` for a population, flat: one, or one per neuron."""
         array = self._values(parameter)

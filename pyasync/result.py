@@ -95,6 +95,7 @@ class Result:
         self._keep = keep
         self._populations = network.populations
         self._n_outputs = len(network.output_ids)
+        self._output = network.output
         self.n_samples = n_samples
         self.n_timesteps = n_timesteps
         self.n_neurons = network.n_neurons
@@ -139,6 +140,10 @@ class Result:
         """
         density: npt.NDArray[np.float64] = self.spikes / self.n_neurons / self.n_timesteps
         return density
+
+    @property
+    def _output_fires(self) -> bool:
+        return next(p.neuron.fires for p in self._populations if p.name == self._output)
 
     def _must_be_kept(self, name: str) -> None:
         if name not in self._keep:
@@ -283,7 +288,8 @@ class Result:
     def decisions(self) -> npt.NDArray[np.int64]:
         """Output neuron with the most spikes, int64 [B].
 
-        Ties go to the lowest index; -1 if no output neuron fired.
+        Ties go to the lowest index; -1 if no output neuron fired. Of output neurons that never fire
+        (`v_threshold=inf`), it is the one with the highest mean of `output_v` over the timesteps.
 
         Examples
         --------
@@ -294,6 +300,8 @@ class Result:
         >>> result.decisions()
         array([0, 1])
         """
+        if not self._output_fires:
+            return measures.decide_by_potential(self.output_v)
         if "counts" in self._keep:
             # float32 holds integers exactly only up to 2**24.
             wide = np.float64 if self.spikes.max(initial=0) > 2**24 else np.float32
@@ -440,7 +448,8 @@ class Result:
             "stopped_by",
         ]
         columns = {name: getattr(self, name) for name in names}
-        if {"counts", "output_spikes"} & set(self._keep):
+        readouts = {"counts", "output_spikes"} if self._output_fires else {"output_v"}
+        if readouts & set(self._keep):
             columns["decision"] = self.decisions()
         rows = np.empty(self.n_samples, [(name, c.dtype) for name, c in columns.items()])
         for name, column in columns.items():

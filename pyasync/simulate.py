@@ -102,8 +102,8 @@ def simulate(
     keep : sequence of str
         What to keep besides the measures: "counts", "spike_counts", "output_spikes" (needed for
         `anytime` and `latency_to_correct`, and for `decisions` if "counts" is not kept), "output_v"
-        (potentials of the output neurons after each timestep), "v" (final potentials) and "current"
-        (final synaptic currents).
+        (potentials of the output neurons after each timestep, needed for `decisions` if none of
+        them ever fires), "v" (final potentials) and "current" (final synaptic currents).
 
     Returns
     -------

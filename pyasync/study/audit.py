@@ -50,7 +50,8 @@ def audit(
     Parameters
     ----------
     network : Network
-        A trained network with one output neuron per class.
+        A trained network with one output neuron per class. If none of them ever fires
+        (`v_threshold=inf`), their potentials decide, when the sample has ended.
     x : SpikeBatch, or array [T, B, *input_shape]
         Test samples.
     y : array of integers [B]

@@ -160,6 +160,9 @@ def _anytime(figure: Any, report: AuditReport) -> None:
         axes.plot(report.anytime_spikes, 100 * accuracy, label=label, **how)
     decided = report.anytime_accuracy.max(axis=0) > 0.005
     begin = int(np.argmax(decided)) if decided.any() else 0
+    if not report.network.output_fires:
+        said = "potentials decide, when the sample has ended"
+        axes.text(0.5, 0.5, said, transform=axes.transAxes, ha="center")
     axes.set_xscale("log")
     low = report.anytime_spikes[max(begin - 1, 0)]
     # For a silent network both limits would be equal.

@@ -36,7 +36,7 @@ class AuditRow:
         Accuracy under layered minus this accuracy; below 0, layered is worse. The error is that of
         the paired difference, since both saw the same samples.
     decided : float
-        Fraction of samples with an output spike.
+        Fraction of samples with a decision: with an output spike, or all if potentials decide.
     spikes : float
         Spikes per sample.
     latency : float

@@ -82,7 +82,7 @@ class Run:
             accuracy_error=math.sqrt(correct.mean() * (1 - correct.mean()) / len(correct)),
             accuracy_drop=float(lost.mean()),
             accuracy_drop_error=float(lost.std() / math.sqrt(len(lost))),
-            decided=float((~np.isnan(self.joined("latency"))).mean()),
+            decided=float((self.decisions >= 0).mean()),
             latency=self.mean("latency"),
             latency_to_correct=_mean(np.concatenate(to_correct)),
             spikes=self.mean("spikes"),
@@ -99,8 +99,9 @@ class Run:
 
 def run(network: Network, x: SpikeBatch, schedule: Schedule, bar: Progress, **options: Any) -> Run:
     """Run all samples under a schedule; `options` are those of `simulate`."""
+    keep = ("output_spikes",) if network.output_fires else ("output_spikes", "output_v")
     # A free run knows how many spikes came before an output spike only if it is recorded.
-    options |= {"keep": ("output_spikes",), "record": isinstance(schedule, FreeRunning)}
+    options |= {"keep": keep, "record": isinstance(schedule, FreeRunning)}
     parts = []
     for first in range(0, len(x), _AT_ONCE):
         part = x[first : first + _AT_ONCE]

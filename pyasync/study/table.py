@@ -86,6 +86,8 @@ def notes(rows: Sequence[AuditRow]) -> list[str]:
         said.append(f"Right and wrong on the same samples as layered: {'; '.join(same)}.")
     repeated = [row for row in rows if row.runs > 1]
     said += [f"{row.run}: of {row.runs} runs the first; {_varies(row)}" for row in repeated]
+    if all(row.decided == 1 and math.isnan(row.latency) for row in rows):
+        said.append("Potentials decide, since no output neuron ever fires: there is no latency.")
     silent = [row for row in rows if row.decided < 1]
     if silent:
         least = min(silent, key=lambda row: row.decided)
