@@ -112,6 +112,9 @@ def bias_at(graph: Graph, name: str, shapes: dict[str, Shape]) -> Vector | None:
             each = np.repeat(bias, channels // bias.size * math.prod(plane))
             behind = each if behind is None else behind + each
         if behind is not None:
+            if total is not None and behind.size != total.size:
+                given = f"{before!r} with {behind.size} outputs, before {name!r}"
+                raise NetworkError(expected("graph", given, f"{total.size}, as the maps beside it"))
             total = behind if total is None else total + behind
     return total
 

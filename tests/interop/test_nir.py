@@ -380,6 +380,18 @@ REFUSED = {
         chain((2,), nir.Affine(normal(4, 2), np.ones(2)), lif(4)),
         "node 'n0' with 2 biases; accepted: 4",
     ),
+    "biases of ways that differ in size": (
+        graph(
+            {
+                **ENDS,
+                "u": nir.Affine(normal(2, 2), np.ones(2)),
+                "v": nir.Affine(normal(3, 2), np.ones(3)),
+                "a": lif(2),
+            },
+            "input u a output, input v a",
+        ),
+        "'v' with 3 outputs, before 'a'; accepted: 2, as the maps beside it",
+    ),
     "axes to flatten in the wrong order": (
         chain(IMAGE, nir.Flatten({"input": None}, 2, 0), lif(112)),
         r"a Flatten from axis 2 to 0; accepted: axes of \(2, 8, 7\)",
