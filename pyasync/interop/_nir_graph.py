@@ -10,7 +10,9 @@ import numpy as np
 
 from pyasync.errors import NetworkError, expected
 
-NEURONS = ("LIF", "IF", "CubaLIF")
+# Neurons that never fire: what they send on is their potential, so only the output may follow.
+INTEGRATORS = ("LI", "I", "CubaLI")
+NEURONS = ("LIF", "IF", "CubaLIF", *INTEGRATORS)
 MAPS = ("Linear", "Affine", "Scale", "Conv1d", "Conv2d", "AvgPool2d", "SumPool2d", "Flatten")
 ENDS = ("Input", "Output")
 # Metadata key for the order in which the populations were added. NIR files do not keep the order of
@@ -60,8 +62,8 @@ class Graph:
     Raises
     ------
     NetworkError
-        If there is an unsupported node, a loop without neurons, or a number of inputs or outputs
-        other than one.
+        If there is an unsupported node, a loop without neurons, a number of inputs or outputs
+        other than one, or a way from neurons that never fire to other neurons.
     """
 
     def __init__(self, graph: Any) -> None:
@@ -153,6 +155,10 @@ class Graph:
         """All populations, in the order in which spikes from the input may first reach them."""
         named = [name for name, node in self.nodes.items() if kind_of(node) in NEURONS]
         sources = {name: {way.source for way in self.ways_to(name)} for name in named}
+        for name, before in sources.items():
+            for source in sorted(before):
+                if kind_of(self.nodes[source]) in INTEGRATORS:
+                    raise NetworkError(never_projects("graph", source, name))
         order = [self.source]
         for source in order:
             order += [each for each in named if source in sources[each] and each not in order]
@@ -182,6 +188,12 @@ def _listed(graph: Any, key: str) -> list[str]:
     return [
         each.decode("utf-8", "replace") if isinstance(each, bytes) else str(each) for each in names
     ]
+
+
+def never_projects(argument: str, source: str, target: str) -> str:
+    """The message that neurons that never fire stand before others."""
+    given = f"{source!r}, a population that never fires, which projects to {target!r}"
+    return expected(argument, given, "such populations before the output, and nowhere else")
 
 
 def kind_of(node: Any) -> str:

@@ -56,10 +56,11 @@ def shape_after(nodes: Iterable[Any], shape: Shape) -> Shape:
 
 
 def projection(
-    nodes: Sequence[Any], shape: Shape, wanted: Shape, bias: Vector | None
+    nodes: Sequence[Any], shape: Shape, wanted: Shape, bias: Vector | None, gain: Vector | None
 ) -> Projection:
     """Combine a sequence of maps into one projection, with one bias per target neuron.
 
+    A gain, one per target neuron, multiplies what the projection delivers, biases included.
     A single map stays what it is if its output has the target's shape, and a convolution followed
     by poolings without padding stays a convolution. Everything else becomes the product of the
     maps: a sparse matrix, or a dense one if it has few zeros, as behind a linear map.
@@ -70,7 +71,13 @@ def projection(
             core.append(node)
             shapes.append(shape)
         shape = shape_behind(node, shape)
+    if gain is not None and gain.size != math.prod(shape):
+        gain = None  # the network refuses maps that do not fit
+    if bias is not None and gain is not None:
+        bias = _times(bias, gain)
     alone = _one(core, shapes)
+    if alone is not None and gain is not None:
+        alone = _scaled(alone, gain)
     if alone is not None:
         own = None if bias is None else _per_channel(alone, bias)
         fits = isinstance(alone, Linear) or (
@@ -81,6 +88,8 @@ def projection(
     product = _identity(math.prod(shape)) if not core else _matrix(core[0], shapes[0])
     for node, before in zip(core[1:], shapes[1:], strict=True):
         product = _matrix(node, before) @ product
+    if gain is not None:
+        product = needed("scipy.sparse", WHY).diags(gain) @ product
     dtype = np.result_type(np.float32, *map(_dtype, core))
     product = product.tocsr()
     product.sum_duplicates()
@@ -210,7 +219,7 @@ def _padding(node: Any) -> Any:
 
 
 def _per_channel(alone: Projection, bias: Vector) -> Vector | None:
-    """Biases in the form that the projection stores; None if it cannot store them."""
+    """Values of neurons as the projection stores its biases; None if it cannot store them."""
     if isinstance(alone, Linear):
         return bias
     if isinstance(alone, Conv1d | Conv2d):
@@ -218,6 +227,21 @@ def _per_channel(alone: Projection, bias: Vector) -> Vector | None:
         if (planes == planes[:, :1]).all():
             return planes[:, 0]
     return None
+
+
+def _scaled(alone: Projection, gain: Vector) -> Projection | None:
+    """The projection with other weights; None if they could then not be stored as they are."""
+    if isinstance(alone, OneToOne):
+        return OneToOne(_times(alone.weight, gain))
+    own = _per_channel(alone, gain)
+    if own is None:
+        return None
+    weight = alone.arrays()["weight"]
+    return alone.with_arrays(weight=_times(weight, own.reshape(-1, *[1] * (weight.ndim - 1))))
+
+
+def _times(values: Vector, gain: Vector) -> Vector:
+    return np.asarray(values * gain, values.dtype)
 
 
 def _dtype(node: Any) -> np.dtype[Any]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pyasync._checks import array, choice, flag, numbers, seconds, shown
 from pyasync._optional import needed
 from pyasync.errors import FileError, NetworkError, expected
-from pyasync.interop._nir_graph import Graph, kind_of
+from pyasync.interop._nir_graph import INTEGRATORS, Graph, kind_of
 from pyasync.interop._nir_maps import bias_at, projection, shape_after
 from pyasync.network import Network
 from pyasync.neurons import LIF
@@ -41,9 +41,11 @@ def from_nir(
     Run layer by layer with `dt`, the network does what the framework did with `source_dt`, provided
     that `integration` and `reset` describe the framework; `docs/other-frameworks.md` says where
     frameworks differ. `LIF`, `IF` and `CubaLIF` nodes become populations of the same names, the
-    last with `tau_syn`. The `Linear`, `Affine`, `Conv1d`, `Conv2d`, `AvgPool2d`, `SumPool2d`,
-    `Scale` and `Flatten` nodes between them become projections, one for each way from one
-    population to another. Nested and recurrent graphs are allowed.
+    last with `tau_syn`. So do `LI`, `I` and `CubaLI` nodes, which never fire (`v_threshold=inf`)
+    and may only be the output, read out by its potentials (`Result.output_v`). The `Linear`,
+    `Affine`, `Conv1d`, `Conv2d`, `AvgPool2d`, `SumPool2d`, `Scale` and `Flatten` nodes between them
+    become projections, one for each way from one population to another. Nested and recurrent graphs
+    are allowed.
 
     NIR's neurons obey differential equations, which a framework discretises into timesteps. With
     `d = source_dt / tau`, "euler" keeps `1 - d` of a potential from one timestep to the next and
@@ -54,7 +56,8 @@ def from_nir(
     with `tau_syn` and `w_in` for `tau` and `r`, and then is the input of the potential, in the same
     timestep. pyasync's neurons add the input with factor 1 and start at 0, so thresholds are
     divided by the factors and measured from `v_leak`, where NIR's potentials start. Neurons then
-    fire at the same times.
+    fire at the same times. Where neurons never fire, weights and biases are multiplied by the
+    factors instead, so that the potentials are the framework's; `v_leak` has to be 0 there.
 
     Parameters
     ----------
@@ -71,6 +74,7 @@ def from_nir(
         What firing does to a potential. NIR can only express "zero" (to `v_reset`, which has to
         equal `v_leak`), not that a framework subtracted the threshold, as snnTorch does by default.
         For "subtract", `v_leak` has to be 0, so that the threshold is what is subtracted here too.
+        Populations that never fire have "none".
     reset_delay : bool
         Whether the framework subtracts the threshold one timestep after the spike, when the
         potential has decayed, as snnTorch does by default. That equals subtracting
@@ -78,7 +82,8 @@ def from_nir(
         so it must not be 0. Only for `reset="subtract"`.
     refractory : {"timestep", "none"}, optional
         As in `LIF`. None: as `to_nir` wrote it, or else "timestep", since a framework that runs
-        layer by layer fires each neuron at most once per timestep.
+        layer by layer fires each neuron at most once per timestep; "none" for populations that
+        never fire.
     dtype : {"float32", "float64"}, optional
         As in `Network`.
 
@@ -94,10 +99,11 @@ def from_nir(
     FileError
         If the file cannot be read.
     NetworkError
-        If the graph has an unsupported node, several inputs or outputs, an output that does not
-        fire, implausibly many or long ways between neurons, or parameters or shapes that do not
-        fit; if `v_reset` or `v_leak` is not what `reset` requires, or a potential is forgotten
-        within a timestep and `reset_delay=True`; or if an argument is not as described.
+        If the graph has an unsupported node, several inputs or outputs, an output that is not of
+        neurons, neurons behind ones that never fire, implausibly many or long ways between neurons,
+        or parameters or shapes that do not fit; if `v_reset` or `v_leak` is not what `reset` or a
+        readout by potentials requires, or a potential is forgotten within a timestep and
+        `reset_delay=True`; or if an argument is not as described.
 
     Examples
     --------
@@ -110,6 +116,7 @@ def from_nir(
     Network(3 -> lif[2], 1 projection, float64)
     """
     choice(NetworkError, "integration", integration, ("euler", "exponential"))
+    choice(NetworkError, "reset", reset, ("zero", "subtract", "none"))
     if flag(NetworkError, "reset_delay", reset_delay) and reset != "subtract":
         given = f"True with reset={shown(reset)}"
         raise NetworkError(expected("reset_delay", given, "False, except with 'subtract'"))
@@ -119,18 +126,24 @@ def from_nir(
     parsed = Graph(read_graph(graph))
     shapes = _shapes(parsed)
     network = Network(input_shape=shapes[parsed.source], dtype=dtype)
+    gains: dict[str, npt.NDArray[np.float64] | None] = {}
     for name in parsed.populations:
         values = _neuron(name, parsed.nodes[name], dt, step, integration, reset, reset_delay)
         fitted = {key: _fitted(name, each, shapes[name]) for key, each in values.items()}
-        rests: Any = parsed.refractory.get(name, "timestep") if refractory is None else refractory
-        network.add(name, shapes[name], LIF(reset=reset, refractory=rests, **fitted))
+        gain = np.broadcast_to(fitted.pop("gain"), shapes[name]).ravel()
+        gains[name] = None if (gain == 1).all() else gain
+        never = np.isposinf(fitted["v_threshold"]).all()
+        how: Any = {"reset": "none" if never else reset, "refractory": refractory}
+        if refractory is None:
+            how["refractory"] = parsed.refractory.get(name, "none" if never else "timestep")
+        network.add(name, shapes[name], LIF(**how, **fitted))
     for name in parsed.populations:
         bias = bias_at(parsed, name, shapes)
         for way in parsed.ways_to(name):
             source = "input" if way.source == parsed.source else way.source
             maps = [parsed.nodes[each] for each in way.maps]
             ends = shapes[way.source], shapes[name]
-            network.connect(source, name, projection(maps, *ends, bias))
+            network.connect(source, name, projection(maps, *ends, bias, gains[name]))
             bias = None
     network.output = parsed.output
     return network
@@ -194,7 +207,10 @@ def _neuron(
     reset: Reset,
     reset_delay: bool,
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """Parameters of `LIF` for a node that ran with timesteps of `step` seconds."""
+    """Parameters of `LIF` for a node that ran with timesteps of `step` seconds.
+
+    And a "gain", by which its weights and biases have to be multiplied.
+    """
 
     def refused(parameter: str, wrong: npt.NDArray[np.bool_], accepted: str) -> None:
         if np.any(wrong):
@@ -225,31 +241,36 @@ def _neuron(
         gain = np.where(np.isclose(gain, 1, rtol=1e-6), 1.0, gain)
         return constant * (dt / step), np.maximum(left, 0), gain
 
-    found = {}
-    v_threshold, v_reset = values("v_threshold"), values("v_reset")
-    if kind_of(node) == "IF":
+    found, kind = {}, kind_of(node)
+    integrates = kind in INTEGRATORS
+    v_threshold = np.array(np.inf) if integrates else values("v_threshold")
+    never = np.isposinf(v_threshold)
+    if kind in ("IF", "I"):
         r = values("r", "numbers")
         scaled = ~(np.isclose(r, 1, rtol=1e-6) | np.isclose(r * step, 1, rtol=1e-6))
         refused("r", scaled, f"1, or 1 / source_dt, here {1 / step:g}")
         tau_mem, v_leak = np.full_like(r, np.inf), np.zeros_like(r)
         beta = gain = np.ones_like(r)
     else:
-        v_leak, tau = values("v_leak"), "tau" if kind_of(node) == "LIF" else "tau_mem"
+        v_leak, tau = values("v_leak"), "tau" if kind in ("LIF", "LI") else "tau_mem"
         tau_mem, beta, gain = discrete(tau, "r")
-        if kind_of(node) == "CubaLIF":
+        if tau == "tau_mem":
             found["tau_syn"], _, factor = discrete("tau_syn", "w_in")
             gain = gain * factor
         if reset_delay:
             accepted = "one that leaves something after a timestep, for reset_delay=True"
-            refused(tau, beta == 0, accepted)
+            refused(tau, (beta == 0) & ~never, accepted)
+    refused("v_leak", (v_leak != 0) & never, "0 for neurons that never fire")
+    v_reset, height = v_leak if integrates else values("v_reset"), v_threshold - v_leak
     if reset == "zero":
-        far = ~np.isclose(v_reset, v_leak, rtol=0, atol=1e-6 * np.abs(v_threshold - v_leak).max())
+        near = 1e-6 * np.abs(np.where(never, 0, height)).max()
+        far = ~np.isclose(v_reset, v_leak, rtol=0, atol=near) & ~never
         refused("v_reset", far, "v_leak, for reset='zero'")
     if reset == "subtract":
         refused("v_leak", v_leak != 0, "0, for reset='subtract'")
-    found |= {"tau_mem": tau_mem, "v_threshold": (v_threshold - v_leak) / gain}
-    if reset_delay:
-        found["reset_amount"] = found["v_threshold"] / beta
+    found |= {"tau_mem": tau_mem, "v_threshold": height / gain, "gain": np.where(never, gain, 1)}
+    if reset_delay and not never.all():
+        found["reset_amount"] = np.where(never, 0, found["v_threshold"] / beta)
     return found
 
 

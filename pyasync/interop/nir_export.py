@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pyasync._checks import choice, seconds, shown
 from pyasync._optional import needed
 from pyasync.errors import NetworkError, expected
-from pyasync.interop._nir_graph import ORDER, REFRACTORY
+from pyasync.interop._nir_graph import ORDER, REFRACTORY, never_projects
 from pyasync.network import Network, Population, check_network
 from pyasync.projections import (
     AvgPool2d,
@@ -47,7 +47,8 @@ def to_nir(
     `dt`.
     `from_nir` restores the network; the graph's metadata hold the order of the populations and
     their refractoriness. Populations become `LIF` nodes of the same names (`CubaLIF` if they have
-    `tau_syn`, `IF` if none of their neurons leaks), and projections become maps, with a `Flatten`
+    `tau_syn`, `IF` if none of their neurons leaks; `LI`, `CubaLI` and `I` where none of them ever
+    fires), and projections become maps, with a `Flatten`
     where shapes require it. nir's own type check (version 1.0.8) refuses grouped convolutions;
     `nir.read(path, type_check=False)` reads them.
 
@@ -76,7 +77,8 @@ def to_nir(
         If `nir` is missing.
     NetworkError
         If NIR cannot express what the network does: a reset other than `reset`, a `reset_amount`, a
-        `sync_threshold`, a population in which only some neurons leak, a population with `tau_syn`
+        `sync_threshold`, a projection from neurons that never fire, whose nodes send their
+        potentials, a population in which only some neurons leak, a population with `tau_syn`
         in which a time constant is infinite, a convolution or pooling whose source population is
         the target of a flat map, a large sparse map, or a name with a slash; or if an argument is
         not as described.
@@ -115,7 +117,10 @@ def to_nir(
     for population in network.populations:
         shape = shapes[population.name][1]
         nodes[population.name] = _neurons(nir, population, shape, dt, step, integration, reset)
+    silent = {each.name for each in network.populations if _never_fires(each)}
     for link in network.projections:
+        if link.source in silent:
+            raise NetworkError(never_projects("network", link.source, link.target))
         name = f"{link.source}_to_{link.target}"
         made = _maps(nir, name, link.projection, shapes[link.source], shapes[link.target][1])
         edges.append((follow(link.source, name, made), link.target))
@@ -144,6 +149,11 @@ def _shapes(network: Network) -> dict[str, tuple[Shape, Shape]]:
     }
 
 
+def _never_fires(population: Population) -> bool:
+    v_threshold = population.neuron.values("v_threshold", population.shape)
+    return bool(np.isposinf(v_threshold).all())
+
+
 def _neurons(
     nir: Any,
     population: Population,
@@ -154,17 +164,17 @@ def _neurons(
     reset: str,
 ) -> Any:
     """The node of a population, whose input has factor 1 with timesteps of `step` seconds."""
-    neuron, name = population.neuron, population.name
+    neuron, name, never = population.neuron, population.name, _never_fires(population)
     only_zero = "as NIR has; for a framework that resets otherwise, say so with reset"
     for parameter, possible, why in (
         ("reset", reset, only_zero if reset == "zero" else "as reset says"),
         ("sync_threshold", 0, "as NIR has"),
     ):
         given = getattr(neuron, parameter)
-        if given != possible:
+        if given != possible and not never:
             what = f"{name!r} with {parameter} = {given!r}"
             raise NetworkError(expected("network", what, f"{parameter} = {possible!r}, {why}"))
-    if neuron.reset_amount is not None:
+    if neuron.reset_amount is not None and not never:
         what = f"{name!r} with reset_amount = {shown(neuron.reset_amount)}"
         accepted = "reset_amount = None, as readers of a graph subtract the threshold"
         raise NetworkError(expected("network", what, accepted))
@@ -188,16 +198,20 @@ def _neurons(
         raise NetworkError(expected("network", what, "finite tau_mem and tau_syn"))
     if not leaks.any():
         # `v' = r I` over one timestep. SpikingJelly accepts no other r; Norse and sinabs ignore it.
-        return nir.IF(r=np.full(shape, 1 / step), v_threshold=v_threshold, v_reset=zeros)
+        r = np.full(shape, 1 / step)
+        return nir.I(r) if never else nir.IF(r=r, v_threshold=v_threshold, v_reset=zeros)
     if not leaks.all():
         what = f"{name!r}, where some neurons leak and others do not"
         raise NetworkError(expected("network", what, "finite tau_mem, or all of it infinite"))
     tau, r = written(tau_mem)
-    rest = {"r": r, "v_leak": zeros, "v_threshold": v_threshold, "v_reset": zeros.copy()}
+    rest = {"r": r, "v_leak": zeros}
+    if not never:
+        rest |= {"v_threshold": v_threshold, "v_reset": zeros.copy()}
     if tau_syn is None:
-        return nir.LIF(tau=tau, **rest)
+        return (nir.LI if never else nir.LIF)(tau=tau, **rest)
     tau_syn, w_in = written(tau_syn)
-    return nir.CubaLIF(tau_mem=tau, tau_syn=tau_syn, w_in=w_in, **rest)
+    kind = nir.CubaLI if never else nir.CubaLIF
+    return kind(tau_mem=tau, tau_syn=tau_syn, w_in=w_in, **rest)
 
 
 def _maps(

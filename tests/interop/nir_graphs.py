@@ -47,6 +47,17 @@ def cuba(*shape: int, **changes: Any) -> Any:
     return nir.CubaLIF(**{**values, **changes})
 
 
+def li(*shape: int, **changes: Any) -> Any:
+    given = lif(*shape)
+    return nir.LI(**{"tau": given.tau, "r": given.r, "v_leak": np.zeros(shape), **changes})
+
+
+def cuba_li(*shape: int, **changes: Any) -> Any:
+    names = ("tau_syn", "tau_mem", "r", "w_in")
+    given = {name: getattr(cuba(*shape), name) for name in names}
+    return nir.CubaLI(**{**given, "v_leak": np.zeros(shape), **changes})
+
+
 def conv(
     *shape: int,
     stride: Any = 1,
@@ -106,7 +117,7 @@ class Equations:
         self.due: dict[str, Any] = {}
 
     def run(self, x: Array) -> Array:
-        """Spikes of the output [T, B, n] for `x` [T, B, ...]."""
+        """Spikes of the output [T, B, n] for `x` [T, B, ...]; potentials if it never fires."""
         return np.stack([self.step(torch.from_numpy(each)) for each in x])
 
     def step(self, x: Any) -> Array:
@@ -143,23 +154,26 @@ class Equations:
             how = [tuple(getattr(node, k).tolist()) for k in ("kernel_size", "stride", "padding")]
             one = 1 if kind == "SumPool2d" else None
             return functional.avg_pool2d(x, *how, divisor_override=one)
-        if kind == "IF":
+        if kind in ("IF", "I"):
             v = (
                 self.v.get(name, torch.zeros(()))
                 + (1 if (own("r") == 1).all() else DT * own("r")) * x
             )
         else:
             v, v_leak = self.v.get(name, own("v_leak")), own("v_leak")
-            if kind == "CubaLIF":
+            if kind.startswith("Cuba"):
                 current = self.current.get(name, torch.zeros(()))
                 x = current + self.lost(own("tau_syn")) * (own("w_in") * x - current)
                 self.current[name] = x
-            d = self.lost(own("tau" if kind == "LIF" else "tau_mem"))
+            d = self.lost(own("tau_mem" if kind.startswith("Cuba") else "tau"))
             v = v + d * (v_leak - v + own("r") * x)
+        if kind in ("LI", "I", "CubaLI"):
+            self.v[name] = v
+            return v
         v = v - self.due.get(name, 0.0)
         fires = v > own("v_threshold")
         if self.reset_delay:
-            self.v[name], self.due[name] = v, own("v_threshold") * fires
+            self.v[name], self.due[name] = v, torch.where(fires, own("v_threshold"), 0.0)
             return fires.double()
         after = {"zero": own("v_reset"), "subtract": v - own("v_threshold"), "none": v}
         self.v[name] = torch.where(fires, after[self.reset], v)

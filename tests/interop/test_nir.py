@@ -310,8 +310,8 @@ def test_a_recurrent_network_that_snntorch_wrote_fires_as_it_does_there(
 ENDS = {"input": nir.Input(np.array([2])), "output": nir.Output(np.array([2]))}
 REFUSED = {
     "a node of another kind": (
-        chain((2,), nir.Linear(normal(2, 2)), nir.LI(*np.ones((3, 2)))),
-        "'n1', a LI",
+        chain((2,), nir.Linear(normal(2, 2)), nir.Threshold(np.ones(2))),
+        "'n1', a Threshold",
     ),
     "no input": (
         graph({"a": lif(2), "output": nir.Output(np.array([2]))}, "a output"),
