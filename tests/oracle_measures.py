@@ -113,6 +113,10 @@ class Measures:
         return np.array([[self.decision(s, cut) for s in self.samples] for cut in k])
 
     def decisions(self) -> np.ndarray:
+        name = self.net.output or self.net.populations[-1].name
+        output = next(p for p in self.net.populations if p.name == name)
+        if np.isposinf(output.neuron.get("v_threshold", 1.0)).all():  # potentials decide
+            return self.output_v.mean(axis=0, dtype=np.float64).argmax(axis=-1)
         return np.array([self.decision(s, len(s.fired)) for s in self.samples])
 
     def decision(self, sample: Sample, cut: int) -> int:

@@ -117,7 +117,7 @@ def to_nir(
     for population in network.populations:
         shape = shapes[population.name][1]
         nodes[population.name] = _neurons(nir, population, shape, dt, step, integration, reset)
-    silent = {each.name for each in network.populations if _never_fires(each)}
+    silent = {each.name for each in network.populations if not each.neuron.fires}
     for link in network.projections:
         if link.source in silent:
             raise NetworkError(never_projects("network", link.source, link.target))
@@ -149,11 +149,6 @@ def _shapes(network: Network) -> dict[str, tuple[Shape, Shape]]:
     }
 
 
-def _never_fires(population: Population) -> bool:
-    v_threshold = population.neuron.values("v_threshold", population.shape)
-    return bool(np.isposinf(v_threshold).all())
-
-
 def _neurons(
     nir: Any,
     population: Population,
@@ -164,7 +159,7 @@ def _neurons(
     reset: str,
 ) -> Any:
     """The node of a population, whose input has factor 1 with timesteps of `step` seconds."""
-    neuron, name, never = population.neuron, population.name, _never_fires(population)
+    neuron, name, never = population.neuron, population.name, not population.neuron.fires
     only_zero = "as NIR has; for a framework that resets otherwise, say so with reset"
     for parameter, possible, why in (
         ("reset", reset, only_zero if reset == "zero" else "as reset says"),

@@ -110,7 +110,7 @@ def test_a_model_learns_by_its_potentials_with_the_same_bits_every_time() -> Non
 
 
 def test_a_threshold_that_is_never_reached_is_not_learned() -> None:
-    with pytest.raises(pa.NetworkError, match="^v_threshold: got inf; .*learn_threshold=True"):
+    with pytest.raises(pa.NetworkError, match=r"^v_threshold: got inf; .*learn_threshold=True"):
         pa.nn.LIF(v_threshold=math.inf, learn_threshold=True)
     lif = pa.nn.LIF.from_neuron(pa.LIF(v_threshold=np.inf))
     assert lif.neuron() == pa.LIF(v_threshold=np.inf)

@@ -106,7 +106,7 @@ NEURONS = [
     Bad("one tau_mem of many", lambda: network(tau_mem=[0.1, -0.1, 0.1]), NetworkError, "tau_mem", "-0.1", "> 0|above 0|positive"),
     Bad("tau_mem of another shape", lambda: network(tau_mem=[0.1, 0.1]), NetworkError, "tau_mem", "2", "3"),
     Bad("v_threshold NaN", lambda: pa.LIF(v_threshold=NAN), NetworkError, "v_threshold", "(?i)nan", "finite"),
-    Bad("v_threshold infinite", lambda: pa.LIF(v_threshold=INF), NetworkError, "v_threshold", "inf", "finite"),
+    Bad("v_threshold minus infinity", lambda: pa.LIF(v_threshold=-INF), NetworkError, "v_threshold", "-inf", "finite"),
     Bad("v_threshold of another shape", lambda: connected(2, 3, pa.Linear(ONES)) and pa.Network.sequential([pa.Linear(ONES)], neuron=pa.LIF(v_threshold=np.ones(5))), NetworkError, "v_threshold", "5", "3"),
     Bad("reset_amount NaN", lambda: pa.LIF(reset="subtract", reset_amount=NAN), NetworkError, "reset_amount", "(?i)nan", "finite"),
     Bad("one reset_amount of many", lambda: network(reset="subtract", reset_amount=[0.1, INF, 0.1]), NetworkError, "reset_amount", "inf", "finite"),
