@@ -101,13 +101,15 @@ fn cases() -> impl Strategy<Value = (Description, Vec<u8>, ScheduleSpec)> {
 
 fn run(network: &Network<f32>, x: &[u8], schedule: &ScheduleSpec, threads: usize) -> Output<f32> {
     let input = Input::dense_u8(x, N_TIMESTEPS, N_SAMPLES, network.n_inputs()).unwrap();
-    let options = Options { threads, record: true, keep_state: true, ..Options::new(5e-3) };
+    let options =
+        Options { threads, record: true, keep_state: true, keep_output_v: true, ..Options::new(5e-3) };
     simulate(network, &input, schedule, &options, &mut |_| true).unwrap()
 }
 
 fn assert_same_bits(a: &Output<f32>, b: &Output<f32>) {
     let bits = |v: &[f32]| v.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
     assert_eq!(bits(&a.state), bits(&b.state));
+    assert_eq!(bits(&a.output_v), bits(&b.output_v));
     assert_eq!(a.counts, b.counts);
     assert_eq!(a.spike_counts, b.spike_counts);
     assert_eq!(a.measures, b.measures);

@@ -93,6 +93,7 @@ impl Case {
             threads,
             record: true,
             keep_state: true,
+            keep_output_v: true,
             dropout: self.dropout,
             input_mode: if self.scheduled { InputMode::Scheduled } else { InputMode::AtOnce },
             ..stops.clone()
@@ -135,7 +136,8 @@ fn assert_same(a: &Output<f64>, b: &Output<f64>) -> Result<(), TestCaseError> {
     prop_assert_eq!(&a.measures, &b.measures);
     prop_assert_eq!(&a.output_spikes, &b.output_spikes);
     prop_assert_eq!(&a.output_offsets, &b.output_offsets);
-    let bits = |output: &Output<f64>| output.state.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    let potentials = |output: &Output<f64>| [output.state.clone(), output.output_v.clone()].concat();
+    let bits = |output: &Output<f64>| potentials(output).iter().map(|v| v.to_bits()).collect::<Vec<_>>();
     prop_assert_eq!(bits(a), bits(b));
     Ok(())
 }

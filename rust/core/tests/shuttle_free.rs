@@ -67,7 +67,7 @@ fn run_is_sound(
     trace.validate(network).unwrap();
     let alone = Options { threads: 1, ..options.clone() };
     let again = simulate(network, &input, &ScheduleSpec::Replay { trace }, &alone, &mut |_| true).unwrap();
-    assert_eq!(again.v, output.v);
+    assert_eq!(again.state, output.state);
     assert_eq!(again.measures, output.measures);
     assert_eq!(again.trace, output.trace);
     output
