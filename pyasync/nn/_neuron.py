@@ -184,7 +184,9 @@ class LIF(nn.Module):
     @property
     def has_current(self) -> bool:
         """Whether the neurons have synaptic currents."""
-        return "log_tau_syn" in self._parameters or self.tau_syn is not None
+        # Asked in every forward, so without the slow lookup of a module's attributes. What is neither
+        # learned nor a buffer is parametrized.
+        return "tau_syn" not in self._buffers or self._buffers["tau_syn"] is not None
 
     @property
     def learns(self) -> bool:

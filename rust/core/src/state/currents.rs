@@ -31,10 +31,15 @@ impl<T: Float> State<T> {
     }
 
     /// Adds what has arrived in the step to the currents of touched neurons, be they refractory or not.
+    #[inline]
     pub(super) fn add_to_currents(&mut self, network: &Network<T>) {
-        if self.current.is_empty() {
-            return;
+        if !self.current.is_empty() {
+            self.add_input_to_currents(network);
         }
+    }
+
+    #[inline(never)] // so that networks without currents have little of this in their way
+    fn add_input_to_currents(&mut self, network: &Network<T>) {
         for &population in &self.whole {
             if has_current(network, population as usize) {
                 let part = self.part(population as usize);
