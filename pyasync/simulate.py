@@ -41,7 +41,7 @@ def simulate(
     spike_dropout: float = 0.0,
     initial_v: npt.ArrayLike | None = None,
     initial_current: npt.ArrayLike | None = None,
-    keep: Sequence[str] = ("counts", "spike_counts", "output_spikes"),
+    keep: Sequence[str] | None = None,
 ) -> Result:
     """Run every sample of a batch through a network, exactly as docs/semantics.md defines.
 
@@ -99,11 +99,12 @@ def simulate(
         that stay pending with `on_stop="carry"`.
     initial_current : array [B, n_neurons], optional
         The same of synaptic currents, `result.current`; 0 for neurons without a `tau_syn`.
-    keep : sequence of str
+    keep : sequence of str, optional
         What to keep besides the measures: "counts", "spike_counts", "output_spikes" (needed for
         `anytime` and `latency_to_correct`, and for `decisions` if "counts" is not kept), "output_v"
         (potentials of the output neurons after each timestep, needed for `decisions` if none of
-        them ever fires), "v" (final potentials) and "current" (final synaptic currents).
+        them ever fires), "v" (final potentials) and "current" (final synaptic currents). If not
+        given: the first three, and "output_v" where `decisions` needs it.
 
     Returns
     -------
@@ -142,6 +143,9 @@ def simulate(
         raise ScheduleError(expected("schedule", shown(schedule), accepted))
     batch_first = flag(InputError, "batch_first", batch_first)
     batch, n_timesteps, n_samples, dt = read_input(network, x, dt, batch_first)
+    if keep is None:
+        readout = () if network.output_fires else ("output_v",)
+        keep = ("counts", "spike_counts", "output_spikes", *readout)
     if not isinstance(keep, Sequence):
         raise InputError(expected("keep", shown(keep), f"some of {KEEP}"))
     keep = (keep,) if isinstance(keep, str) else tuple(keep)

@@ -58,6 +58,23 @@ def test_a_graph_is_simulated_with_the_timestep_that_is_given(files, graph) -> N
     assert shown["spikes"] == float(result.spikes.mean()) > 0
 
 
+def test_potentials_decide_where_the_output_of_a_graph_never_fires(files, graph) -> None:
+    given = nir.read(graph)
+    (last,) = (name for name, target in given.edges if target == "output")
+    node = given.nodes[last]
+    given.nodes[last] = nir.LI(tau=node.tau, r=node.r, v_leak=node.v_leak)
+    nir.write(str(graph), given)
+    how = ["--data", str(files.data), "--json", "out.json", "--source-dt", "1e-4"]
+    network = from_nir(graph, dt=10e-3, source_dt=1e-4)
+    right = pa.simulate(network, files.x, pa.Random(8)).decisions() == files.labels
+    assert right.any()
+    assert main(["simulate", str(graph), *how]) == 0
+    assert json.loads(Path("out.json").read_text())["accuracy"] == right.mean()
+    assert main(["audit", str(graph), *how, "--schedule", "random"]) == 0
+    runs = json.loads(Path("out.json").read_text())["rows"]
+    assert right.mean() in [row["accuracy"] for row in runs]
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
