@@ -184,8 +184,8 @@ class LIF(nn.Module):
     @property
     def has_current(self) -> bool:
         """Whether the neurons have synaptic currents."""
-        # Asked in every forward, so without the slow lookup of a module's attributes. A tau_syn that
-        # is no buffer is learned or parametrized.
+        # Asked in every forward, so without the slow lookup of a module's attributes. If it is no
+        # buffer, it is learned or parametrized.
         return "tau_syn" not in self._buffers or self._buffers["tau_syn"] is not None
 
     @property
