@@ -48,9 +48,9 @@ def to_nir(
     `from_nir` restores the network; the graph's metadata hold the order of the populations and
     their refractoriness. Populations become `LIF` nodes of the same names (`CubaLIF` if they have
     `tau_syn`, `IF` if none of their neurons leaks; `LI`, `CubaLI` and `I` where none of them ever
-    fires), and projections become maps, with a `Flatten`
-    where shapes require it. nir's own type check (version 1.0.8) refuses grouped convolutions;
-    `nir.read(path, type_check=False)` reads them.
+    fires), and projections become maps, with a `Flatten` where shapes require it. nir's own type
+    check (version 1.0.8) refuses grouped convolutions; `nir.read(path, type_check=False)` reads
+    them.
 
     Parameters
     ----------
