@@ -8,8 +8,8 @@ use crate::state::State;
 /// Delivers what all populations, or one, receive in each timestep without a spike: synaptic currents, then biases.
 pub(crate) fn deliver_own<T: Float>(network: &Network<T>, population: Option<usize>, state: &mut State<T>) {
     if network.has_currents() {
-        for (index, own) in network.populations().iter().enumerate() {
-            if own.lif.tau_syn.is_some() && population.is_none_or(|p| p == index) {
+        for index in population.map_or(0..network.populations().len(), |p| p..p + 1) {
+            if network.populations()[index].lif.tau_syn.is_some() {
                 state.currents(index);
             }
         }

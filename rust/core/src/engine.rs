@@ -110,8 +110,7 @@ impl<'a, T: Float> Worker<'a, T> {
         self.measures.synaptic_operations = self.state.operations;
         self.measures.neuron_updates = self.state.updates;
         if self.run.options.keep_state {
-            let (v, current) = slot.state.split_at_mut(self.run.network.n_neurons());
-            self.state.copy_state(v, current);
+            self.state.copy_state(slot.state);
         }
     }
 

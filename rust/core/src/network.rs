@@ -163,7 +163,12 @@ impl<T: Float> Network<T> {
     /// How many numbers a sample's state has: the potentials of all neurons and then, if any population has synaptic
     /// currents, the currents of all neurons.
     pub fn state_len(&self) -> usize {
-        self.n_neurons() * if self.has_currents() { 2 } else { 1 }
+        self.n_neurons() * self.state_parts()
+    }
+
+    /// How many numbers a neuron has in a state.
+    pub(crate) fn state_parts(&self) -> usize {
+        if self.has_currents() { 2 } else { 1 }
     }
 
     /// Identifies the structure (populations, kinds of neuron models, projections and their shapes, number type), but

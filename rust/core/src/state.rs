@@ -357,9 +357,20 @@ impl<T: Float> State<T> {
         here.map(move |id| (id - first, self.v[self.places.of(id)]))
     }
 
-    /// Copies out the potentials and, if there are any, the currents, by id. The potentials are exact only between
-    /// timesteps, when no neuron is refractory.
-    pub(crate) fn copy_state(&self, v: &mut [T], current: &mut [T]) {
+    /// Copies potentials and, if there are any, currents to where they lie in a state of all neurons of the network. The
+    /// potentials are exact only between timesteps, when no neuron is refractory.
+    pub(crate) fn copy_state(&self, all: &mut [T]) {
+        let own = self.neurons();
+        self.places.take(&self.v, &mut all[own.clone()]);
+        if !self.current.is_empty() {
+            let currents = all.len() / 2;
+            self.places.take(&self.current, &mut all[currents..][own]);
+        }
+    }
+
+    /// The same into a state of the neurons that this state holds, and no others.
+    pub(crate) fn copy_own_state(&self, own: &mut [T]) {
+        let (v, current) = own.split_at_mut(self.v.len());
         self.places.take(&self.v, v);
         if !self.current.is_empty() {
             self.places.take(&self.current, current);

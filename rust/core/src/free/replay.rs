@@ -153,11 +153,7 @@ impl<T: Float> Worker<'_, T> {
         self.measures.synaptic_operations = replay.states.iter().map(|state| state.operations).sum();
         self.measures.neuron_updates = replay.states.iter().map(|state| state.updates).sum();
         if run.options.keep_state {
-            let (v, current) = slot.state.split_at_mut(run.network.n_neurons());
-            for (shard, state) in replay.states.iter().enumerate() {
-                let own = replay.division.partition.neurons(shard);
-                state.copy_state(&mut v[own.clone()], current.get_mut(own).unwrap_or_default());
-            }
+            replay.states.iter().for_each(|state| state.copy_state(slot.state));
         }
         Schedule::<T>::end_sample(&mut replay.replay, moment)
     }

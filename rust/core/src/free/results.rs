@@ -82,9 +82,7 @@ impl<T: Float> Output<T> {
             self.spike_counts[sample * n..][neurons.clone()].copy_from_slice(own);
         }
         if options.keep_state {
-            let width = network.state_len();
-            // The potentials, and the currents if there are any.
-            let parts = width / n;
+            let (width, parts) = (network.state_len(), network.state_parts());
             let own = found.state[number * parts * neurons.len()..].chunks(neurons.len());
             for (part, own) in self.state[sample * width..].chunks_mut(n).zip(own).take(parts) {
                 part[neurons.clone()].copy_from_slice(own);

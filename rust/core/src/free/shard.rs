@@ -108,7 +108,7 @@ impl<'a, T: Float> Shard<'a, T> {
 
     /// How many numbers the state of the shard's neurons has.
     fn state_len(&self) -> usize {
-        self.n_neurons * if self.run.network.has_currents() { 2 } else { 1 }
+        self.n_neurons * self.run.network.state_parts()
     }
 
     pub(super) fn begin_sample(&mut self, sample: usize) {
@@ -147,8 +147,7 @@ impl<'a, T: Float> Shard<'a, T> {
         if self.run.options.keep_state {
             let start = self.found.state.len();
             self.found.state.resize(start + self.state_len(), T::ZERO);
-            let (v, current) = self.found.state[start..].split_at_mut(self.n_neurons);
-            self.state.copy_state(v, current);
+            self.state.copy_own_state(&mut self.found.state[start..]);
         }
         self.found.output_ends.push(self.found.output_spikes.len());
         self.found.log.samples.push(self.found.log.timesteps.len());

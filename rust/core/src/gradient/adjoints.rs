@@ -47,14 +47,14 @@ pub(super) struct Firing<T> {
 impl<T: Float> Adjoints<T> {
     pub(super) fn new(pass: &Pass<'_, T>) -> Self {
         let zeros = || vec![T::ZERO; pass.network.n_neurons()];
-        let by_place = |by_id: &Vec<T>| {
-            let mut by_place = zeros();
-            pass.places.put(by_id, &mut by_place);
+        let by_place = |by_id: &[T]| {
+            let mut by_place = vec![T::ZERO; by_id.len()];
+            if !by_id.is_empty() {
+                pass.places.put(by_id, &mut by_place);
+            }
             by_place
         };
-        let beta = by_place(&pass.decays.beta);
-        let alpha =
-            Some(&pass.decays.alpha).filter(|alpha| !alpha.is_empty()).map_or_else(Vec::new, by_place);
+        let (beta, alpha) = (by_place(&pass.decays.beta), by_place(&pass.decays.alpha));
         Self {
             c: vec![T::ZERO; alpha.len()],
             beta,

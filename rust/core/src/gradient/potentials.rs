@@ -217,10 +217,8 @@ impl<T: Float> Potentials<T> {
         if run.keep_before_decay {
             let n = run.network.n_neurons();
             self.v.resize(run.network.state_len(), T::ZERO);
-            let (v, current) = self.v.split_at_mut(n);
             for state in &self.states {
-                let own = state.neurons();
-                state.copy_state(&mut v[own.clone()], current.get_mut(own).unwrap_or_default());
+                state.copy_state(&mut self.v);
             }
             let start = self.before_decay.len();
             self.before_decay.resize(start + self.v.len(), T::ZERO);
