@@ -100,16 +100,11 @@ class LIF(ReadOnly):
                 values = self._values(parameter)
                 object.__setattr__(self, parameter, values if values.ndim else values.item())
         for parameter in self.parameters:
-            values = self._values(parameter)
-            if parameter.startswith("tau"):
-                fine, accepted = values > 0, f"seconds > 0 (infinity: {_INFINITE[parameter]})"
-            elif parameter == "v_threshold":
-                fine = values > -np.inf
-                accepted = f"finite numbers (infinity: {_INFINITE[parameter]})"
-            else:
-                fine, accepted = np.isfinite(values), "finite numbers"
-            if not fine.all():
-                raise NetworkError(expected(parameter, values[~fine][0], accepted))
+            if wrong := unfit(parameter, self._values(parameter)):
+                value, accepted = wrong
+                if parameter in _INFINITE:
+                    accepted += f" (infinity: {_INFINITE[parameter]})"
+                raise NetworkError(expected(parameter, value, accepted))
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -163,6 +158,17 @@ class LIF(ReadOnly):
         """The parameters that are not arrays, in JSON-compatible form."""
         names = ("reset", "refractory", "sync_threshold")
         return {name: getattr(self, name) for name in names}
+
+
+def unfit(parameter: str, values: npt.NDArray[np.float64]) -> tuple[np.float64, str] | None:
+    """The first value that a neuron cannot have, and what is accepted; None if all are fine."""
+    if parameter.startswith("tau"):
+        fine, accepted = values > 0, "seconds > 0"
+    else:
+        fine, accepted = np.isfinite(values), "finite numbers"
+        if parameter in _INFINITE:
+            fine |= values == np.inf
+    return None if fine.all() else (values[~fine][0], accepted)
 
 
 def time_constant(beta: npt.ArrayLike, dt: float) -> Any:

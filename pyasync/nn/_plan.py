@@ -16,6 +16,7 @@ from pyasync._checks import choice
 from pyasync._copy import copied
 from pyasync.errors import NetworkError, expected
 from pyasync.network import Network
+from pyasync.neurons import unfit
 from pyasync.nn._maps import Map
 from pyasync.nn._neuron import A_LIF, LIF, values_of
 from pyasync.projections import Shape
@@ -189,15 +190,10 @@ def _check_neurons(populations: list[Any]) -> None:
             ("reset_amount", reset_amount),
             ("tau_syn", tau_syn),
         ):
-            values = np.atleast_1d(1.0 if given is None else given)
-            is_time = name.startswith("tau")
-            fine = values > 0 if is_time else np.isfinite(values)
-            if name == "v_threshold":
-                fine |= values == np.inf
-            if not fine.all():
-                shown = f"{values[~fine][0]} in population {population!r}"
-                accepted = "seconds > 0" if is_time else "finite numbers"
-                raise NetworkError(expected(name, shown, f"{accepted} {ADVICE}"))
+            if wrong := unfit(name, np.atleast_1d(1.0 if given is None else given)):
+                value, accepted = wrong
+                given = f"{value} in population {population!r}"
+                raise NetworkError(expected(name, given, f"{accepted} {ADVICE}"))
 
 
 def _check_links(links: list[tuple[tuple[str, str, Map], Any, Any]]) -> None:
