@@ -220,14 +220,6 @@ def test_an_assignment_cannot_hide_what_is_learned() -> None:
     assert fixed.neuron().tau_syn == 30e-3
 
 
-def test_it_stays_above_zero_whatever_the_step() -> None:
-    lif = pa.nn.LIF(tau_syn=20e-3, learn_tau_syn=True)
-    optimiser = torch.optim.SGD(lif.parameters(), lr=1e3)
-    lif.tau_syn.backward()
-    optimiser.step()
-    assert 0 < lif.tau_syn.item() < 20e-3
-
-
 def test_it_shows_itself_where_it_is_given() -> None:
     assert "tau_syn" not in repr(pa.nn.LIF())
     assert "tau_syn=0.02" in repr(pa.nn.LIF(tau_syn=0.02))

@@ -42,12 +42,13 @@ def test_parameters_may_be_one_a_neuron() -> None:
     np.testing.assert_allclose(lif.neuron().tau_mem, tau.double(), rtol=1e-6)
 
 
-def test_a_learned_time_constant_stays_above_zero_whatever_the_step() -> None:
-    lif = pa.nn.LIF(tau_mem=20e-3, learn_tau_mem=True)
+@pytest.mark.parametrize("name", ["tau_mem", "tau_syn"])
+def test_a_learned_time_constant_stays_above_zero_whatever_the_step(name: str) -> None:
+    lif = pa.nn.LIF(**{name: 20e-3, f"learn_{name}": True})
     optimiser = torch.optim.SGD(lif.parameters(), lr=1e3)
-    lif.tau_mem.backward()
+    getattr(lif, name).backward()
     optimiser.step()
-    assert 0 < lif.tau_mem.item() < 20e-3
+    assert 0 < getattr(lif, name).item() < 20e-3
 
 
 def test_what_is_learned_has_the_dtype_asked_for() -> None:
